@@ -1,7 +1,6 @@
 # The Debian packages that building and testing need, and how missing ones are installed. Sourced by run and test.
 
-build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libjansson-dev
-	libsqlite3-dev zlib1g-dev libbrotli-dev libzstd-dev libpcap-dev libseccomp-dev)
+build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev)
 # llhttp: Debian 13 has a library, Debian 12 only the C sources inside node-llhttp.
 if apt-cache show libllhttp-dev >/dev/null 2>&1; then
 	build_packages+=(libllhttp-dev)
@@ -9,7 +8,7 @@ else
 	build_packages+=(node-llhttp)
 fi
 
-test_packages=(libcmocka-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
+test_packages=(libcmocka-dev libjansson-dev zlib1g-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
 	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps)
 
 # Installs those of the packages named that are missing; does nothing, and needs no root, when all are there.

@@ -50,17 +50,24 @@ uint64_t loop_now_ns(const struct loop *loop)
 	return loop->now_ns;
 }
 
-bool loop_add(struct loop *loop, struct loop_io *io, int fd, void (*ready)(struct loop_io *io))
+static bool watch(struct loop *loop, struct loop_io *io, int fd, uint32_t events, void (*ready)(struct loop_io *io))
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.ptr = io,
-	};
+	struct epoll_event event = {.events = events | EPOLLET, .data.ptr = io};
 	io->fd = fd;
 	io->ready = ready;
 	io->readable = io->writable = io->hung = false;
 	io->registered = epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 	return io->registered;
+}
+
+bool loop_add(struct loop *loop, struct loop_io *io, int fd, void (*ready)(struct loop_io *io))
+{
+	return watch(loop, io, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, ready);
+}
+
+bool loop_add_shared(struct loop *loop, struct loop_io *io, int fd, void (*ready)(struct loop_io *io))
+{
+	return watch(loop, io, fd, EPOLLIN | EPOLLEXCLUSIVE, ready);
 }
 
 void loop_remove(struct loop *loop, struct loop_io *io)

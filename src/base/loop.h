@@ -44,6 +44,8 @@ void loop_free(struct loop *loop);
 
 /* False with errno set. `fd` stays the caller's: loop_remove before closing it. */
 must_check bool loop_add(struct loop *loop, struct loop_io *io, int fd, void (*ready)(struct loop_io *io));
+/* For a listening socket that several processes watch: each connection wakes one of them. Readable only. */
+must_check bool loop_add_shared(struct loop *loop, struct loop_io *io, int fd, void (*ready)(struct loop_io *io));
 /* After it `ready` is not called again, not even for events of the present turn. Harmless when not registered. */
 void loop_remove(struct loop *loop, struct loop_io *io);
 

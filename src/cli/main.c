@@ -1,10 +1,88 @@
+#include "cli/verbs.h"
+
+#include "proxy/child.h"
+
+#include <openssl/crypto.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+static const struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *line;
+} verbs[] = {
+	{"proxy", verb_proxy, "inspect, pass through or block TLS connections as rules say"},
+	{"exec", verb_exec, "run one program and show its TLS traffic, with a proxy and a CA of its own"},
+	{"ca", verb_ca, "show, install, remove, export or rotate the local CA"},
+	{"check", verb_check, "check a rules file, and say which rule would decide"},
+	{"refusals", verb_refusals, "list clients that did not accept a leaf, by name"},
+	{"version", verb_version, "say which version this is and what it is built on"},
+	{"help", verb_help, "show this, or the options of a verb"},
+};
+
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static const struct verb *find(const char *name)
+{
+	for (size_t i = 0; i < VERBS; i++) {
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+static void usage(FILE *out)
+{
+	fputs("overt: TLS visibility that is never covert\n\nusage: overt VERB [OPTIONS]\n\n", out);
+	for (size_t i = 0; i < VERBS; i++)
+		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].line);
+	fputs("\novert help VERB, or overt VERB --help, shows the options of a verb; man overt tells the rest.\n", out);
+}
+
+int verb_help(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stdout);
+		return 0;
+	}
+	const struct verb *verb = find(argv[1]);
+	if (!verb) {
+		fprintf(stderr, "overt: there is no verb %s; overt help lists them\n", argv[1]);
+		return EXIT_MISUSE;
+	}
+	char help[] = "--help";
+	char *args[] = {argv[1], help, NULL};
+	return verb->run(2, args);
+}
+
+int verb_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("overt %s\n%s\n", OVERT_VERSION, OpenSSL_version(OPENSSL_VERSION));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "version") == 0)
-		return puts("overt " OVERT_VERSION) < 0;
-	fprintf(stderr, "overt: no such verb\n");
-	return 2;
+	/* Broken pipes and full files are told by the call that meets them. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	if (child_wanted(argc, argv))
+		return child_main(argc, argv);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_MISUSE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return verb_help(1, argv + 1);
+	if (strcmp(argv[1], "--version") == 0)
+		return verb_version(1, argv + 1);
+	const struct verb *verb = find(argv[1]);
+	if (!verb) {
+		fprintf(stderr, "overt: there is no verb %s; overt help lists them\n", argv[1]);
+		return EXIT_MISUSE;
+	}
+	return verb->run(argc - 1, argv + 1);
 }

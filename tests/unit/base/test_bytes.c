@@ -24,9 +24,9 @@ static void integers_are_in_network_order(void **state)
 	(void)state;
 	const uint8_t raw[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
 	struct bytes in = bytes_of(raw, sizeof(raw));
-	uint8_t a;
-	uint16_t b;
-	uint32_t c, d;
+	uint8_t a = 0;
+	uint16_t b = 0;
+	uint32_t c = 0, d = 0;
 	assert_true(bytes_u8(&in, &a) && bytes_u16(&in, &b) && bytes_u24(&in, &c) && bytes_u32(&in, &d));
 	assert_int_equal(a, 1);
 	assert_int_equal(b, 0x0203);

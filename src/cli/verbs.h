@@ -1,0 +1,15 @@
+/* cli/verbs.h — one function per verb: argv[0] is the verb, the result is the exit code (0 done, 1 failed, 2 misused). */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#define EXIT_MISUSE 2
+
+int verb_ca(int argc, char **argv);
+int verb_check(int argc, char **argv);
+int verb_exec(int argc, char **argv);
+int verb_help(int argc, char **argv);
+int verb_proxy(int argc, char **argv);
+int verb_refusals(int argc, char **argv);
+int verb_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,17 @@
+#include "proxy/ca_open.h"
+
+#include "base/clock.h"
+#include "pki/authority.h"
+
+#include <unistd.h>
+
+bool ca_open(const struct config *config, struct authority **out, struct error *err)
+{
+	int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+	char host[64] = "";
+	if (config->ca_cert)
+		return authority_from_files(out, config->ca_cert, config->ca_key, now_s, err);
+	gethostname(host, sizeof(host) - 1);
+	struct authority_make make = {.host = host[0] ? host : NULL};
+	return authority_open(out, config->state, &make, now_s, err);
+}

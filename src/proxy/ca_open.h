@@ -1,0 +1,13 @@
+/* proxy/ca_open.h — the CA that a configuration means: the operator's own, or the one of the state directory. */
+#ifndef PROXY_CA_OPEN_H
+#define PROXY_CA_OPEN_H
+
+#include "base/error.h"
+#include "policy/config.h"
+
+struct authority;
+
+/* Makes the one of the state directory when there is none. */
+must_check bool ca_open(const struct config *config, struct authority **out, struct error *err);
+
+#endif

@@ -1,0 +1,468 @@
+#include "proxy/child.h"
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "pki/authority.h"
+#include "proxy/ca_open.h"
+#include "proxy/counts.h"
+#include "proxy/family.h"
+#include "proxy/ipc.h"
+#include "proxy/keeper.h"
+#include "proxy/resolver.h"
+#include "proxy/sandbox.h"
+#include "proxy/scribe.h"
+#include "proxy/snapshot.h"
+#include "proxy/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define RESOLVERS_MAX    256
+#define RESOLVER_THREADS 4
+
+struct child_process {
+	enum family_role role;
+	struct loop *loop;
+	struct ipc *channel;
+	struct config *config;
+	uint32_t number;
+	int code;
+	bool started;
+
+	/* worker */
+	struct worker *worker;
+	struct snapshot snapshot;
+	int *listen_fds;
+	size_t listen_count;
+	int keeper_fd, resolver_fd;
+	struct ring_fds ring;
+	/* keeper */
+	struct authority *authority;
+	struct keeper *keeper;
+	/* resolver */
+	struct resolver *resolvers[RESOLVERS_MAX];
+	size_t resolver_count;
+	/* scribe */
+	struct scribe *scribe;
+};
+
+static void end(struct child_process *p, int code)
+{
+	p->code = code;
+	loop_stop(p->loop);
+}
+
+static void tell(struct child_process *p, enum family_message kind, struct bytes body)
+{
+	struct ipc_message message = {.kind = (uint16_t)kind, .body = body};
+	if (ipc_send(p->channel, &message) != IPC_SENT)
+		log_warn("supervisor not told", LOG_N("message", kind));
+}
+
+static void fail(struct child_process *p, const struct error *err)
+{
+	tell(p, FAMILY_FAILED, bytes_str(err->text));
+	end(p, 1);
+}
+
+/* The sandbox closes once everything that needs files or privileges is open. */
+static bool close_sandbox(const struct child_process *p, enum sandbox_role role, struct error *err)
+{
+	struct sandbox_user user;
+	const char *name = p->config->user;
+	bool faces_network = role == SANDBOX_WORKER || role == SANDBOX_RESOLVER;
+	if (!name && faces_network && geteuid() == 0)
+		name = "nobody";
+	if (name && geteuid() == 0) {
+		bool transparent = role == SANDBOX_WORKER && p->config->tproxy_source == CONFIG_SOURCE_CLIENT;
+		/* Keeper and scribe write files of the state's owner: they change user only when asked to. */
+		if (!sandbox_user_find(name, &user, err) || !sandbox_drop(&user, transparent, err))
+			return false;
+	}
+	return !sandbox_possible() || sandbox_enter(role, err);
+}
+
+/* Configuration, from the words and the text that the whole family shares. */
+
+static int split_words(struct bytes words, char **argv, char *room, size_t cap)
+{
+	int argc = 0;
+	if (words.len >= cap)
+		return 0;
+	memcpy(room, words.data, words.len);
+	room[words.len] = '\0';
+	for (size_t at = 0; at < words.len && argc < FAMILY_ARGUMENTS; at += strlen(room + at) + 1)
+		argv[argc++] = room + at;
+	argv[argc] = NULL;
+	return argc;
+}
+
+static bool set_up(struct child_process *p, struct bytes body, struct error *err)
+{
+	static char room[64 * 1024], *argv[FAMILY_ARGUMENTS + 1];
+	struct family_setup setup;
+	char name[4200];
+	int rest;
+	if (!family_setup_read(body, &setup))
+		return error_set(err, "the supervisor's first message is malformed");
+	int argc = split_words(setup.arguments, argv, room, sizeof(room));
+	p->number = setup.number;
+	p->config = config_new(err);
+	snprintf(name, sizeof(name), "%.*s", (int)setup.config_name.len, (const char *)setup.config_name.data);
+	return p->config && (setup.config_name.len == 0 || config_read_file(p->config, setup.config_text, name, err)) &&
+	       config_read_args(p->config, CONFIG_PROXY, argc, argv, &rest, err) &&
+	       config_check(p->config, CONFIG_PROXY, err);
+}
+
+static int take_fd(struct ipc_message *message, size_t index)
+{
+	if (index >= message->fd_count)
+		return -1;
+	int fd = message->fds[index];
+	message->fds[index] = -1;
+	return fd;
+}
+
+static uint32_t source_of(struct bytes body)
+{
+	uint32_t source = 0;
+	return bytes_u32(&body, &source) ? source : 0;
+}
+
+static struct ring_fds take_ring(struct ipc_message *message)
+{
+	return (struct ring_fds){take_fd(message, 0), take_fd(message, 1), take_fd(message, 2), take_fd(message, 3)};
+}
+
+/* Worker. */
+
+static void worker_drained(struct worker *worker, void *ctx)
+{
+	(void)worker;
+	end(ctx, 0);
+}
+
+static bool start_worker(struct child_process *p, struct error *err)
+{
+	struct worker_options options = {
+		.number = p->number,
+		.config = p->config,
+		.snapshot = &p->snapshot,
+		.listen_fds = p->listen_fds,
+		.keeper_fd = p->keeper_fd,
+		.resolver_fd = p->resolver_fd,
+		.ring = &p->ring,
+	};
+	if (p->listen_count != p->config->listen.count || !p->snapshot.policy)
+		return error_set(err, "the supervisor did not hand over listeners and rules");
+	p->worker = worker_new(p->loop, &options, err);
+	return p->worker && close_sandbox(p, SANDBOX_WORKER, err);
+}
+
+static void worker_snapshot(struct child_process *p, struct ipc_message *message)
+{
+	struct snapshot fresh;
+	struct error err;
+	if (message->fd_count != 1 || !snapshot_open(&fresh, message->fds[0], p->config, &err)) {
+		log_error("snapshot refused", LOG_S("why", message->fd_count == 1 ? err.text : "no descriptor"));
+		return;
+	}
+	if (p->worker) {
+		worker_set_snapshot(p->worker, &fresh);
+		return;
+	}
+	snapshot_close(&p->snapshot);
+	p->snapshot = fresh;
+}
+
+static void worker_listen(struct child_process *p, struct ipc_message *message)
+{
+	int *longer = realloc(p->listen_fds, (p->listen_count + IPC_FDS_MAX) * sizeof(int));
+	if (!longer)
+		return;
+	p->listen_fds = longer;
+	for (size_t i = 0; i < message->fd_count; i++)
+		p->listen_fds[p->listen_count++] = take_fd(message, i);
+}
+
+static void worker_ring(struct child_process *p, struct ipc_message *message)
+{
+	struct ring_fds fresh = take_ring(message);
+	struct error err;
+	if (p->worker && !worker_set_ring(p->worker, &fresh, &err))
+		log_error("no ring", LOG_S("why", err.text));
+	ring_fds_close(&p->ring);
+	p->ring = fresh;
+}
+
+static void worker_received(struct child_process *p, struct ipc_message *message)
+{
+	struct error err;
+	switch (message->kind) {
+	case FAMILY_SNAPSHOT:
+		worker_snapshot(p, message);
+		break;
+	case FAMILY_LISTEN:
+		worker_listen(p, message);
+		break;
+	case FAMILY_KEEPER:
+		if (!p->worker)
+			p->keeper_fd = take_fd(message, 0);
+		else if (!keeper_client_attach(p->worker->keeper, take_fd(message, 0), &err))
+			log_error("keeper not attached", LOG_S("why", err.text));
+		break;
+	case FAMILY_RESOLVER:
+		if (!p->worker)
+			p->resolver_fd = take_fd(message, 0);
+		else if (!resolver_client_attach(p->worker->resolver, take_fd(message, 0), &err))
+			log_error("resolver not attached", LOG_S("why", err.text));
+		break;
+	case FAMILY_RING:
+		worker_ring(p, message);
+		break;
+	case FAMILY_DRAIN:
+		if (p->worker)
+			worker_drain(p->worker, worker_drained, p);
+		else
+			end(p, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Keeper. */
+
+static bool start_keeper(struct child_process *p, struct error *err)
+{
+	struct keeper_options options = {
+		.state = p->config->state,
+		.audit = true,
+		.retention_ns = p->config->retention_ns,
+		.refusals = {.lifetime_s = p->config->refusal_lifetime_ns / 1000000000,
+			.cap = p->config->refusal_cache},
+	};
+	if (!ca_open(p->config, &p->authority, err))
+		return false;
+	options.authority = p->authority;
+	p->keeper = keeper_new(p->loop, &options, err);
+	return p->keeper && close_sandbox(p, SANDBOX_KEEPER, err);
+}
+
+static void keeper_received(struct child_process *p, struct ipc_message *message)
+{
+	struct error err;
+	char name[64];
+	if (message->kind == FAMILY_DRAIN) {
+		end(p, 0);
+	} else if (message->kind == FAMILY_SERVE && p->keeper) {
+		snprintf(name, sizeof(name), "%.*s", (int)message->body.len, (const char *)message->body.data);
+		int fd = take_fd(message, 0);
+		bool ok = strcmp(name, FAMILY_SUPERVISOR) == 0 ? keeper_serve_supervisor(p->keeper, fd, &err)
+		                                               : keeper_serve(p->keeper, fd, name, &err);
+		if (!ok)
+			log_error("worker not served", LOG_S("worker", name), LOG_S("why", err.text));
+	}
+}
+
+/* Resolver. */
+
+static void resolver_received(struct child_process *p, struct ipc_message *message)
+{
+	struct error err;
+	if (message->kind == FAMILY_DRAIN) {
+		end(p, 0);
+		return;
+	}
+	if (message->kind != FAMILY_SERVE || p->resolver_count == RESOLVERS_MAX)
+		return;
+	struct resolver *resolver = resolver_serve(take_fd(message, 0), RESOLVER_THREADS, &err);
+	if (resolver)
+		p->resolvers[p->resolver_count++] = resolver;
+	else
+		log_error("worker not served", LOG_S("why", err.text));
+}
+
+/* Scribe. */
+
+static bool start_scribe(struct child_process *p, struct error *err)
+{
+	struct scribe_options options = {
+		.terminal_fd = p->config->quiet ? -1 : STDOUT_FILENO,
+		.jsonl = p->config->jsonl,
+		.pcapng = p->config->pcapng,
+		.keylog = p->config->keylog,
+		.unmasked = p->config->show_secrets,
+	};
+	p->scribe = scribe_new(p->loop, &options, err);
+	return p->scribe && close_sandbox(p, SANDBOX_SCRIBE, err);
+}
+
+static void scribe_received(struct child_process *p, struct ipc_message *message)
+{
+	struct error err;
+	struct ring_fds ring;
+	switch (message->kind) {
+	case FAMILY_RING:
+		ring = take_ring(message);
+		if (p->scribe && scribe_attach(p->scribe, source_of(message->body), &ring, &err))
+			break;
+		log_error("ring not attached", LOG_S("why", p->scribe ? err.text : "not started"));
+		ring_fds_close(&ring);
+		break;
+	case FAMILY_DETACH:
+		if (p->scribe)
+			scribe_detach(p->scribe, source_of(message->body));
+		break;
+	case FAMILY_REOPEN:
+		if (p->scribe && !scribe_reopen(p->scribe, &err))
+			log_error("output not reopened", LOG_S("why", err.text));
+		break;
+	case FAMILY_DRAIN:
+		end(p, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* All of them. */
+
+static void start(struct child_process *p)
+{
+	struct error err = {""};
+	struct bytes body = BYTES_NONE;
+	bool ok = true;
+	p->started = true;
+	if (p->role == ROLE_WORKER)
+		ok = start_worker(p, &err);
+	else if (p->role == ROLE_KEEPER)
+		ok = start_keeper(p, &err);
+	else if (p->role == ROLE_SCRIBE)
+		ok = start_scribe(p, &err);
+	else
+		ok = close_sandbox(p, SANDBOX_RESOLVER, &err);
+	if (ok && p->role == ROLE_KEEPER)
+		body = authority_pem(p->authority);
+	if (ok)
+		tell(p, FAMILY_READY, body);
+	else
+		fail(p, &err);
+}
+
+static void tell_counts(struct child_process *p)
+{
+	uint8_t body[COUNTS_BODY_MAX];
+	struct writer w = writer_over(body, sizeof(body));
+	struct bytes out;
+	if (p->role == ROLE_WORKER && p->worker)
+		counts_worker(p->worker, &w);
+	else if (p->role == ROLE_KEEPER && p->keeper)
+		counts_keeper(p->keeper, &w);
+	else if (p->role == ROLE_SCRIBE && p->scribe)
+		counts_scribe(p->scribe, &w);
+	else if (p->role == ROLE_RESOLVER)
+		counts_resolver(p->resolver_count, &w);
+	if (writer_done(&w, &out) && out.len > 0)
+		tell(p, FAMILY_COUNTS, out);
+}
+
+static void received(struct ipc *ipc, struct ipc_message *message, void *ctx)
+{
+	static void (*const by_role[ROLES])(struct child_process * p, struct ipc_message * message) = {
+		keeper_received, resolver_received, scribe_received, worker_received};
+	struct child_process *p = ctx;
+	struct error err;
+	(void)ipc;
+	if (message->kind == FAMILY_SETUP) {
+		if (!set_up(p, message->body, &err))
+			fail(p, &err);
+		else if (p->config->verbose)
+			log_setup(family_role_name(p->role), STDERR_FILENO, LOG_LEVEL_DEBUG);
+		return;
+	}
+	if (message->kind == FAMILY_REOPEN && message->fd_count == 1)
+		(void)dup3(message->fds[0], STDERR_FILENO, 0);
+	if (message->kind == FAMILY_START && p->config && !p->started)
+		start(p);
+	else if (message->kind == FAMILY_COUNT)
+		tell_counts(p);
+	else if (p->config)
+		by_role[p->role](p, message);
+}
+
+/* Without its supervisor a child has nobody to work for. */
+static void orphaned(struct ipc *ipc, const char *reason, void *ctx)
+{
+	struct child_process *p = ctx;
+	(void)ipc;
+	if (reason)
+		log_error("supervisor lost", LOG_S("why", reason));
+	if (p->role == ROLE_WORKER && p->worker)
+		worker_drain(p->worker, worker_drained, p);
+	else
+		end(p, 1);
+}
+
+static void clean_up(struct child_process *p)
+{
+	worker_free(p->worker);
+	keeper_free(p->keeper);
+	authority_free(p->authority);
+	scribe_close(p->scribe);
+	snapshot_close(&p->snapshot);
+	for (size_t i = 0; i < p->listen_count; i++)
+		close(p->listen_fds[i]);
+	free(p->listen_fds);
+	ring_fds_close(&p->ring);
+	ipc_free(p->channel);
+	for (size_t i = 0; i < p->resolver_count; i++)
+		resolver_free(p->resolvers[i]);
+	config_free(p->config);
+	loop_free(p->loop);
+}
+
+bool child_wanted(int argc, char **argv)
+{
+	return argc == 2 && strncmp(argv[1], "child:", 6) == 0;
+}
+
+static bool role_named(const char *name, enum family_role *role)
+{
+	for (int i = 0; i < ROLES; i++) {
+		if (strcmp(family_role_name((enum family_role)i), name) == 0) {
+			*role = (enum family_role)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int child_main(int argc, char **argv)
+{
+	static const struct ipc_handlers handlers = {.received = received, .closed = orphaned};
+	static struct child_process p = {.keeper_fd = -1, .resolver_fd = -1, .ring = {-1, -1, -1, -1}};
+	struct error err;
+	(void)argc;
+	if (!role_named(argv[1] + 6, &p.role))
+		return 2;
+	/* A terminal's Ctrl-C and a service manager's TERM reach the whole group: only the supervisor decides. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	log_setup(family_role_name(p.role), STDERR_FILENO, LOG_LEVEL_INFO);
+	p.loop = loop_new();
+	if (!p.loop || !sandbox_prepare(&err))
+		return 1;
+	p.channel = ipc_new(p.loop, FAMILY_FD, FAMILY_QUEUE, &handlers, &p, &err);
+	if (!p.channel) {
+		log_error("no supervisor", LOG_S("why", err.text), LOG_S("do", "this is started by overt proxy only"));
+		return 1;
+	}
+	loop_run(p.loop);
+	int code = p.code;
+	clean_up(&p);
+	return code;
+}

@@ -1,0 +1,524 @@
+#include "proxy/keeper_parts.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "keys/secret.h"
+#include "pki/authority.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PEER_QUEUE ((size_t)4 * 1024 * 1024) /* octets waiting for a slow worker */
+#define SYNCS_MAX  1024                      /* synced entries a peer may have on the way */
+
+#define OWNER(member, pointer) ((struct keeper *)(void *)((char *)(pointer)-offsetof(struct keeper, member)))
+
+static int64_t now_s(void)
+{
+	return (int64_t)(clock_wall_ns() / NS_PER_S);
+}
+
+void keeper_send(struct peer *peer, uint16_t kind, uint32_t id, struct bytes body)
+{
+	struct ipc_message message = {.kind = kind, .id = id, .body = body};
+	enum ipc_result result = ipc_send(peer->ipc, &message);
+	if (result == IPC_FULL || result == IPC_TOO_LONG)
+		peer->keeper->counts.answers_refused++;
+}
+
+static void broadcast(struct keeper *keeper, uint16_t kind, struct bytes body)
+{
+	for (struct peer *peer = keeper->peers; peer; peer = peer->next)
+		keeper_send(peer, kind, 0, body);
+}
+
+/* Ticket keys. */
+
+bool keeper_tickets_rotate(struct ticket_keys *keys)
+{
+	struct ticket_key fresh;
+	bool good = RAND_priv_bytes((unsigned char *)&fresh, sizeof(fresh)) == 1;
+	if (good) {
+		memmove(&keys->key[1], &keys->key[0], sizeof(keys->key[0]) * (TICKET_KEYS_MAX - 1));
+		keys->key[0] = fresh;
+		keys->count += keys->count < TICKET_KEYS_MAX;
+	}
+	OPENSSL_cleanse(&fresh, sizeof(fresh));
+	return good;
+}
+
+static void tell_tickets(struct keeper *keeper)
+{
+	uint8_t room[sizeof(struct ticket_keys)];
+	struct bytes body;
+	struct writer w = writer_over(room, sizeof(room));
+	keeper_tickets_write(&w, keeper->tickets);
+	for (struct peer *peer = keeper->peers; peer && writer_done(&w, &body); peer = peer->next) {
+		if (!peer->supervisor)
+			keeper_send(peer, KEEPER_TICKETS, 0, body);
+	}
+	OPENSSL_cleanse(room, sizeof(room));
+}
+
+/* Welcome. */
+
+/* Private keys in DER for one message; wiped by exported_free. */
+struct exported {
+	uint8_t *der[KEEPER_KEYS];
+	size_t len[KEEPER_KEYS];
+};
+
+static void exported_free(struct exported *exported)
+{
+	for (int i = 0; i < KEEPER_KEYS; i++) {
+		if (exported->der[i])
+			leaf_secret_free(exported->der[i], exported->len[i]);
+	}
+}
+
+static void export_keys(struct keeper *keeper, struct exported *exported, struct keeper_welcome *welcome)
+{
+	struct error err;
+	for (int i = 0; i < KEEPER_KEYS; i++) {
+		if (!keeper->key_given[i])
+			continue;
+		const struct leaf_key *key = leaf_keys_get(keeper->leaf_keys, (enum leaf_kind)i, now_s(), &err);
+		if (key && leaf_key_export(key, &exported->der[i], &exported->len[i]))
+			welcome->keys[i] = bytes_of(exported->der[i], exported->len[i]);
+		else
+			log_error("leaf key cannot be handed out", LOG_S("reason", key ? "encoding failed" : err.text));
+	}
+}
+
+static struct bytes welcome_body(struct keeper *keeper, bool supervisor)
+{
+	struct keeper_welcome welcome = {.refusal_lifetime_s = refusal_lifetime_s(keeper->refusals)};
+	struct exported exported = {0};
+	struct authority_issuer issuer;
+	struct bytes body = BYTES_NONE;
+	const char *reason = keeper_audit_closed(keeper);
+	welcome.audit_reason = bytes_str(reason ? reason : "");
+	if (!supervisor) {
+		welcome.chain_count = authority_chain(keeper->authority, now_s(), welcome.chain);
+		if (authority_issuer(keeper->authority, now_s(), &issuer))
+			memcpy(keeper->issuer, issuer.sha256, sizeof(keeper->issuer));
+		welcome.issuer = bytes_of(keeper->issuer, sizeof(keeper->issuer));
+		welcome.tickets = *keeper->tickets;
+		export_keys(keeper, &exported, &welcome);
+	}
+	struct writer w = writer_over(keeper->room, IPC_BODY_MAX);
+	keeper_welcome_write(&w, &welcome);
+	if (!writer_done(&w, &body))
+		log_error("workers cannot be told the CA", LOG_S("reason", "its chain is too long"));
+	exported_free(&exported);
+	OPENSSL_cleanse(&welcome, sizeof(welcome));
+	return body;
+}
+
+void keeper_welcome(struct keeper *keeper, struct peer *only)
+{
+	for (struct peer *peer = only ? only : keeper->peers; peer; peer = only ? NULL : peer->next) {
+		struct bytes body = welcome_body(keeper, peer->supervisor);
+		if (body.len)
+			keeper_send(peer, KEEPER_WELCOME, 0, body);
+		OPENSSL_cleanse(keeper->room, body.len);
+	}
+}
+
+static void send_refusal(const struct refusal *refusal, void *ctx)
+{
+	uint8_t room[512];
+	struct bytes body;
+	struct writer w = writer_over(room, sizeof(room));
+	keeper_refusal_write(&w, refusal);
+	if (writer_done(&w, &body))
+		keeper_send(ctx, KEEPER_REFUSAL, 0, body);
+}
+
+/* Audit. */
+
+/* KEEPER_AUDITED is owed to a peer that may be gone when the time comes. */
+struct owed {
+	struct keeper *keeper;
+	uint64_t serial;
+	uint32_t id;
+};
+
+static void pay(struct keeper *keeper, uint64_t serial, uint32_t id, bool ok)
+{
+	uint8_t yes = ok;
+	for (struct peer *peer = keeper->peers; peer; peer = peer->next) {
+		if (peer->serial != serial)
+			continue;
+		peer->syncs--;
+		keeper_send(peer, KEEPER_AUDITED, id, bytes_of(&yes, 1));
+		return;
+	}
+}
+
+static void entry_synced(bool ok, void *ctx)
+{
+	struct owed owed = *(struct owed *)ctx;
+	free(ctx);
+	pay(owed.keeper, owed.serial, owed.id, ok);
+}
+
+static void audit_synced(struct peer *peer, const struct audit_entry *entry, uint32_t id)
+{
+	struct owed *owed = peer->syncs < SYNCS_MAX ? malloc(sizeof(*owed)) : NULL;
+	peer->syncs++;
+	if (owed) {
+		*owed = (struct owed){.keeper = peer->keeper, .serial = peer->serial, .id = id};
+		if (keeper_audit(peer->keeper, entry, entry_synced, owed) == AUDIT_QUEUED)
+			return;
+		free(owed);
+	}
+	pay(peer->keeper, peer->serial, id, false);
+}
+
+static bool may_write(const struct peer *peer, enum audit_kind kind)
+{
+	return peer->supervisor ? kind <= AUDIT_CA : kind == AUDIT_INSPECTED || kind == AUDIT_KEYLOG;
+}
+
+static void on_audit(struct peer *peer, const struct ipc_message *message)
+{
+	struct keeper *keeper = peer->keeper;
+	struct audit_entry entry;
+	struct error err;
+	bool good = audit_entry_read(message->body, &entry, &err);
+	if (good && !may_write(peer, entry.kind))
+		good = error_set(&err, "%s may not write entries of kind %s", peer->name, audit_kind_name(entry.kind));
+	if (!good) {
+		keeper->counts.audit_invalid++;
+		log_warn("audit entry refused", LOG_S("from", peer->name), LOG_S("reason", err.text));
+		peer->syncs += message->kind == KEEPER_AUDIT_SYNC;
+		if (message->kind == KEEPER_AUDIT_SYNC)
+			pay(keeper, peer->serial, message->id, false);
+	} else if (message->kind == KEEPER_AUDIT_SYNC) {
+		audit_synced(peer, &entry, message->id);
+	} else if (keeper->audit && audit_append(keeper->audit, &entry, clock_wall_ns(), NULL) == AUDIT_INVALID) {
+		keeper->counts.audit_invalid++;
+	}
+}
+
+enum audit_result keeper_audit(struct keeper *keeper, const struct audit_entry *entry, audit_synced_fn *done, void *ctx)
+{
+	if (keeper->audit)
+		return audit_append_synced(keeper->audit, entry, clock_wall_ns(), done, ctx);
+	done(true, ctx);
+	return AUDIT_QUEUED;
+}
+
+const char *keeper_audit_closed(const struct keeper *keeper)
+{
+	return keeper->audit ? audit_log_closed(keeper->audit) : NULL;
+}
+
+static void audit_changed(const char *reason, void *ctx)
+{
+	uint8_t room[1024];
+	struct bytes body;
+	struct writer w = writer_over(room, sizeof(room));
+	writer_vec16(&w, bytes_str(reason ? reason : ""));
+	if (writer_done(&w, &body))
+		broadcast(ctx, KEEPER_AUDIT_STATE, body);
+}
+
+/* Refusals. */
+
+static bool on_refusal(struct peer *peer, const struct ipc_message *message)
+{
+	struct refusal refusal;
+	struct error err;
+	if (!keeper_refusal_read(message->body, &refusal))
+		return false;
+	if (!refusal_add(peer->keeper->refusals, &refusal, (uint64_t)now_s(), &err)) {
+		log_warn("refusal not noted", LOG_S("reason", err.text));
+		return true;
+	}
+	for (struct peer *each = peer->keeper->peers; each; each = each->next)
+		send_refusal(&refusal, each);
+	return true;
+}
+
+/* Peers. */
+
+static void peer_free(struct peer *peer)
+{
+	*peer->at = peer->next;
+	if (peer->next)
+		peer->next->at = peer->at;
+	peer->keeper->counts.workers -= !peer->supervisor;
+	ipc_free(peer->ipc);
+	free(peer);
+}
+
+static bool on_worker(struct peer *peer, struct ipc_message *message)
+{
+	struct bytes body = message->body;
+	struct bytes text;
+	struct error err;
+	char name[32];
+	if (!bytes_vec8(&body, &text) || text.len == 0 || text.len >= sizeof(name) || body.len ||
+		message->fd_count != 1)
+		return false;
+	memcpy(name, text.data, text.len);
+	name[text.len] = '\0';
+	int fd = message->fds[0];
+	message->fds[0] = -1;
+	if (!keeper_serve(peer->keeper, fd, name, &err))
+		log_error("keeper cannot serve a worker", LOG_S("worker", name), LOG_S("reason", err.text));
+	return true;
+}
+
+static bool handle(struct peer *peer, struct ipc_message *message)
+{
+	switch (message->kind) {
+	case KEEPER_LEAF_GET:
+		return !peer->supervisor && keeper_leaf_answer(peer, message);
+	case KEEPER_AUDIT:
+	case KEEPER_AUDIT_SYNC:
+		on_audit(peer, message);
+		return true;
+	case KEEPER_REFUSAL_ADD:
+		return on_refusal(peer, message);
+	case KEEPER_WORKER:
+		return peer->supervisor && on_worker(peer, message);
+	default:
+		return false;
+	}
+}
+
+static void on_received(struct ipc *ipc, struct ipc_message *message, void *ctx)
+{
+	struct peer *peer = ctx;
+	(void)ipc;
+	if (handle(peer, message))
+		return;
+	peer->keeper->counts.malformed++;
+	log_error("keeper cut a worker off", LOG_S("worker", peer->name), LOG_N("kind", message->kind),
+		LOG_S("reason", "its message was malformed"));
+	peer_free(peer);
+}
+
+static void on_closed(struct ipc *ipc, const char *reason, void *ctx)
+{
+	struct peer *peer = ctx;
+	(void)ipc;
+	log_debug(
+		"worker left the keeper", LOG_S("worker", peer->name), LOG_S("reason", reason ? reason : "it closed"));
+	peer_free(peer);
+}
+
+static const struct ipc_handlers handlers = {.received = on_received, .closed = on_closed};
+
+static bool serve(struct keeper *keeper, int fd, const char *name, bool supervisor, struct error *err)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	if (!peer) {
+		close(fd);
+		return error_set(err, "no memory to serve %s", name);
+	}
+	peer->ipc = ipc_new(keeper->loop, fd, PEER_QUEUE, &handlers, peer, err);
+	if (!peer->ipc) {
+		free(peer);
+		return false;
+	}
+	peer->keeper = keeper;
+	snprintf(peer->name, sizeof(peer->name), "%s", name);
+	peer->serial = keeper->next_serial++;
+	peer->supervisor = supervisor;
+	peer->tokens = keeper->options.mint_burst;
+	peer->filled_ns = clock_monotonic_ns();
+	peer->next = keeper->peers;
+	peer->at = &keeper->peers;
+	if (peer->next)
+		peer->next->at = &peer->next;
+	keeper->peers = peer;
+	keeper->counts.workers += !supervisor;
+	keeper_welcome(keeper, peer);
+	struct error unread;
+	if (!supervisor && !refusal_each(keeper->refusals, (uint64_t)now_s(), send_refusal, peer, &unread))
+		log_warn("refusals cannot be read", LOG_S("reason", unread.text));
+	return true;
+}
+
+bool keeper_serve(struct keeper *keeper, int fd, const char *name, struct error *err)
+{
+	return serve(keeper, fd, name, false, err);
+}
+
+bool keeper_serve_supervisor(struct keeper *keeper, int fd, struct error *err)
+{
+	return serve(keeper, fd, "supervisor", true, err);
+}
+
+/* What happens by the clock. */
+
+static void renew(struct keeper *keeper)
+{
+	struct error err;
+	bool changed = false;
+	for (int i = 0; i < KEEPER_KEYS; i++) {
+		if (!keeper->key_given[i] || !leaf_keys_due(keeper->leaf_keys, (enum leaf_kind)i, now_s()))
+			continue;
+		if (leaf_keys_renew(keeper->leaf_keys, (enum leaf_kind)i, now_s(), &err))
+			changed = true;
+		else
+			log_warn("leaf key not renewed", LOG_S("reason", err.text));
+	}
+	/* A rotated CA begins to issue when its notBefore has come. */
+	struct authority_issuer issuer;
+	if (authority_issuer(keeper->authority, now_s(), &issuer) &&
+		memcmp(issuer.sha256, keeper->issuer, sizeof(keeper->issuer)) != 0)
+		changed = true;
+	if (changed)
+		keeper_welcome(keeper, NULL);
+}
+
+static void on_ticket_time(struct loop_timer *timer)
+{
+	struct keeper *keeper = OWNER(ticket_timer, timer);
+	if (keeper_tickets_rotate(keeper->tickets))
+		tell_tickets(keeper);
+	else
+		log_error("ticket keys not rotated", LOG_S("reason", "no randomness"));
+	loop_timer_set(keeper->loop, timer, clock_monotonic_ns() + keeper->options.ticket_ns, on_ticket_time);
+}
+
+static void on_second(struct loop_timer *timer)
+{
+	struct keeper *keeper = OWNER(second_timer, timer);
+	struct error err;
+	if (!refusal_flush(keeper->refusals, (uint64_t)now_s(), &err))
+		log_warn("refusals not written", LOG_S("reason", err.text));
+	if (keeper->leaf_store)
+		leaf_store_flush(keeper->leaf_store, now_s());
+	renew(keeper);
+	loop_timer_set(keeper->loop, timer, clock_monotonic_ns() + NS_PER_S, on_second);
+}
+
+void keeper_authority_set(struct keeper *keeper, struct authority *authority)
+{
+	keeper->authority = authority;
+	keeper_welcome(keeper, NULL);
+}
+
+/* Life. */
+
+static bool open_audit(struct keeper *keeper, struct error *err)
+{
+	char log_path[4096];
+	char openings[4096];
+	snprintf(log_path, sizeof(log_path), "%s/audit.log", keeper->options.state);
+	snprintf(openings, sizeof(openings), "%s/openings", keeper->options.state);
+	struct audit_options options = {
+		.path = log_path, .openings = openings, .retention_ns = keeper->options.retention_ns};
+	keeper->audit = audit_log_new(keeper->loop, &options, audit_changed, keeper, err);
+	return keeper->audit != NULL;
+}
+
+static bool open_stores(struct keeper *keeper, struct error *err)
+{
+	const char *state = keeper->options.state;
+	char leaves[4096];
+	char refusals[4096];
+	if (state && strlen(state) > 4000)
+		return error_set(err, "%s: the path is too long", state);
+	snprintf(leaves, sizeof(leaves), "%s/leaves.db", state ? state : "");
+	snprintf(refusals, sizeof(refusals), "%s/refusals.db", state ? state : "");
+	if (!leaf_keys_open(&keeper->leaf_keys, state, now_s(), err))
+		return false;
+	if (!leaf_keys_get(keeper->leaf_keys, LEAF_ECDSA, now_s(), err))
+		return false;
+	keeper->key_given[KEEPER_KEY_ECDSA] = true;
+	/* In memory the workers' caches are enough. */
+	if (state) {
+		keeper->leaf_store = leaf_store_open(leaves, keeper->options.leaf_rows, now_s());
+		if (!keeper->leaf_store)
+			return error_set(err, "no memory for the leaf store");
+	}
+	keeper->refusals = refusal_store_open(state ? refusals : NULL, &keeper->options.refusals, err);
+	return keeper->refusals != NULL;
+}
+
+static bool set_up(struct keeper *keeper, struct error *err)
+{
+	keeper->room = malloc(IPC_BODY_MAX);
+	keeper->tickets = secret_alloc(sizeof(*keeper->tickets));
+	if (!keeper->room || !keeper->tickets)
+		return error_set(err, "no memory for the keeper");
+	if (!keeper_tickets_rotate(keeper->tickets))
+		return error_set(err, "no randomness for ticket keys");
+	if (!open_stores(keeper, err))
+		return false;
+	if (keeper->options.audit && keeper->options.state && !open_audit(keeper, err))
+		return false;
+	uint64_t now = clock_monotonic_ns();
+	return (loop_timer_set(keeper->loop, &keeper->ticket_timer, now + keeper->options.ticket_ns, on_ticket_time) &&
+		       loop_timer_set(keeper->loop, &keeper->second_timer, now + NS_PER_S, on_second)) ||
+	       error_set(err, "no memory for the keeper");
+}
+
+struct keeper *keeper_new(struct loop *loop, const struct keeper_options *options, struct error *err)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	if (!keeper) {
+		error_set(err, "no memory for the keeper");
+		return NULL;
+	}
+	keeper->loop = loop;
+	keeper->options = *options;
+	keeper->authority = options->authority;
+	keeper->next_serial = 1;
+	struct keeper_options *o = &keeper->options;
+	o->mint_rate = o->mint_rate ? o->mint_rate : 200;
+	o->mint_burst = o->mint_burst ? o->mint_burst : 2000;
+	o->leaf_rows = o->leaf_rows ? o->leaf_rows : LEAF_STORE_ROWS;
+	o->ticket_ns = o->ticket_ns ? o->ticket_ns : 3600 * NS_PER_S;
+	if (set_up(keeper, err))
+		return keeper;
+	keeper_free(keeper);
+	return NULL;
+}
+
+void keeper_free(struct keeper *keeper)
+{
+	if (!keeper)
+		return;
+	loop_timer_clear(keeper->loop, &keeper->ticket_timer);
+	loop_timer_clear(keeper->loop, &keeper->second_timer);
+	audit_log_free(keeper->audit);
+	while (keeper->peers) {
+		struct peer *peer = keeper->peers;
+		keeper->peers = peer->next;
+		ipc_free(peer->ipc);
+		free(peer);
+	}
+	refusal_store_close(keeper->refusals);
+	leaf_store_close(keeper->leaf_store);
+	leaf_keys_free(keeper->leaf_keys);
+	secret_free(keeper->tickets);
+	free(keeper->room);
+	free(keeper);
+}
+
+struct keeper_counts keeper_count(const struct keeper *keeper)
+{
+	struct keeper_counts counts = keeper->counts;
+	struct leaf_store_counts store = {0};
+	if (keeper->leaf_store)
+		store = leaf_store_count(keeper->leaf_store);
+	counts.rows = store.rows;
+	counts.rows_cap = store.cap;
+	counts.rows_pruned = store.pruned;
+	counts.rows_lost = store.lost;
+	counts.refusals = refusal_count(keeper->refusals);
+	if (keeper->audit)
+		counts.audit = audit_count(keeper->audit);
+	return counts;
+}

@@ -1,0 +1,74 @@
+/*
+ * proxy/keeper.h — the process without a network that holds what must not be lost: the CA, the leaf keys, the leaf store,
+ * the ticket keys, the audit log and the refusals. It serves workers over ipc channels (messages: keeper_wire.h), in a
+ * process of its own or, with --single, on the worker's loop.
+ *
+ * A worker gets leaves for the leaf keys it was given, no others, at a limited rate; it can add audit entries of the kinds
+ * a worker may write and note refusals; nothing it sends can change rules, keys or older entries.
+ */
+#ifndef PROXY_KEEPER_H
+#define PROXY_KEEPER_H
+
+#include "audit/log.h"
+#include "base/loop.h"
+#include "proxy/ipc.h"
+#include "proxy/keeper_wire.h"
+
+struct authority;
+struct keeper;
+
+struct keeper_options {
+	const char *state; /* the folder, which must exist; NULL: all stays in memory, and there is no audit log */
+	struct authority *authority; /* opened by the caller, whose it stays until after keeper_free */
+	const char *policy_url;      /* stands in every leaf; NULL: MINT_POLICY_URL. The caller's until keeper_free */
+	bool audit;                  /* keep STATE/audit.log; needs `state` */
+	uint64_t retention_ns;       /* of audit openings; 0: none are kept */
+	uint32_t mint_rate;          /* new leaves per second and worker; 0 means 200 */
+	uint32_t mint_burst;         /* 0 means 2000 */
+	size_t leaf_rows;            /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
+	uint64_t ticket_ns;          /* between rotations of ticket keys; 0 means one hour */
+	struct refusal_limits refusals;
+};
+
+struct keeper_counts {
+	uint64_t minted;          /* leaves made */
+	uint64_t found;           /* found in the store */
+	uint64_t failed;          /* not to be had; the log says why */
+	uint64_t names_over_cap;  /* names left out of leaves (pki/mint.h) */
+	uint64_t rate_refused;    /* requests over a worker's rate */
+	uint64_t malformed;       /* messages that broke the form: their worker was cut off */
+	uint64_t audit_invalid;   /* entries that a worker may not write */
+	uint64_t answers_refused; /* messages for which a slow worker's queue had no room */
+	size_t workers;
+	size_t rows, rows_cap; /* of the leaf store, with what its cap and its faults cost */
+	uint64_t rows_pruned, rows_lost;
+	struct audit_counts audit; /* all zero without a log */
+	struct refusal_counts refusals;
+};
+
+/* NULL with `err` set: what was wrong with STATE, the audit log or a key file. */
+must_check struct keeper *keeper_new(struct loop *loop, const struct keeper_options *options, struct error *err);
+/* Closes all channels, syncs the audit log (this may block). NULL is allowed. */
+void keeper_free(struct keeper *keeper);
+
+/* Serves a worker on `fd`, which it takes. `name` is for the log and is copied. WELCOME is sent at once. */
+must_check bool keeper_serve(struct keeper *keeper, int fd, const char *name, struct error *err);
+
+/*
+ * Serves the supervisor on `fd`, which it takes: it may write audit entries of every kind and hand over channels to new
+ * workers (KEEPER_WORKER); it gets no keys.
+ */
+must_check bool keeper_serve_supervisor(struct keeper *keeper, int fd, struct error *err);
+
+/* The authority was replaced (`overt ca rotate`) by one opened by the caller: told to every worker. */
+void keeper_authority_set(struct keeper *keeper, struct authority *authority);
+
+/* The keeper's own entries (start, stop, snapshot, CA): as audit_append_synced; with no log `done(true)` at once. */
+must_check enum audit_result keeper_audit(
+	struct keeper *keeper, const struct audit_entry *entry, audit_synced_fn *done, void *ctx);
+/* NULL when the audit log is open, or there is none; else why it is closed. */
+must_check const char *keeper_audit_closed(const struct keeper *keeper);
+
+must_check struct keeper_counts keeper_count(const struct keeper *keeper);
+
+#endif

@@ -1,0 +1,51 @@
+/* proxy/keeper_parts.h — what the keeper's own files share. Not for others. */
+#ifndef PROXY_KEEPER_PARTS_H
+#define PROXY_KEEPER_PARTS_H
+
+#include "pki/leaf_key.h"
+#include "pki/leaf_store.h"
+#include "proxy/keeper.h"
+
+/* A worker, or the supervisor. */
+struct peer {
+	struct peer *next, **at;
+	struct keeper *keeper;
+	struct ipc *ipc;
+	char name[32];
+	uint64_t serial; /* never used twice: names a peer that may be gone when something is done */
+	bool supervisor;
+	unsigned syncs; /* entries whose KEEPER_AUDITED is owed */
+	double tokens;  /* of new leaves */
+	uint64_t filled_ns;
+};
+
+struct keeper {
+	struct loop *loop;
+	struct keeper_options options; /* with defaults filled in */
+	struct authority *authority;
+	struct leaf_keys *leaf_keys;
+	struct leaf_store *leaf_store;
+	bool key_given[KEEPER_KEYS]; /* workers have it; the RSA key is made when first asked for */
+	uint8_t issuer[32];          /* as told to workers */
+	struct refusal_store *refusals;
+	struct audit_log *audit;
+	struct ticket_keys *tickets; /* in memory of its own */
+	struct loop_timer ticket_timer, second_timer;
+	uint8_t *room; /* IPC_BODY_MAX: messages are put together here */
+	uint64_t next_serial;
+	struct peer *peers;
+	struct keeper_counts counts;
+};
+
+/* To one; what finds no room is counted. */
+void keeper_send(struct peer *peer, uint16_t kind, uint32_t id, struct bytes body);
+/* WELCOME to one, or with `peer` NULL to all. */
+void keeper_welcome(struct keeper *keeper, struct peer *peer);
+
+/* Answers KEEPER_LEAF_GET. False when it is malformed. */
+must_check bool keeper_leaf_answer(struct peer *peer, const struct ipc_message *message);
+
+/* Makes a new key the first; the oldest leaves. False without randomness: they stay as they are. */
+must_check bool keeper_tickets_rotate(struct ticket_keys *keys);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * proxy/opening.h — steps 0 to 5 of a connection: from "a target is known" to relay, tunnel or end. The client's
+ * octets are held until it is decided who answers them; until then stepping aside is possible (docs/architecture.md).
+ */
+#ifndef PROXY_OPENING_H
+#define PROXY_OPENING_H
+
+#include "base/buffer.h"
+#include "flow/event.h"
+#include "pki/name.h"
+#include "pki/verify.h"
+#include "policy/rules.h"
+#include "proxy/dial.h"
+#include "proxy/intake_http.h"
+#include "proxy/intake_socks.h"
+#include "proxy/keeper_client.h"
+#include "proxy/starttls.h"
+#include "proxy/target.h"
+#include "tls/collect.h"
+#include "tls/fingerprint.h"
+#include "tls/hello.h"
+
+struct conn;
+
+struct opening {
+	enum flow_intake intake;
+	struct buffer held; /* from the client, not passed on; the hello stands at its front once TLS begins */
+	struct target target;
+	struct hostport fixed;  /* where transparent intake was going; none: resolve the target */
+	struct hostport source; /* TPROXY with the client's address; none: our own */
+	struct dial *dial;
+	void (*dialled)(struct conn *conn, const struct dial_result *result);
+
+	/* The preludes of the explicit port. */
+	struct intake_http http;
+	struct intake_socks socks;
+	struct starttls starttls;
+	struct plain_http *plain; /* an absolute-form request in progress; NULL: none */
+	void (*plain_go)(struct conn *conn);
+	bool agreed; /* TLS began by STARTTLS: the server cannot be connected to afresh for it */
+	bool by_sni; /* the target is known only when the hello is */
+
+	/* The hello. */
+	struct collect collect;
+	uint8_t *scratch; /* for a hello over several records */
+	struct client_hello hello;
+	struct subject_name name; /* who the client wants: SNI, else the target */
+	char ja3[JA3_LEN + 1], ja4[JA4_LEN + 1];
+
+	/* The decision. */
+	struct policy *policy; /* the snapshot this connection began with */
+	struct policy_facts facts;
+	struct policy_verdict verdict;
+	char issuer_cn[256], issuer_o[256];
+
+	/* Step 3 to 5. */
+	struct verify_verdict verified;
+	const char *
+		aside_reason; /* static text, why a verdict to inspect ends in stepping aside; NULL: the rule said so */
+	bool certificate_asked; /* the server wants a client certificate, and none is configured */
+	bool session_offered;
+	uint8_t binding[32]; /* what leg 1's tickets are good for */
+	struct keeper_wait *leaf_wait;
+};
+
+/* The connection's target is known (conn->opening filled in by an intake): rules on addresses, then connect. */
+void opening_go(struct conn *conn);
+/* The same for a plain HTTP request: `go` is called when the upstream connection stands and rules permit it. */
+void opening_go_plain(struct conn *conn, void (*go)(struct conn *conn));
+/* The target is the SNI at `port`: the hello comes first. */
+void opening_go_by_sni(struct conn *conn, uint16_t port);
+/*
+ * A tunnel saw `piece`. True: pass it on. False: the connection was taken back, or is over. `piece` was consumed then.
+ */
+must_check bool opening_watch(struct conn *conn, enum flow_direction direction, struct bytes piece);
+/* Makes conn->opening. False without memory. */
+must_check bool opening_new(struct conn *conn);
+/* Harmless when there is none. */
+void opening_free(struct conn *conn);
+
+/* The last step: both legs' particulars are known, the leaf is at hand. */
+void opening_answer(struct conn *conn, const struct keeper_leaf *leaf);
+
+/*
+ * Reads what the client has sent into `held`. False when the connection is over: ended here, with that reported. A full
+ * buffer ends nothing: see buffer_space.
+ */
+must_check bool opening_fill(struct conn *conn);
+
+#endif

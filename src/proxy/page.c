@@ -1,0 +1,203 @@
+#include "proxy/page.h"
+
+#include "base/text.h"
+#include "proxy/conn.h"
+#include "proxy/intake.h"
+#include "proxy/opening.h"
+#include "proxy/worker.h"
+
+#include <openssl/pem.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAGE_MAX 16384
+
+bool page_wanted(const struct conn *conn)
+{
+	const struct target *target = &conn->opening->http.target;
+	return strcmp(target->host, PAGE_HOST) == 0 && target->port == 80;
+}
+
+/* A page under construction; what does not fit is cut, which PAGE_MAX makes impossible for texts of the configuration. */
+struct page {
+	char text[PAGE_MAX];
+	size_t len;
+};
+
+static void add(struct page *page, struct bytes text)
+{
+	size_t room = PAGE_MAX - page->len;
+	size_t n = text.len < room ? text.len : room;
+	memcpy(page->text + page->len, text.data, n);
+	page->len += n;
+}
+
+static void say(struct page *page, const char *text)
+{
+	add(page, bytes_str(text));
+}
+
+/* Text of the configuration or of a stranger: cleaned, and no markup in it. */
+static void say_plain(struct page *page, struct bytes text)
+{
+	char clean[1024];
+	text_clean(clean, sizeof(clean), text);
+	for (const char *c = clean; *c; c++) {
+		switch (*c) {
+		case '&':
+			say(page, "&amp;");
+			break;
+		case '<':
+			say(page, "&lt;");
+			break;
+		case '>':
+			say(page, "&gt;");
+			break;
+		case '"':
+			say(page, "&quot;");
+			break;
+		default:
+			add(page, bytes_of(c, 1));
+		}
+	}
+}
+
+static void say_row(struct page *page, const char *what, const char *value)
+{
+	say(page, "<dt>");
+	say(page, what);
+	say(page, "</dt><dd>");
+	say_plain(page, bytes_str(value && value[0] ? value : "not stated (this proxy serves its own machine only)"));
+	say(page, "</dd>");
+}
+
+static void say_retention(struct page *page, const struct config *config)
+{
+	char text[64] = "";
+	uint64_t hours = config->retention_ns / (3600ULL * 1000000000);
+	if (hours >= 48)
+		snprintf(text, sizeof(text), "%llu days", (unsigned long long)hours / 24);
+	else if (hours > 0)
+		snprintf(text, sizeof(text), "%llu hours", (unsigned long long)hours);
+	say_row(page, "How long names stay readable in the audit log", text);
+}
+
+static const char style[] =
+	"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
+	"<title>Overt: who reads here</title><style>body{font:16px/1.5 "
+        "system-ui,sans-serif;max-width:42rem;margin:3rem "
+	"auto;padding:0 1rem;color:#1b1b1b;background:#fdfdfc}dt{font-weight:600;margin-top:.8rem}dd{margin:0}"
+	"code{background:#eee;padding:.1em .3em}input{font:inherit;padding:.3em}button{font:inherit;padding:.3em .8em}"
+	"@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}code{background:#333}a{color:#9cf}}"
+	"</style>";
+
+static void front(struct page *page, const struct worker *worker)
+{
+	const struct config *config = worker->config;
+	say(page, style);
+	say(page,
+		"<h1>TLS connections are inspected here</h1><p>This is an Overt proxy. It can read connections that go "
+		"through it, by a certificate authority that your machine was told to trust. Sites on its bypass list "
+	        "are "
+		"passed through unread.</p><dl>");
+	say_row(page, "Who operates it", config->operator_name);
+	say_row(page, "Whom to ask, and where to object", config->contact);
+	say_row(page, "Why", config->purpose);
+	say_retention(page, config);
+	say(page, "</dl><h2>Is a site inspected?</h2><form action=/verdict><input name=name placeholder=example.com "
+		  "aria-label=\"host name\"> <button>Ask</button></form><h2>The certificate authority</h2><p><a "
+		  "href=/ca.pem>ca.pem</a> (PEM), <a href=/ca.crt>ca.crt</a> (DER). Trust it only if you know who "
+	          "operates "
+		  "this proxy; whoever holds its key can show your programs any name the authority permits.</p>");
+}
+
+static struct bytes query_name(struct bytes path)
+{
+	static const char prefix[] = "/verdict?name=";
+	if (!bytes_starts(path, bytes_str(prefix)) || !bytes_skip(&path, sizeof(prefix) - 1))
+		return BYTES_NONE;
+	return bytes_of(path.data, bytes_find(path, '&', 0));
+}
+
+static void verdict_for(struct page *page, const struct worker *worker, struct bytes name)
+{
+	struct policy_facts facts = {
+		.known = POLICY_PASS_SECOND & ~(unsigned)(POLICY_FACT_CLIENT | POLICY_FACT_SERVER),
+		.port = 443,
+		.connect_name = name,
+		.sni = name,
+	};
+	struct policy_verdict verdict;
+	say(page, style);
+	say(page, "<h1>");
+	say_plain(page, name);
+	say(page, "</h1><p>");
+	if (policy_decide(worker->snapshot.policy, &facts, &verdict)) {
+		say(page, verdict.action == POLICY_INSPECT ? "Connections to this name are <b>inspected</b>"
+			  : verdict.action == POLICY_BYPASS
+				  ? "Connections to this name are passed through <b>unread</b>"
+				  : "Connections to this name are <b>blocked</b>");
+		say(page, ", by ");
+		say_plain(page, bytes_str(verdict.label));
+		say(page, ".</p>");
+	} else {
+		say(page, "It depends on more than the name: on who asks, or on where the name leads.</p>");
+	}
+	say(page, "<p><a href=/>Back</a></p>");
+}
+
+static void answer(struct conn *conn, uint16_t status, const char *type, struct bytes body)
+{
+	struct http_reply reply = {
+		.status = status,
+		.content_type = type,
+		.body = body,
+		.head_only = bytes_equal(conn->opening->http.head.method, bytes_str("HEAD")),
+	};
+	intake_reply(conn, &reply);
+}
+
+/* The first certificate of the PEM as DER, which telephones take. */
+static void answer_der(struct conn *conn)
+{
+	struct bytes pem = conn->worker->snapshot.own_pem;
+	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	uint8_t *der = NULL;
+	int len = cert ? i2d_X509(cert, &der) : 0;
+	if (len > 0)
+		answer(conn, 200, "application/x-x509-ca-cert", bytes_of(der, (size_t)len));
+	else
+		answer(conn, 404, "text/plain; charset=utf-8", bytes_str("There is no CA here.\n"));
+	OPENSSL_free(der);
+	X509_free(cert);
+	BIO_free(bio);
+}
+
+void page_serve(struct conn *conn)
+{
+	const struct intake_http *http = &conn->opening->http;
+	struct bytes path = http->path;
+	struct page *page = calloc(1, sizeof(*page));
+	bool reads =
+		bytes_equal(http->head.method, bytes_str("GET")) || bytes_equal(http->head.method, bytes_str("HEAD"));
+	if (!page || !reads) {
+		answer(conn, 405, "text/plain; charset=utf-8", bytes_str("Only GET and HEAD are answered here.\n"));
+	} else if (bytes_equal(path, bytes_str("/"))) {
+		front(page, conn->worker);
+		answer(conn, 200, "text/html; charset=utf-8", bytes_of(page->text, page->len));
+	} else if (bytes_equal(path, bytes_str("/ca.pem"))) {
+		answer(conn, 200, "application/x-pem-file", conn->worker->snapshot.own_pem);
+	} else if (bytes_equal(path, bytes_str("/ca.crt"))) {
+		answer_der(conn);
+	} else if (query_name(path).len > 0) {
+		verdict_for(page, conn->worker, query_name(path));
+		answer(conn, 200, "text/html; charset=utf-8", bytes_of(page->text, page->len));
+	} else {
+		answer(conn, 404, "text/plain; charset=utf-8",
+			bytes_str("Nothing here. The page is at http://overt.internal/ through the proxy.\n"));
+	}
+	free(page);
+	conn_end(conn, ENDING_DONE, "own-page", "answered by the proxy itself");
+}

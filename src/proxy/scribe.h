@@ -1,0 +1,66 @@
+/*
+ * proxy/scribe.h — drains the rings of the workers, keeps their flows, decodes, and feeds the sinks. Runs on a loop of
+ * its own in its own process, or on the loop of `--single`. Workers are hostile writers to it: a ring that breaks the
+ * rules is let go, and its flows end as lost; the others go on.
+ */
+#ifndef PROXY_SCRIBE_H
+#define PROXY_SCRIBE_H
+
+#include "base/loop.h"
+#include "decode/decoder.h"
+#include "flow/ring.h"
+#include "sink/sink.h"
+
+struct scribe;
+
+/* Zeroed is a scribe without sinks, except terminal_fd: -1. Texts are used during scribe_new only. */
+struct scribe_options {
+	int terminal_fd;              /* the table of requests; stays the caller's; -1: none */
+	const char *jsonl;            /* file name, "-" for standard output, NULL: none */
+	const char *pcapng;           /* file name or NULL */
+	const char *keylog;           /* file name or NULL */
+	bool unmasked;                /* credentials in the table and in jsonl as they are */
+	size_t flow_max;              /* flows followed at a time; 0: 262,144 */
+	struct decoder_limits limits; /* all 0: the default */
+};
+
+struct scribe_counts {
+	uint64_t events, flows, exchanges;
+	uint64_t bad_events; /* that did not decode */
+	uint64_t broken_rings;
+	uint64_t evicted_flows; /* let go because flow_max were open */
+	uint64_t orphan_events; /* of flows already over */
+	uint64_t lost_octets;   /* plaintext the workers could not publish */
+	uint64_t undecoded;     /* flows without a decoder for want of memory */
+	uint64_t skips_refused; /* skips that found the table full */
+	uint64_t sink_lost;     /* records that sinks could not write */
+	size_t open;
+};
+
+/* NULL with `err` set: a file that cannot be opened, memory. */
+must_check struct scribe *scribe_new(struct loop *loop, const struct scribe_options *options, struct error *err);
+
+/* One more sink, before the first scribe_attach: the scribe's from then on. False where FLOW_SLOTS are taken. */
+must_check bool scribe_add_sink(struct scribe *scribe, struct sink *sink);
+
+/*
+ * Reads a ring from now on. `source` names it in flow names ("3.42") and must be new: count the workers ever started.
+ * On true `fds` are the scribe's (and -1 for the caller); on false they stay the caller's.
+ */
+must_check bool scribe_attach(struct scribe *scribe, uint32_t source, struct ring_fds *fds, struct error *err);
+
+/* The worker is gone: what its ring still holds is read, its open flows end as lost, the ring is let go. */
+void scribe_detach(struct scribe *scribe, uint32_t source);
+
+/* Opens the files of all sinks by name again (SIGHUP). False with the first failure; the others were still done. */
+bool scribe_reopen(struct scribe *scribe, struct error *err);
+
+/* Reads what stands in the rings now and flushes the sinks. For tests and for the moment before an answer. */
+void scribe_drain(struct scribe *scribe);
+
+/* Drains, ends what is open, closes sinks and rings, frees. NULL is allowed. */
+void scribe_close(struct scribe *scribe);
+
+must_check struct scribe_counts scribe_count(const struct scribe *scribe);
+
+#endif

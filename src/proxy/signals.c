@@ -1,0 +1,48 @@
+#include "proxy/signals.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void signal_ready(struct loop_io *io)
+{
+	struct signals *signals = (struct signals *)(void *)((char *)io - offsetof(struct signals, io));
+	struct signalfd_siginfo info;
+	while (io->fd >= 0 && read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		signals->caught((int)info.ssi_signo, signals->ctx);
+}
+
+static sigset_t watched(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	return set;
+}
+
+bool signals_watch(
+	struct signals *signals, struct loop *loop, void (*caught)(int number, void *ctx), void *ctx, struct error *err)
+{
+	sigset_t set = watched();
+	*signals = (struct signals){.loop = loop, .io.fd = -1, .caught = caught, .ctx = ctx};
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return error_set_errno(err, "signals cannot be blocked");
+	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0 || !loop_add(loop, &signals->io, fd, signal_ready))
+		return error_set_errno(err, "signals cannot be watched");
+	return true;
+}
+
+void signals_close(struct signals *signals)
+{
+	sigset_t set = watched();
+	if (signals->io.fd < 0)
+		return;
+	loop_remove(signals->loop, &signals->io);
+	close(signals->io.fd);
+	signals->io.fd = -1;
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}

@@ -1,0 +1,20 @@
+/* proxy/signals.h — SIGINT, SIGTERM, SIGHUP and SIGCHLD as events of a loop. */
+#ifndef PROXY_SIGNALS_H
+#define PROXY_SIGNALS_H
+
+#include "base/error.h"
+#include "base/loop.h"
+
+struct signals {
+	struct loop *loop;
+	struct loop_io io; /* fd -1: none */
+	void (*caught)(int number, void *ctx);
+	void *ctx;
+};
+
+must_check bool signals_watch(struct signals *signals, struct loop *loop, void (*caught)(int number, void *ctx),
+	void *ctx, struct error *err);
+/* Also unblocks them. */
+void signals_close(struct signals *signals);
+
+#endif

@@ -1,0 +1,152 @@
+#include "proxy/snapshot.h"
+
+#include "pki/trust.h"
+#include "pki/verify.h"
+#include "policy/files.h"
+#include "proxy/users.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ENTRY_MAX 4200
+#define BUILT_IN  "built-in rules"
+
+static const char *entry_of(const char *path, char out[ENTRY_MAX])
+{
+	snprintf(out, ENTRY_MAX, "file:%s", path);
+	return out;
+}
+
+/* Files that the rules name are added to the bundle as the parser asks for them. */
+static bool load_and_add(void *ctx, const char *path, struct bytes *out, struct error *err)
+{
+	struct bundle_writer *w = ctx;
+	char entry[ENTRY_MAX];
+	if (!policy_file_read(path, out, err))
+		return false;
+	bundle_add(w, entry_of(path, entry), *out);
+	return true;
+}
+
+static bool add_rules(struct bundle_writer *w, const struct config *config, const char *rules, struct error *err)
+{
+	const char *path = config->rules;
+	struct bytes text = bytes_str(rules);
+	if (path && !policy_file_read(path, &text, err))
+		return false;
+	bundle_add(w, "rules", text);
+	bundle_add(w, "rules-name", bytes_str(path ? path : BUILT_IN));
+	struct policy_source source = {.load = load_and_add, .release = policy_file_release, .ctx = w};
+	struct policy *policy = policy_parse(text, path ? path : BUILT_IN, &source, err);
+	bool ok = policy && identities_bundle(w, config, policy, err);
+	policy_drop(policy);
+	if (path)
+		policy_file_free(text);
+	return ok;
+}
+
+static bool add_trust(struct bundle_writer *w, const struct config *config, struct error *err)
+{
+	struct trust *trust = trust_new(NULL);
+	if (!trust)
+		return error_set(err, "no memory for trust anchors");
+	bool ok = config->trust ? trust_add_file(trust, config->trust, err) : trust_add_system(trust, err);
+	for (size_t i = 0; ok && i < config->crl.count; i++)
+		ok = trust_add_crl_file(trust, config->crl.items[i], err);
+	uint8_t *pem = NULL;
+	size_t len = 0;
+	if (ok && !trust_export(trust, &pem, &len))
+		ok = error_set(err, "no memory for trust anchors");
+	if (ok)
+		bundle_add(w, "trust", bytes_of(pem, len));
+	free(pem);
+	trust_free(trust);
+	return ok;
+}
+
+static bool add_users(struct bundle_writer *w, const char *path, struct error *err)
+{
+	struct intake_users users = {0};
+	struct bytes text;
+	if (!path)
+		return true;
+	if (!policy_file_read(path, &text, err))
+		return false;
+	bool ok = users_read(&users, text, path, err);
+	users_free(&users);
+	bundle_add(w, "users", text);
+	policy_file_free(text);
+	return ok;
+}
+
+int snapshot_write(const struct config *config, const char *rules, struct bytes own_pem, struct error *err)
+{
+	struct bundle_writer w;
+	if (!bundle_begin(&w, err))
+		return -1;
+	bundle_add(&w, "own", own_pem);
+	if (add_rules(&w, config, rules, err) && add_trust(&w, config, err) && add_users(&w, config->proxy_auth, err))
+		return bundle_seal(&w, err);
+	bundle_abandon(&w);
+	return -1;
+}
+
+/* Reading. */
+
+static bool load_from_bundle(void *ctx, const char *path, struct bytes *out, struct error *err)
+{
+	struct bundle *bundle = ctx;
+	char entry[ENTRY_MAX];
+	if (!bundle_find(bundle, entry_of(path, entry), out))
+		return error_set(err, "%s: is not in the snapshot", path);
+	bundle_keep(bundle);
+	return true;
+}
+
+static void release_to_bundle(void *ctx, struct bytes text)
+{
+	(void)text;
+	bundle_close(ctx);
+}
+
+static bool open_policy(struct snapshot *snapshot, struct error *err)
+{
+	struct bytes text, name;
+	char path[ENTRY_MAX];
+	if (!bundle_find(snapshot->bundle, "rules", &text) || !bundle_find(snapshot->bundle, "rules-name", &name))
+		return error_set(err, "the snapshot holds no rules");
+	snprintf(path, sizeof(path), "%.*s", (int)name.len, (const char *)name.data);
+	struct policy_source source = {.load = load_from_bundle, .release = release_to_bundle, .ctx = snapshot->bundle};
+	snapshot->policy = policy_parse(text, path, &source, err);
+	return snapshot->policy != NULL;
+}
+
+bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *config, struct error *err)
+{
+	struct bytes users;
+	*snapshot = (struct snapshot){.bundle = bundle_open(fd, err)};
+	if (!snapshot->bundle)
+		return false;
+	bool ok = open_policy(snapshot, err);
+	if (!bundle_find(snapshot->bundle, "trust", &snapshot->trust_pem) ||
+		!bundle_find(snapshot->bundle, "own", &snapshot->own_pem))
+		ok = ok && error_set(err, "the snapshot holds no trust anchors");
+	if (ok && bundle_find(snapshot->bundle, "users", &users))
+		ok = users_read(&snapshot->users, users, "proxy users", err);
+	if (ok)
+		snapshot->identities = identities_open(snapshot->bundle, config, snapshot->policy, err);
+	if (ok && snapshot->identities)
+		return true;
+	snapshot_close(snapshot);
+	return false;
+}
+
+void snapshot_close(struct snapshot *snapshot)
+{
+	identities_free(snapshot->identities);
+	policy_drop(snapshot->policy);
+	users_free(&snapshot->users);
+	bundle_close(snapshot->bundle);
+	*snapshot = (struct snapshot){0};
+}

@@ -1,0 +1,80 @@
+"""What is learned when a client does not trust the leaf, and what a rule makes of it."""
+
+import pytest
+from lab import clients, events, overt, servers, settings, wire
+
+pytestmark = [overt.requires("proxy --trust --rules --jsonl"), overt.requires("refusals --state")]
+
+
+def _distrust(one, nginx, world, name="site.test", **knobs):
+    """A client that knows the server's real root only."""
+    return one.curl(f"https://{name}:{nginx.port}/", ca=world.trust, **knobs)
+
+
+def _list(one):
+    code, out, err = overt.run("refusals", "--state", one.state)
+    assert code == 0, err
+    return out
+
+
+@pytest.mark.parametrize("most", ["1.2", "1.3"])
+def test_an_alert_that_means_distrust_is_kept_and_listed(most, proxy, nginx, world):
+    one = proxy()
+    got = one.curl(f"https://site.test:{nginx.port}/", "--tls-max", most, ca=world.trust)
+    assert got.code == 60, got.error
+    one.wait_event(events.is_close("refused"), "the flow ends as refused")
+    assert "site.test" in _list(one) and "127.0.0.1" in _list(one)
+
+
+def test_an_early_close_after_the_certificate_is_kept_too(proxy, nginx):
+    one = proxy()
+    sock = wire.open_tunnel(one.port, "site.test", nginx.port)
+    tls = wire.Tls(sock, clients.context(), server_hostname="site.test")
+    tls.handshake()
+    sock.shutdown(2)
+    sock.close()
+    one.wait_event(events.is_close(), "the flow's end")
+
+
+def test_a_good_connection_is_no_refusal(proxy, nginx):
+    one = proxy()
+    assert one.curl(f"https://site.test:{nginx.port}/").status == 200
+    assert "site.test" not in _list(one)
+
+
+def test_nothing_is_bypassed_for_a_refusal_by_default(proxy, nginx, world):
+    one = proxy()
+    for _ in range(5):
+        assert _distrust(one, nginx, world).code == 60
+
+
+def test_a_rule_makes_a_refusal_a_bypass_for_that_name_alone(proxy, nginx, world):
+    one = proxy(rules=settings.rules(refused="bypass"))
+    assert _distrust(one, nginx, world).code == 60
+    one.wait_event(events.is_close("refused"), "the flow ends as refused")
+
+    def real():
+        got = _distrust(one, nginx, world)
+        return got.status == 200 and got
+    got = overt.eventually(real, "the refusal becomes a bypass")
+    assert "Lab Intermediate" in got.issuer()
+    assert one.curl(f"https://other.test:{nginx.port}/").cert.issuer == clients.certificates(
+        one.ca.read_text())[0].subject
+
+
+def test_a_refusal_does_not_bypass_what_does_not_verify(proxy, world, starts):
+    bad = starts(servers.Origin(servers.server_context(*world.files("elsewhere.test"))))
+    one = proxy(rules=settings.rules(refused="bypass"))
+    for _ in range(3):
+        assert one.curl(f"https://site.test:{bad.port}/", "-k").status == 0
+    bad.wait_quiet()
+    assert bad.received() == b""
+
+
+def test_refusals_outlive_a_restart(world, nginx, starts, folder):
+    first = overt.Proxy(trust=world.trust, state=folder / "state")
+    assert _distrust(first, nginx, world).code == 60
+    first.wait_event(events.is_close("refused"), "the flow ends as refused")
+    first.stop()
+    code, out, _ = overt.run("refusals", "--state", folder / "state")
+    assert code == 0 and "site.test" in out

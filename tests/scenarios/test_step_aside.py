@@ -1,0 +1,171 @@
+"""Stepping aside: the client's own TLS session reaches the server byte for byte, with all that only it can carry."""
+
+import re
+import ssl
+
+import pytest
+from lab import clients, events, overt, pki, servers, settings, wire
+from lab.proc import Process, eventually
+
+pytestmark = overt.requires("proxy --trust --rules --jsonl")
+
+UNSEEN = settings.rules(settings.rule("bypass", settings.BYPASS_UNSEEN, name=["site.test", "client-cert.test"]))
+VERIFIED = settings.rules(settings.rule("bypass", name=["site.test", "client-cert.test"]))
+BY_PORT = settings.rules(settings.rule("bypass", server=["127.0.0.0/8"]))
+
+
+@pytest.fixture(scope="module", params=[UNSEEN, VERIFIED, BY_PORT], ids=["unseen", "verified", "by-address"])
+def aside(request, world, starts_module):
+    return starts_module(overt.Proxy(trust=world.trust, rules=request.param))
+
+
+@pytest.fixture(scope="module")
+def unseen(world, starts_module):
+    return starts_module(overt.Proxy(trust=world.trust, rules=UNSEEN))
+
+
+def test_the_client_sees_the_real_certificate(aside, nginx, world):
+    direct = clients.curl(f"https://site.test:{nginx.port}/", ca=world.trust)
+    got = aside.curl(f"https://site.test:{nginx.port}/", ca=world.trust)
+    assert got.status == 200, got.error
+    assert got.certificates == direct.certificates
+
+
+def test_h2_passes(aside, world, starts):
+    server = starts(servers.Nginx(*world.files("site.test"), http2=True))
+    got = aside.curl(f"https://site.test:{server.port}/", "--http2", ca=world.trust)
+    assert (got.status, got.version) == (200, "2"), got.error
+
+
+def test_the_verdict_and_its_rule_are_said(aside, nginx, world):
+    mark = aside.mark()
+    aside.curl(f"https://site.test:{nginx.port}/", ca=world.trust)
+    aside.wait_event(lambda e: e in aside.events()[mark[0]:] and events.is_verdict("bypass")(e), "a verdict of bypass")
+
+
+def test_nothing_of_the_plaintext_comes_out(aside, origin, world):
+    server = origin("site.test")
+    assert aside.get(server.port, "site.test", "/very-secret-path", ca=world.trust).status == 200
+    server.wait_quiet()
+    aside.wait_event(events.is_close(), "the flow's end")
+    assert "very-secret-path" not in aside.jsonl.read_text() + aside.log()
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_client_certificate_reaches_the_server(version, aside, world, origin):
+    most = ssl.TLSVersion.TLSv1_3 if version == "1.3" else ssl.TLSVersion.TLSv1_2
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="the client itself")
+    server = origin("client-cert.test", client_trust=world.trust, most=most)
+    ctx = clients.context(world.trust, chain=chain, key=key)
+    got = aside.get(server.port, "client-cert.test", ctx=ctx)
+    assert got.status == 200, got.error
+    seen = [c for c in server.connections if c.tls and c.received]
+    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "the client itself"
+
+
+@pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_session_is_resumed_with_the_server(most, aside, nginx, world):
+    ctx = clients.context(world.trust, most=most)
+    with aside.tls(nginx.port, "site.test", ctx=ctx) as first:
+        first.send(b"GET /who HTTP/1.1\r\nHost: site.test\r\n\r\n")
+        first.recv_until(b"reused=.")
+        session = first.object.session
+    with aside.tls(nginx.port, "site.test", ctx=ctx, session=session) as again:
+        assert again.object.session_reused
+        again.send(b"GET /who HTTP/1.1\r\nHost: site.test\r\n\r\n")
+        again.recv_until(b"reused=r")
+
+
+def test_a_session_made_without_the_proxy_is_resumed_through_it(unseen, nginx, world):
+    ctx = clients.context(world.trust)
+    with clients.python_tls(nginx.port, "site.test", ctx=ctx) as direct:
+        direct.send(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n")
+        direct.recv_until(b"HTTP/1.1\n")
+        session = direct.object.session
+    with unseen.tls(nginx.port, "site.test", ctx=ctx, session=session) as through:
+        assert through.object.session_reused
+
+
+def test_the_exporter_is_equal_at_both_ends(aside, world, starts):
+    export = ["-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32"]
+    server = starts(servers.OpensslServer(*world.files("site.test"), *export))
+    got = clients.s_client(server.port, "site.test", *export, proxy=aside.port, ca=world.trust)
+    ours = re.search(r"Keying material: ([0-9A-F]{64})", got.error)
+    assert ours, got.error
+    server.process.out.wait(rf"Keying material: {ours.group(1)}")
+
+
+def test_tls_unique_is_equal_at_both_ends(aside, world, origin):
+    bindings = []
+    server = origin("site.test", most=ssl.TLSVersion.TLSv1_2, handler=lambda c: (
+        c.recv(1) and (bindings.append(c.tls.object.get_channel_binding("tls-unique")), c.send(b"done"))))
+    with aside.tls(server.port, "site.test", ca=world.trust) as tls:
+        tls.send(b"x")
+        assert tls.recv() == b"done"
+        assert bindings == [tls.object.get_channel_binding("tls-unique")]
+
+
+def test_0_rtt_data_reaches_the_server(unseen, world, starts, folder):
+    server = starts(servers.OpensslServer(*world.files("site.test"), "-early_data", "-tls1_3", "-no_anti_replay"))
+    session, early = folder / "session.pem", folder / "early"
+    early.write_bytes(b"sent before the handshake\n")
+    base = ["openssl", "s_client", "-proxy", f"127.0.0.1:{unseen.port}", "-connect", f"site.test:{server.port}",
+            "-servername", "site.test", "-CAfile", world.trust, "-tls1_3"]
+    with Process(*base, "-sess_out", session, stdin=-1, env=clients.environment()) as first:
+        eventually(lambda: session.exists() and session.stat().st_size, "a session ticket came")
+        first.write(b"Q\n")
+        first.wait()
+    got = clients.run(*base, "-sess_in", session, "-early_data", early)
+    text = got.stdout.decode()
+    assert "Early data was accepted" in text, text
+    server.process.out.wait("sent before the handshake")
+
+
+def test_a_hello_in_pieces_arrives_whole(unseen, nginx, world):
+    for shape in (wire.each_octet, lambda d: [wire.refragment(d, 100)]):
+        got = unseen.get(nginx.port, "site.test", ca=world.trust, first_flight=shape)
+        assert got.status == 200, got.error
+
+
+def test_a_name_that_only_claims_to_be_bypassed_is_not(proxy, world, starts):
+    """The rule bypasses site.test without `unverified`, and the server cannot show a certificate for it."""
+    server = starts(servers.Origin(servers.server_context(*world.files("other.test"))))
+    checked = proxy(rules=VERIFIED)
+    got = checked.curl(f"https://site.test:{server.port}/", "-k")
+    assert got.status == 0, "an unverified server was bypassed by its name"
+    server.wait_quiet()
+    assert server.received() == b""
+
+
+def test_a_server_that_demands_a_client_certificate_never_hangs(shared, origin, world):
+    server = origin("client-cert.test", client_trust=world.trust)
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,))
+    got = shared.get(server.port, "client-cert.test", ctx=clients.context(world.trust, chain=chain, key=key))
+    direct = clients.python_get(server.port, "client-cert.test", ctx=clients.context(world.trust, chain=chain, key=key))
+    assert direct.status == 200
+    assert got.status in (0, 200)
+    if got.status == 200:
+        assert got.certificates == direct.certificates, "a client certificate was accepted through a split"
+    shared.wait_words("client.?certificate")
+
+
+def test_a_rule_names_a_client_certificate_to_show_upstream(proxy, origin, world):
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="by rule")
+    server = origin("client-cert.test", client_trust=world.trust)
+    shown = {"client-cert": {"cert": str(chain), "key": str(key)}, "allow": ["loopback"]}
+    one = proxy(rules=settings.rules(settings.rule("inspect", shown, name=["client-cert.test"])))
+    got = one.get(server.port, "client-cert.test")
+    assert got.status == 200, got.error
+    seen = [c for c in server.connections if c.received]
+    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "by rule"
+
+
+@overt.requires("proxy --config")
+def test_a_configured_client_certificate_is_shown_upstream(proxy, origin, world):
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="configured")
+    server = origin("client-cert.test", client_trust=world.trust)
+    one = settings.configuration(client_certs=[{"name": "client-cert.test", "cert": str(chain), "key": str(key)}])
+    got = proxy(config=one).get(server.port, "client-cert.test")
+    assert got.status == 200, got.error
+    seen = [c for c in server.connections if c.received]
+    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "configured"
