@@ -137,6 +137,8 @@ _overt()
 		_overt_value "$before" "$current"
 	elif [[ $current == -* ]]; then
 		_overt_reply < <(compgen -W "$flags $values" -- "$current")
+	elif [[ $verb == exec ]]; then
+		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
 		_overt_reply < <(compgen -W "proxy exec ca check refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then

@@ -64,7 +64,8 @@ void http2_block_clear(struct http2_block *block)
 void http2_block_free(struct http2_block *block)
 {
 	http2_block_clear(block);
-	nghttp2_hd_inflate_del(block->inflater);
+	if (block->inflater)
+		nghttp2_hd_inflate_del(block->inflater);
 	block->inflater = NULL;
 }
 

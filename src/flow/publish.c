@@ -112,7 +112,8 @@ static size_t publish_some(struct publisher *pub, struct publish_flow *flow, enu
 	struct bytes bytes, uint64_t time_ns)
 {
 	uint64_t at = flow->offset[direction];
-	if (flow->until > 0 && at >= flow->until) {
+	uint64_t seen = flow->offset[FLOW_UP] + flow->offset[FLOW_DOWN];
+	if (flow->until > 0 && seen >= flow->until) {
 		leave_out(pub, flow, direction, bytes.len, GAP_UNTIL, time_ns);
 		/* Said once at once, and the rest when the flow ends. */
 		if (!flow->until_said[direction]) {
@@ -128,7 +129,7 @@ static size_t publish_some(struct publisher *pub, struct publish_flow *flow, enu
 		return (size_t)n;
 	}
 	if (flow->until > 0)
-		n = at_most(n, flow->until - at);
+		n = at_most(n, flow->until - seen);
 	if (!put_data(pub, flow, direction, bytes_of(bytes.data, (size_t)n), time_ns))
 		leave_out(pub, flow, direction, n, GAP_RING_FULL, time_ns);
 	return (size_t)n;

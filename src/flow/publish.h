@@ -25,7 +25,7 @@ struct publisher {
 /* One per flow, embedded in the connection. Zeroed but for `id` and, where a rule says so, `until`. */
 struct publish_flow {
 	uint64_t id;
-	uint64_t until;         /* octets per direction after which nothing more is published; 0: no limit */
+	uint64_t until;         /* octets of both directions after which nothing more is published; 0: no limit */
 	uint64_t offset[2];     /* plaintext octets seen so far */
 	uint64_t skip_until[2]; /* absolute offsets, from the scribe */
 	uint64_t gap_octets[2]; /* not published and not yet reported */

@@ -111,9 +111,13 @@ static bool set_up(struct child_process *p, struct bytes body, struct error *err
 	p->number = setup.number;
 	p->config = config_new(err);
 	snprintf(name, sizeof(name), "%.*s", (int)setup.config_name.len, (const char *)setup.config_name.data);
-	return p->config && (setup.config_name.len == 0 || config_read_file(p->config, setup.config_text, name, err)) &&
-	       config_read_args(p->config, CONFIG_PROXY, argc, argv, &rest, err) &&
-	       config_check(p->config, CONFIG_PROXY, err);
+	bool ok = p->config &&
+	          (setup.config_name.len == 0 || config_read_file(p->config, setup.config_text, name, err)) &&
+	          config_read_args(p->config, CONFIG_PROXY, argc, argv, &rest, err) &&
+	          config_check(p->config, CONFIG_PROXY, err);
+	if (ok)
+		p->config->connections = setup.connections;
+	return ok;
 }
 
 static int take_fd(struct ipc_message *message, size_t index)

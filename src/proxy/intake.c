@@ -122,8 +122,10 @@ static void http_step(struct conn *conn)
 {
 	struct opening *o = conn->opening;
 	enum intake_http_result result = intake_http_read(&o->http, buffer_bytes(&o->held), bytes_str(INTAKE_VIA));
-	if (result == INTAKE_HTTP_NEED_MORE)
+	if (result == INTAKE_HTTP_NEED_MORE) {
+		(void)!opening_starved(conn);
 		return;
+	}
 	o->intake = result == INTAKE_HTTP_CONNECT ? INTAKE_CONNECT : INTAKE_HTTP;
 	if (result == INTAKE_HTTP_BAD || result == INTAKE_HTTP_TOO_LONG) {
 		struct http_reply reply = {.status = o->http.status, .what = o->http.why.text};
@@ -170,6 +172,7 @@ static void socks_ready(struct conn *conn)
 		struct bytes reply = bytes_of(o->socks.reply, o->socks.reply_len);
 		switch (result) {
 		case INTAKE_SOCKS_NEED_MORE:
+			(void)!opening_starved(conn);
 			return;
 		case INTAKE_SOCKS_REPLY:
 			drop_held(conn, o->socks.used);
@@ -200,6 +203,7 @@ static void explicit_ready(struct conn *conn)
 		return;
 	switch (intake_protocol(buffer_bytes(&o->held))) {
 	case SPEAKS_NEED_MORE:
+		(void)!opening_starved(conn);
 		return;
 	case SPEAKS_HTTP:
 		conn_stage(conn, http_ready, intake_late);
@@ -308,6 +312,7 @@ static void proxy_header_ready(struct conn *conn)
 		return;
 	switch (proxy_header_read(buffer_bytes(&o->held), &header, &why)) {
 	case PROXY_HEADER_NEED_MORE:
+		(void)!opening_starved(conn);
 		return;
 	case PROXY_HEADER_OK:
 		drop_held(conn, header.len);

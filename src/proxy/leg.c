@@ -147,6 +147,8 @@ bool leg_init(struct leg *leg, SSL *ssl, struct loop_io *io, struct leg_room *ro
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_app_data(ssl, leg);
+	/* Else libssl sends a fatal alert to a peer that has only closed its side. */
+	SSL_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_set_info_callback(ssl, note_alert);
 	if (early.len > 0) {
 		leg->early = malloc(early.len);
@@ -183,7 +185,8 @@ static enum leg_result result_of(const struct leg *leg, int returned)
 	case SSL_ERROR_WANT_WRITE:
 		return LEG_FULL;
 	case SSL_ERROR_ZERO_RETURN:
-		return LEG_NOTIFIED;
+		/* SSL_OP_IGNORE_UNEXPECTED_EOF makes TCP's end look like close_notify; the relay tells them apart. */
+		return leg->socket_ended ? LEG_END : LEG_NOTIFIED;
 	default:
 		break;
 	}

@@ -12,7 +12,9 @@
 #include "proxy/worker.h"
 #include "tls/alert.h"
 #include "tls/list.h"
+#include "tls/record.h"
 #include "tls/sigalg.h"
+#include "tls/suite.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -63,13 +65,22 @@ bool opening_fill(struct conn *conn)
 		} else if (n < 0 && errno == EAGAIN) {
 			conn->client.readable = false;
 		} else if (n == 0) {
-			conn_end(conn, ENDING_DONE, "client-left", "the client closed before anything was decided");
-			return false;
+			conn->client.readable = false;
+			conn->half[FLOW_UP].ended = true;
+			return held->len > 0 || !opening_starved(conn);
 		} else if (errno != EINTR) {
 			conn_abort(conn, "reset", "client: connection lost");
 			return false;
 		}
 	}
+	return true;
+}
+
+bool opening_starved(struct conn *conn)
+{
+	if (!conn->half[FLOW_UP].ended)
+		return false;
+	conn_end(conn, ENDING_DONE, "client-left", "the client closed before anything was decided");
 	return true;
 }
 
@@ -280,11 +291,24 @@ static bool audited(struct conn *conn)
 	return keeper_client_audit(conn->worker->keeper, &entry);
 }
 
-static enum keeper_key leaf_key_for(const struct client_hello *hello)
+/* In TLS 1.2 the suite names the kind of key. */
+static bool offers_ecdsa_suite(const struct client_hello *hello)
 {
-	struct bytes list = hello->sigalgs;
-	return list_holds(list, SIGALG_ECDSA_SECP256R1_SHA256) || !hello->has_sigalgs ? KEEPER_KEY_ECDSA
-	                                                                              : KEEPER_KEY_RSA;
+	struct bytes list = hello->suites;
+	uint16_t value;
+	while (list_next(&list, &value)) {
+		const struct suite *suite = suite_find(value);
+		if (suite && suite->auth == SUITE_AUTH_ECDSA && suite->strength == SUITE_STRONG)
+			return true;
+	}
+	return false;
+}
+
+static enum keeper_key leaf_key_for(const struct client_hello *hello, int version)
+{
+	bool signs = !hello->has_sigalgs || list_holds(hello->sigalgs, SIGALG_ECDSA_SECP256R1_SHA256);
+	bool fits = version >= TLS1_3_VERSION || offers_ecdsa_suite(hello);
+	return signs && fits ? KEEPER_KEY_ECDSA : KEEPER_KEY_RSA;
 }
 
 /* Waiting for the keeper: the server may send tickets meanwhile, which the relay will read. */
@@ -305,7 +329,7 @@ static void get_leaf(struct conn *conn)
 		return;
 	}
 	struct keeper_leaf_request request = {
-		.key = leaf_key_for(&o->hello),
+		.key = leaf_key_for(&o->hello, SSL_version(conn->leg2.ssl)),
 		.faults = o->verified.faults,
 		.host = bytes_str(o->name.text),
 		.upstream = bytes_of(der, (size_t)len),
@@ -578,8 +602,10 @@ static void collect_ready(struct conn *conn)
 	if (!opening_fill(conn))
 		return;
 	enum collect_result result = collect_more(&o->collect, buffer_bytes(&o->held));
-	if (result == COLLECT_NEED_MORE)
+	if (result == COLLECT_NEED_MORE) {
+		(void)!opening_starved(conn);
 		return;
+	}
 	if (result == COLLECT_DONE)
 		hello_known(conn);
 	else if (result == COLLECT_NOT_TLS)
@@ -608,6 +634,14 @@ static void collect_begin(struct conn *conn)
 
 /* Not TLS, or not yet. */
 
+/* A tunnel that was watched for TLS is none: from now on nobody looks. */
+static void plain_settled(struct conn *conn)
+{
+	report_verdict(conn, ACTION_BYPASS, 1, conn->opening->verdict.label, "no TLS: relayed as it is");
+	conn->worker->counts.bypassed++;
+	opening_free(conn);
+}
+
 static void plain_begin(struct conn *conn)
 {
 	struct opening *o = conn->opening;
@@ -623,11 +657,25 @@ static void plain_begin(struct conn *conn)
 		return;
 	}
 	o->facts.known = known;
-	if (o->held.len > 0 || o->starttls.protocol == STARTTLS_NONE) {
+	if (o->held.len > 0) {
 		step_aside(conn, 1, o->verdict.label, "no TLS: relayed as it is");
 		return;
 	}
 	tunnel_begin(conn, BYTES_NONE, BYTES_NONE);
+}
+
+/* The server spoke first in no protocol that is known here: the client's first octets tell whether TLS follows. */
+static bool watch_unknown(struct conn *conn, enum flow_direction direction, struct bytes piece)
+{
+	if (direction == FLOW_DOWN)
+		return true;
+	if (piece.data[0] == RECORD_HANDSHAKE && buffer_add(&conn->opening->held, piece)) {
+		conn->opening->agreed = true;
+		collect_begin(conn);
+		return false;
+	}
+	plain_settled(conn);
+	return true;
 }
 
 bool opening_watch(struct conn *conn, enum flow_direction direction, struct bytes piece)
@@ -636,6 +684,8 @@ bool opening_watch(struct conn *conn, enum flow_direction direction, struct byte
 	enum starttls_side side = direction == FLOW_UP ? STARTTLS_CLIENT : STARTTLS_SERVER;
 	if (o->starttls.protocol == STARTTLS_NONE && direction == FLOW_DOWN)
 		starttls_begin(&o->starttls, starttls_by_greeting(piece));
+	if (o->starttls.protocol == STARTTLS_NONE)
+		return watch_unknown(conn, direction, piece);
 	switch (starttls_feed(&o->starttls, side, piece)) {
 	case STARTTLS_PASS:
 		return true;
@@ -652,7 +702,7 @@ bool opening_watch(struct conn *conn, enum flow_direction direction, struct byte
 		conn_abort(conn, "starttls-refused", o->starttls.why);
 		return false;
 	default:
-		opening_free(conn);
+		plain_settled(conn);
 		return true;
 	}
 }

@@ -83,8 +83,10 @@ void opening_answer(struct conn *conn, const struct keeper_leaf *leaf);
 
 /*
  * Reads what the client has sent into `held`. False when the connection is over: ended here, with that reported. A full
- * buffer ends nothing: see buffer_space.
+ * buffer ends nothing: see buffer_space. A client that closed its side after sending something is heard out.
  */
 must_check bool opening_fill(struct conn *conn);
+/* What came is not enough to go on, and nothing more will come: ends the connection and returns true. */
+must_check bool opening_starved(struct conn *conn);
 
 #endif

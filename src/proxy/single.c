@@ -12,6 +12,7 @@
 #include "proxy/worker.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define RESOLVER_THREADS 4
@@ -167,7 +168,10 @@ static void ask_counts(void *ctx)
 	struct writer w[COUNTS_KINDS];
 	for (int i = 0; i < COUNTS_KINDS; i++)
 		w[i] = writer_over(body[i], sizeof(body[i]));
-	s->counts.ready = s->worker != NULL;
+	struct rlimit limit = {0};
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	s->counts.files_limit = limit.rlim_cur;
+	s->counts.ready = 1;
 	s->counts.scrapes_refused = metrics_refused(s->metrics);
 	counts_supervisor(&s->counts, &w[COUNTS_SUPERVISOR]);
 	counts_keeper(s->keeper, &w[COUNTS_KEEPER]);

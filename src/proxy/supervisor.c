@@ -104,7 +104,7 @@ static void tell_setup(struct child *child)
 	struct writer body_w = writer_over(body, sizeof(body));
 	struct bytes out;
 	family_setup_write(&body_w, &setup);
-	if (!w.full && writer_done(&body_w, &out))
+	if (!w.full && s->argc <= FAMILY_ARGUMENTS && writer_done(&body_w, &out))
 		tell(child, FAMILY_SETUP, out, NULL, 0);
 	else
 		give_up(s, "the configuration file or the command line is too long");

@@ -47,20 +47,20 @@ GARBAGE = {
     "bare newlines": b"\n" * 10_000,
     "a method without a target": b"CONNECT\r\n\r\n",
     "no port": b"CONNECT site.test HTTP/1.1\r\nHost: site.test\r\n\r\n",
-    "port 0": b"CONNECT site.test:0 HTTP/1.1\r\n\r\n",
-    "port 65536": b"CONNECT site.test:65536 HTTP/1.1\r\n\r\n",
-    "a negative port": b"CONNECT site.test:-1 HTTP/1.1\r\n\r\n",
-    "a NUL in the name": b"CONNECT site.test\x00.evil.test:443 HTTP/1.1\r\n\r\n",
-    "a name of 300 characters": b"CONNECT " + b"a" * 300 + b".test:443 HTTP/1.1\r\n\r\n",
-    "HTTP/9.9": b"GET http://site.test/ HTTP/9.9\r\n\r\n",
+    "port 0": b"CONNECT site.test:0 HTTP/1.1\r\nHost: site.test\r\n\r\n",
+    "port 65536": b"CONNECT site.test:65536 HTTP/1.1\r\nHost: site.test\r\n\r\n",
+    "a negative port": b"CONNECT site.test:-1 HTTP/1.1\r\nHost: site.test\r\n\r\n",
+    "a NUL in the name": b"CONNECT site.test\x00.evil.test:443 HTTP/1.1\r\nHost: site.test\r\n\r\n",
+    "a name of 300 characters": b"CONNECT " + b"a" * 300 + b".test:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "HTTP/9.9": b"GET http://site.test/ HTTP/9.9\r\nHost: site.test\r\n\r\n",
     "a bad header": b"GET http://site.test/ HTTP/1.1\r\nHost site.test\r\n\r\n",
     "a folded header": b"GET http://site.test/ HTTP/1.1\r\nHost: site.test\r\nA: b\r\n c\r\n\r\n",
     "two lengths": b"POST http://site.test/ HTTP/1.1\r\nHost: site.test\r\nContent-Length: 1\r\n"
                    b"Content-Length: 2\r\n\r\nab",
     "length and chunks": b"POST http://site.test/ HTTP/1.1\r\nHost: site.test\r\nContent-Length: 3\r\n"
                          b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a thousand headers": b"GET http://site.test/ HTTP/1.1\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
-    "a header of 1 MiB": b"GET http://site.test/ HTTP/1.1\r\nA: " + b"b" * (1 << 20) + b"\r\n\r\n",
+    "a thousand headers": b"GET http://site.test/ HTTP/1.1\r\nHost: site.test\r\n" + b"A: b\r\n" * 1000 + b"\r\n",
+    "a header of 1 MiB": b"GET http://site.test/ HTTP/1.1\r\nHost: site.test\r\nA: " + b"b" * (1 << 20) + b"\r\n\r\n",
     "ftp": b"GET ftp://site.test/ HTTP/1.1\r\nHost: site.test\r\n\r\n",
     "TLS to the proxy itself": hello.make("site.test"),
     "SOCKS without methods": b"\x05\x00",
@@ -70,7 +70,7 @@ GARBAGE = {
     "SOCKS with an empty name": b"\x05\x01\x00\x05\x01\x00\x03\x00\x01\xbb",
     "SOCKS cut short": b"\x05\x01\x00\x05\x01\x00\x03\xffsite",
     "SOCKS4 without end": b"\x04\x01\x01\xbb\x7f\x00\x00\x01" + b"u" * 100_000,
-    "a PROXY header nobody expects": b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nCONNECT site.test:443 HTTP/1.1\r\n\r\n",
+    "a PROXY header nobody expects": b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nCONNECT site.test:443 HTTP/1.1\r\nHost: site.test\r\n\r\n",
 }
 
 
@@ -197,7 +197,7 @@ def test_1500_resets_leave_nothing_behind(proxy, nginx):
     for number in range(1500):
         sock = wire.connect(one.port)
         if number % 3:
-            sock.sendall(f"CONNECT site.test:{nginx.port} HTTP/1.1\r\n\r\n".encode())
+            sock.sendall(wire.connect_request("site.test", nginx.port))
             if number % 3 == 2:
                 sock.sendall(raw)
         wire.reset(sock)
@@ -221,7 +221,7 @@ def test_with_64_descriptors_it_pauses_and_recovers(world, nginx, starts):
     held = []
     for _ in range(150):
         sock = wire.connect(one.port)
-        sock.sendall(f"CONNECT site.test:{nginx.port} HTTP/1.1\r\n\r\n".encode())
+        sock.sendall(wire.connect_request("site.test", nginx.port))
         held.append(sock)
     one.wait_log("(?i)descriptor|accept|files")
     for sock in held:
@@ -230,16 +230,25 @@ def test_with_64_descriptors_it_pauses_and_recovers(world, nginx, starts):
 
 
 @overt.requires("proxy --connections-per-client")
-def test_one_client_cannot_take_all_connections(proxy, nginx):
-    one = proxy("--connections-per-client", "10")
+def test_one_client_cannot_take_all_connections(proxy, starts):
+    server = starts(servers.Origin(None, lambda c: c.recv()))
+    one = proxy("--connections-per-client", "10", "--workers", "1")
     held = [wire.connect(one.port) for _ in range(30)]
+    opened = 0
     for sock in held:
         with contextlib.suppress(OSError):
-            sock.sendall(f"CONNECT site.test:{nginx.port} HTTP/1.1\r\n\r\n".encode())
-    one.wait_log("(?i)client|cap|connections")
+            sock.sendall(wire.connect_request("plain.test", server.port))
+            opened += sock.recv(100).startswith(b"HTTP/1.1 200")
+    assert opened == 10
     for sock in held:
         sock.close()
-    eventually(lambda: one.curl(f"https://site.test:{nginx.port}/").status == 200, "service comes back")
+    eventually(lambda: _opens(one.port, server.port), "service comes back")
+
+
+def _opens(port, target):
+    sock, head = wire.tunnel(port, "plain.test", target)
+    sock.close()
+    return head.startswith("HTTP/1.1 200")
 
 
 @pytest.fixture
@@ -276,25 +285,14 @@ def test_a_full_disk_under_the_jsonl_disturbs_nobody(small_disk, world, nginx, s
 
 # Processes
 
-def _workers(one):
-    """The processes that hold connections to the outside: those whose name or title says worker."""
-    found = []
-    for pid in one.family():
-        with contextlib.suppress(OSError):
-            if b"worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() + \
-                    pathlib.Path(f"/proc/{pid}/comm").read_bytes():
-                found.append(pid)
-    return found
-
-
 def test_a_killed_worker_is_replaced_and_the_others_keep_their_connections(proxy, nginx):
     one = proxy("--workers", "2", release=True)
-    assert len(_workers(one)) == 2, one.family()
+    assert len(one.members("worker")) == 2, one.family()
     held = [one.tls(nginx.port, "site.test") for _ in range(24)]
     assert all(_alive(tls) for tls in held)
-    victim = _workers(one)[0]
+    victim = one.members("worker")[0]
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: len(_workers(one)) == 2 and victim not in _workers(one), "the worker is replaced")
+    eventually(lambda: len(one.members("worker")) == 2 and victim not in one.members("worker"), "the worker is replaced")
     kept = sum(_alive(tls) for tls in held)
     assert 0 < kept < 24, f"{kept} of 24 connections were kept"
     for tls in held:
@@ -313,9 +311,9 @@ def _alive(tls):
 def test_a_worker_killed_again_and_again_is_always_replaced(proxy, nginx):
     one = proxy("--workers", "1", release=True)
     for _ in range(4):
-        victim = eventually(lambda: _workers(one), "there is a worker")[0]
+        victim = eventually(lambda: one.members("worker"), "there is a worker")[0]
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda v=victim: _workers(one) and v not in _workers(one), "the worker is replaced")
+        eventually(lambda v=victim: one.members("worker") and v not in one.members("worker"), "the worker is replaced")
     eventually(lambda: one.curl(f"https://site.test:{nginx.port}/").status == 200, "service comes back")
 
 
@@ -355,11 +353,21 @@ def test_stopping_drains_what_is_under_way(world, starts):
         assert begun.wait(20)
         ended = threading.Thread(target=one.stop)
         ended.start()
-        eventually(lambda: _refused(one.port), "new connections are refused")
+        one.wait_log("draining")
         go.set()
         assert tls.recv_until(b"firstlater")
     ended.join(60)
     assert not ended.is_alive()
+
+
+def test_a_proxy_that_drains_takes_no_new_connection(world, nginx):
+    one = overt.Proxy(trust=world.trust)
+    with one.tls(nginx.port, "site.test") as held:
+        one.process.popen.send_signal(signal.SIGTERM)
+        one.wait_log("draining")
+        eventually(lambda: _refused(one.port), "new connections are refused", timeout=2)
+        held.close_notify()
+    one.stop()
 
 
 def _refused(port):

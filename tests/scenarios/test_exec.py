@@ -32,8 +32,6 @@ COMMANDS = {
     "python": lambda url, folder: ["/usr/bin/python3", clients.script(folder, "f.py", clients.PYTHON_FETCH), url],
     "node": lambda url, folder: ["node", clients.script(folder, "f.js", clients.NODE_FETCH), url],
     "java": lambda url, folder: ["java", clients.script(folder, "Fetch.java", clients.JAVA_FETCH), url],
-    "perl": lambda url, folder: ["perl", "-MHTTP::Tiny", "-e",
-                                 "my $r = HTTP::Tiny->new(verify_SSL => 1)->get(shift); print $r->{content}", url],
     "openssl": lambda url, folder: ["sh", "-c", "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -quiet "
                                     "-verify_return_error -proxy ${HTTPS_PROXY#http://} -connect " + url[8:-1]],
 }

@@ -68,6 +68,14 @@ def test_h2_requests_are_told(proxy, nginx_h2):
     one.wait_event(events.is_response(200), "its response")
 
 
+def test_a_finished_connection_of_h2_ended_well(proxy, nginx_h2):
+    one = proxy()
+    for _ in range(5):
+        assert one.curl(f"https://h2.test:{nginx_h2.port}/", "--http2").version == "2"
+    eventually(lambda: sum(map(events.is_close(), one.events())) == 5, "the flows' ends")
+    assert [e["ending"] for e in one.events() if events.is_close()(e)] == ["done"] * 5
+
+
 def test_bytes_are_counted(proxy, origin):
     server = origin("site.test")
     one = proxy()
@@ -171,7 +179,7 @@ class TestPcapng:
     def test_tshark_dissects_h2(self, recorded, nginx_h2):
         one, path = recorded
         one.curl(f"https://h2.test:{nginx_h2.port}/?h2-capture", "--http2")
-        one.wait_event(events.is_close("done"), "the flow's end")
+        one.wait_event(events.is_close(), "the flow's end")
         one.stop(keep=True)
         text = _tshark("-r", path, "-d", f"tcp.port=={nginx_h2.port},http2", "-Y", "http2.headers.path", "-T", "fields",
                        "-e", "http2.headers.path")

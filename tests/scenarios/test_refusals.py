@@ -2,6 +2,7 @@
 
 import pytest
 from lab import clients, events, overt, servers, settings, wire
+from lab.proc import eventually
 
 pytestmark = [overt.requires("proxy --trust --rules --jsonl"), overt.requires("refusals --state")]
 
@@ -23,7 +24,8 @@ def test_an_alert_that_means_distrust_is_kept_and_listed(most, proxy, nginx, wor
     got = one.curl(f"https://site.test:{nginx.port}/", "--tls-max", most, ca=world.trust)
     assert got.code == 60, got.error
     one.wait_event(events.is_close("refused"), "the flow ends as refused")
-    assert "site.test" in _list(one) and "127.0.0.1" in _list(one)
+    line = eventually(lambda: "site.test" in _list(one) and _list(one), "the refusal is listed")
+    assert "127.0.0.1" in line
 
 
 def test_an_early_close_after_the_certificate_is_kept_too(proxy, nginx):
@@ -56,7 +58,7 @@ def test_a_rule_makes_a_refusal_a_bypass_for_that_name_alone(proxy, nginx, world
     def real():
         got = _distrust(one, nginx, world)
         return got.status == 200 and got
-    got = overt.eventually(real, "the refusal becomes a bypass")
+    got = eventually(real, "the refusal becomes a bypass")
     assert "Lab Intermediate" in got.issuer()
     assert one.curl(f"https://other.test:{nginx.port}/").cert.issuer == clients.certificates(
         one.ca.read_text())[0].subject

@@ -192,6 +192,18 @@ class Proxy:
             queue += children(pid)
         return found
 
+    def members(self, role):
+        """Process ids of the family whose role ("worker", "keeper", "scribe", "resolver") is this."""
+        found = []
+        for pid in self.family():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[1:2] == [f"child:{role}".encode()]:
+                found.append(pid)
+        return found
+
     def reload(self):
         self.process.popen.send_signal(signal.SIGHUP)
 

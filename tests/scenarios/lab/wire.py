@@ -183,10 +183,14 @@ def connect(port, host="127.0.0.1"):
     return sock
 
 
-def tunnel(proxy_port, host, port, headers=""):
+def connect_request(host, port):
+    return f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+
+
+def tunnel(proxy_port, host, port):
     """A socket through CONNECT. (socket, head of the answer); the head ends at its empty line."""
     sock = connect(proxy_port)
-    sock.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{headers}\r\n".encode())
+    sock.sendall(connect_request(host, port))
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         octet = sock.recv(1)
