@@ -100,6 +100,9 @@ static bool run_proxy(struct config *config, int argc, char **argv, struct error
 	raise_limits(config);
 	if (!make_state(config->state, err) || !listening_open(config, &fds, err))
 		return false;
+	if (config->keylog)
+		log_warn("key log on", LOG_S("file", config->keylog),
+			LOG_S("means", "whoever reads this file can decrypt the traffic of both legs (RFC 9850)"));
 	bool ok;
 	if (config->single)
 		ok = ca_open(config, &authority, err) && run_single(config, authority, fds, err);

@@ -42,7 +42,7 @@ static bool make_room(struct exchanges *open)
 {
 	if (open->list ? open->first + open->count < open->room : open->count == 0)
 		return true;
-	if (open->first > 0 && open->first >= open->count) {
+	if (open->list && open->first > 0 && open->first >= open->count) {
 		memmove(open->list, open->list + open->first, open->count * sizeof(*open->list));
 		open->first = 0;
 		return true;

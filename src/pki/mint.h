@@ -19,10 +19,10 @@
 #define MINT_WHOLE_DAYS     199   /* notBefore to notAfter, at most */
 
 /*
- * Marks certificates that Overt made; its qualifier is the address that says who inspects and why. An arc of 32 bits:
+ * Marks certificates that Overt made; its qualifier is the address that says who inspects and why. An arc of 28 bits:
  * parsers exist that refuse a whole certificate for a longer one (python3-cryptography 38).
  */
-#define MINT_POLICY_OID "2.25.3366105315"
+#define MINT_POLICY_OID "2.25.193640519"
 #define MINT_POLICY_URL "http://overt.internal/"
 #define MINT_URL_MAX    256
 

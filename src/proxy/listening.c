@@ -110,6 +110,12 @@ bool listening_begin(const struct config *config, const int *fds, struct error *
 	return true;
 }
 
+void listening_end(const struct config *config, const int *fds)
+{
+	for (size_t i = 0; i < config->listen.count; i++)
+		shutdown(fds[i], SHUT_RDWR);
+}
+
 void listening_close(const struct config *config, int *fds)
 {
 	for (size_t i = 0; fds && i < config->listen.count; i++)

@@ -20,6 +20,8 @@ must_check bool listening_begin(const struct config *config, const int *fds, str
  * message. The caller's; -1 with one line in `err`.
  */
 must_check int listening_one(const char *option, const struct listen_at *at, struct error *err);
+/* Whoever connects from now on is refused, in every process that holds the sockets. */
+void listening_end(const struct config *config, const int *fds);
 void listening_close(const struct config *config, int *fds);
 
 #endif

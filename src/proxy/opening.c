@@ -634,6 +634,13 @@ static void collect_begin(struct conn *conn)
 
 /* Not TLS, or not yet. */
 
+/* SSLRequest and GSSENCRequest: PostgreSQL's clients speak first, at whatever port. */
+static bool asks_postgresql(struct bytes in)
+{
+	static const uint8_t ssl[] = {0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f}, gss[] = {0, 0, 0, 8, 4, 0xd2, 0x16, 0x30};
+	return bytes_equal(in, bytes_of(ssl, sizeof(ssl))) || bytes_equal(in, bytes_of(gss, sizeof(gss)));
+}
+
 /* A tunnel that was watched for TLS is none: from now on nobody looks. */
 static void plain_settled(struct conn *conn)
 {
@@ -657,11 +664,17 @@ static void plain_begin(struct conn *conn)
 		return;
 	}
 	o->facts.known = known;
-	if (o->held.len > 0) {
+	if (o->starttls.protocol == STARTTLS_NONE && asks_postgresql(buffer_bytes(&o->held)))
+		starttls_begin(&o->starttls, STARTTLS_POSTGRESQL);
+	if (o->held.len > 0 && o->starttls.protocol == STARTTLS_NONE) {
 		step_aside(conn, 1, o->verdict.label, "no TLS: relayed as it is");
 		return;
 	}
-	tunnel_begin(conn, BYTES_NONE, BYTES_NONE);
+	struct buffer first = o->held;
+	o->held = (struct buffer){.cap = first.cap};
+	if (first.len == 0 || opening_watch(conn, FLOW_UP, buffer_bytes(&first)))
+		tunnel_begin(conn, buffer_bytes(&first), BYTES_NONE);
+	buffer_clear(&first);
 }
 
 /* The server spoke first in no protocol that is known here: the client's first octets tell whether TLS follows. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "pki/authority.h"
 #include "proxy/keeper.h"
+#include "proxy/listening.h"
 #include "proxy/log_place.h"
 #include "proxy/metrics.h"
 #include "proxy/record.h"
@@ -238,6 +239,7 @@ void single_drain(struct single *s, void (*drained)(void *ctx), void *ctx)
 {
 	s->drained = drained;
 	s->drained_ctx = ctx;
+	listening_end(s->options.config, s->options.listen_fds);
 	worker_drain(s->worker, worker_drained, s);
 }
 

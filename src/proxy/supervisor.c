@@ -509,6 +509,7 @@ static void stop_all(struct supervisor *s)
 		return;
 	}
 	sd_notify(0, "STOPPING=1");
+	listening_end(s->config, s->listen_fds);
 	struct child *others[] = {&s->keeper, &s->resolver, &s->scribe};
 	for (size_t i = 0; i < 3; i++)
 		loop_timer_clear(s->loop, &others[i]->restart);

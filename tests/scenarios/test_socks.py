@@ -27,7 +27,7 @@ def _socks5(port, address, target, command=1):
 def test_a_name_through_socks5h_is_inspected(shared, nginx):
     got = clients.curl(f"https://site.test:{nginx.port}/", via=f"socks5h://127.0.0.1:{shared.port}", ca=shared.ca)
     assert got.status == 200 and got.names() == ["site.test"], got.error
-    shared.wait_event(lambda e: events.kind(e) == "open" and e.get("intake") in ("socks", "socks5"), "the flow says how it came")
+    shared.wait_event(lambda e: events.kind(e) == "open" and e.get("intake") == "socks5", "the flow says how it came")
 
 
 def test_an_address_through_socks5_is_inspected_by_its_sni(shared, nginx):

@@ -83,8 +83,10 @@ static void http1_body(bool chunked)
 	size_t len = chunked ? sizeof(chunk) : 16384;
 	memset(chunk, 'x', sizeof(chunk));
 	if (chunked) {
-		memcpy(chunk, "4000\r\n", 6);
-		memcpy(chunk + sizeof(chunk) - 2, "\r\n", 2);
+		struct writer front = writer_over(chunk, 6);
+		writer_bytes(&front, bytes_str("4000\r\n"));
+		struct writer back = writer_over(chunk + sizeof(chunk) - 2, 2);
+		writer_bytes(&back, bytes_str("\r\n"));
 	}
 	decoder_feed(decoder, FLOW_UP, bytes_str(REQUEST), 1);
 	decoder_feed(decoder, FLOW_DOWN,

@@ -267,9 +267,7 @@ static char *head_of(size_t len)
 {
 	char *text = malloc(len + 1);
 	assert_non_null(text);
-	memset(text, 'a', len);
-	memcpy(text, "GET / HTTP/1.1\r\nA: ", 19);
-	memcpy(text + len - 4, "\r\n\r\n", 5);
+	(void)snprintf(text, len + 1, "GET / HTTP/1.1\r\nA: %0*d\r\n\r\n", (int)len - 23, 0);
 	return text;
 }
 

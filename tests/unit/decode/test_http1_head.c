@@ -115,8 +115,7 @@ static const char *const bad_headers[] = {
 	"Content-Length: 1\r\n 5\r\n",
 	"Transfer-Encoding : chunked\r\n",
 	"Transfer-Encoding: gzip,\r\n chunked\r\n",
-	"Transfer-Encoding:\x0b"
-	"chunked\r\n",
+	"Transfer-Encoding: \vchunked\r\n",
 };
 
 static void what_two_readers_could_take_differently_is_bad(void **state)

@@ -454,7 +454,8 @@ static void decompression_bomb_is_bounded(void **state)
 	struct http2_block block = {.list = {.cap = 65536}};
 	static uint8_t bomb[60000];
 	/* One field of 3,000 octets into the table, then that field again with each octet. */
-	memcpy(bomb, "\100\1a\177\271\26", 6);
+	struct writer w = writer_over(bomb, 6);
+	writer_bytes(&w, bytes_str("\100\1a\177\271\26"));
 	memset(bomb + 6, 'x', 3000);
 	memset(bomb + 3006, 0xbe, sizeof(bomb) - 3006);
 	assert_int_equal(http2_block_add(&block, bytes_of(bomb, sizeof(bomb)), true), HTTP2_BLOCK_OK);
