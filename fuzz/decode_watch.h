@@ -123,7 +123,8 @@ static void watch_command(struct decoder *decoder, uint8_t command, struct bytes
 	uint8_t more = 0;
 	struct bytes part;
 	if (!(command & 0x80)) {
-		(void)bytes_u8(in, &more);
+		if (!bytes_u8(in, &more))
+			return;
 		size_t len = (size_t)(command >> 1) << 4 | (more & 15);
 		if (!bytes_take(in, len < in->len ? len : in->len, &part))
 			abort();

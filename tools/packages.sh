@@ -9,7 +9,8 @@ else
 fi
 
 test_packages=(libcmocka-dev libjansson-dev zlib1g-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
-	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps)
+	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps iproute2 nftables
+	apache2-bin git nodejs npm default-jdk-headless chromium libnss3-tools tshark groff mandoc shellcheck)
 
 # Installs those of the packages named that are missing; does nothing, and needs no root, when all are there.
 need_packages() {

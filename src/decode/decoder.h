@@ -27,14 +27,20 @@ must_check enum decoder_guess decoder_guess(struct bytes alpn, struct bytes firs
 
 struct decoder_limits {
 	size_t head_octets;  /* of one head, and of one decoded header list; over it: headers_cut, or MESSAGE_BROKEN */
-	size_t header_count; /* headers given out per head; the rest is cut */
-	size_t exchange_max; /* exchanges in flight that are followed */
+	size_t header_count; /* headers given out per head, 256 at the most; the rest is cut */
+	size_t exchange_max; /* exchanges in flight that are followed; h2 leaves more out, h1 stops there */
 };
 
 #define DECODER_LIMITS_DEFAULT                                                                                         \
 	((struct decoder_limits){.head_octets = 65536, .header_count = 256, .exchange_max = 1024})
 
-/* Called from within the decoder's own functions. They must not call the decoder back. Views last for the call only. */
+/*
+ * What the messages leave open: a response without a request (h1) has stream 0. A tunnel through h2 (CONNECT) ends with
+ * its stream, as MESSAGE_UPGRADED, its octets counted as bodies; one through h1 when it begins. Trailers are not given
+ * out. An h2 message against the rules is given out as sent where it can be, and its exchange ends as MESSAGE_BROKEN.
+ *
+ * Called from within the decoder's own functions. They must not call the decoder back. Views last for the call only.
+ */
 struct decoder_output {
 	void (*request)(void *ctx, const struct message_request *request);
 	void (*response)(void *ctx, const struct message_response *response);

@@ -11,7 +11,6 @@
 struct decoder {
 	enum decoder_kind kind;
 	bool left;
-	bool capped; /* the notice on exchange_max was given */
 	uint64_t flow;
 	struct decoder_limits limits;
 	const struct decoder_output *out;

@@ -44,7 +44,7 @@ static struct http1 *of(struct decoder *decoder)
 static void forget(struct buffer *pending)
 {
 	if (pending->data)
-		OPENSSL_cleanse(pending->data, pending->room);
+		OPENSSL_cleanse(pending->data, pending->len);
 	buffer_clear(pending);
 }
 
@@ -258,8 +258,6 @@ static void leave(struct http1 *h, struct exchange *exchange, uint64_t time_ns)
 static void release(struct http1 *h, uint64_t time_ns)
 {
 	struct way *way = &h->ways[FLOW_UP];
-	if (way->state != WAY_HOLD)
-		return;
 	struct buffer held = way->pending;
 	way->pending = (struct buffer){.cap = held.cap};
 	way->state = WAY_HEAD;
@@ -300,8 +298,10 @@ static void response(struct http1 *h, struct bytes octets, uint64_t time_ns)
 		head.framing = HTTP1_LENGTH;
 		head.length = 0;
 	}
+	bool refused = exchange->upgrade || exchange->connect;
 	body_begins(h, FLOW_DOWN, &head, time_ns);
-	release(h, time_ns);
+	if (refused && h->ways[FLOW_UP].state == WAY_HOLD)
+		release(h, time_ns);
 }
 
 static void head_complete(struct http1 *h, enum flow_direction direction, struct bytes octets, uint64_t time_ns)
@@ -410,9 +410,9 @@ static void take_chunked(struct http1 *h, enum flow_direction direction, struct 
 	}
 }
 
-/* The server owes an answer, and what the client sends until then is not known to be HTTP. */
 static void lost(struct http1 *h, enum flow_direction direction, uint64_t time_ns);
 
+/* The server owes an answer, and what the client sends until then is not known to be HTTP. */
 static void take_held(struct http1 *h, struct bytes *in, uint64_t time_ns)
 {
 	if (!buffer_add(&h->ways[FLOW_UP].pending, *in))
@@ -473,6 +473,11 @@ static void lost(struct http1 *h, enum flow_direction direction, uint64_t time_n
 		exchange = exchange_at(&h->open, 0);
 		exchange->ending = MESSAGE_MISSED;
 		tell_end(&h->base, &h->open, exchange, time_ns);
+	}
+	/* The answer that a client's other protocol waited for will not be seen. */
+	if (h->ways[FLOW_UP].state == WAY_HOLD && h->open.count == 0) {
+		h->ways[FLOW_UP].state = WAY_SEEK;
+		forget(&h->ways[FLOW_UP].pending);
 	}
 }
 

@@ -126,6 +126,9 @@ static size_t publish_some(struct publisher *pub, struct publish_flow *flow, enu
 	if (at < flow->skip_until[direction]) {
 		n = at_most(bytes.len, flow->skip_until[direction] - at);
 		leave_out(pub, flow, direction, n, GAP_SKIPPED, time_ns);
+		/* The end of a skipped body is news: an exchange ends with it. */
+		if (flow->offset[direction] >= flow->skip_until[direction])
+			say_gap(pub, flow, direction, time_ns);
 		return (size_t)n;
 	}
 	if (flow->until > 0)

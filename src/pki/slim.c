@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DECODERS_MAX 32
+#define ALGORITHMS_MAX 48
 
 struct slim {
 	OSSL_LIB_CTX *lib;
@@ -21,40 +21,85 @@ struct slim {
  */
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static OSSL_PROVIDER *base; /* the default provider of the default context; NULL: not to be had */
-static OSSL_ALGORITHM decoders[DECODERS_MAX + 1];
+static OSSL_ALGORITHM decoders[ALGORITHMS_MAX + 1];
+static OSSL_ALGORITHM keys[ALGORITHMS_MAX + 1];
 
-/* Kinds of key that a TLS server's certificate can carry. DH and X25519 cannot sign: they are not looked for. */
-static bool name_is_wanted(const char *names)
+static bool among(const char *names, const char *const *wanted)
 {
-	static const char *const wanted[] = {
-		"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"};
 	size_t len = strcspn(names, ":");
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		if (strlen(wanted[i]) == len && strncmp(names, wanted[i], len) == 0)
+	for (; *wanted; wanted++) {
+		if (strlen(*wanted) == len && strncmp(names, *wanted, len) == 0)
 			return true;
 	}
 	return false;
 }
 
+/* Kinds of key that a TLS server's certificate can carry. DH and X25519 cannot sign: they are not looked for. */
 static bool decoder_is_wanted(const OSSL_ALGORITHM *algorithm)
 {
+	static const char *const wanted[] = {
+		"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", NULL};
 	const char *properties = algorithm->property_definition;
 	return properties && strstr(properties, "input=der") && strstr(properties, "structure=SubjectPublicKeyInfo") &&
-	       name_is_wanted(algorithm->algorithm_names);
+	       among(algorithm->algorithm_names, wanted);
+}
+
+/* Those, and what a TLS client agrees on keys with. Each kind more makes every certificate slower to decode. */
+static bool key_is_wanted(const OSSL_ALGORITHM *algorithm)
+{
+	static const char *const wanted[] = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65",
+		"ML-DSA-87", "X25519", "X448", "DH", "ML-KEM-512", "ML-KEM-768", "ML-KEM-1024", "X25519MLKEM768",
+		"X448MLKEM1024", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", NULL};
+	return among(algorithm->algorithm_names, wanted);
+}
+
+/*
+ * Without the OIDs in dots: libcrypto takes every name apart at each look-up, and asks for none of these here. They
+ * live as long as the process, like what they replace.
+ */
+static const char *shortened(const char *names)
+{
+	char *out = malloc(strlen(names) + 1);
+	size_t len = 0;
+	if (!out)
+		return names;
+	while (*names) {
+		size_t n = strcspn(names, ":");
+		if (names[0] < '0' || names[0] > '9') {
+			if (len > 0)
+				out[len++] = ':';
+			memcpy(out + len, names, n);
+			len += n;
+		}
+		names += n;
+		names += *names == ':';
+	}
+	out[len] = '\0';
+	return out;
+}
+
+static size_t choose(int operation, bool (*wanted)(const OSSL_ALGORITHM *algorithm), OSSL_ALGORITHM *chosen)
+{
+	int no_cache;
+	size_t count = 0;
+	const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, operation, &no_cache);
+	for (; all && all->algorithm_names && count < ALGORITHMS_MAX; all++) {
+		if (!wanted(all))
+			continue;
+		chosen[count] = *all;
+		chosen[count++].algorithm_names = shortened(all->algorithm_names);
+	}
+	return count;
 }
 
 static void base_find(void)
 {
 	base = OSSL_PROVIDER_load(NULL, "default");
-	int no_cache;
-	const OSSL_ALGORITHM *all = base ? OSSL_PROVIDER_query_operation(base, OSSL_OP_DECODER, &no_cache) : NULL;
-	size_t count = 0;
-	for (; all && all->algorithm_names && count < DECODERS_MAX; all++) {
-		if (decoder_is_wanted(all))
-			decoders[count++] = *all;
-	}
+	if (!base)
+		return;
 	/* Without any, certificates could not be read at all: better the default context. */
-	if (count == 0) {
+	if (choose(OSSL_OP_DECODER, decoder_is_wanted, decoders) == 0 ||
+		choose(OSSL_OP_KEYMGMT, key_is_wanted, keys) == 0) {
 		(void)OSSL_PROVIDER_unload(base);
 		base = NULL;
 	}
@@ -64,7 +109,14 @@ static const OSSL_ALGORITHM *slim_query(void *context, int operation, int *no_ca
 {
 	(void)context;
 	*no_cache = 0;
-	return operation == OSSL_OP_DECODER ? decoders : OSSL_PROVIDER_query_operation(base, operation, no_cache);
+	switch (operation) {
+	case OSSL_OP_DECODER:
+		return decoders;
+	case OSSL_OP_KEYMGMT:
+		return keys;
+	default:
+		return OSSL_PROVIDER_query_operation(base, operation, no_cache);
+	}
 }
 
 /* libssl asks every provider which groups it has. */

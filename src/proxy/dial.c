@@ -30,6 +30,7 @@ struct dial {
 	void *ctx;
 	const struct target *target;
 	const struct config_upstream *through;
+	bool no_tunnel;
 	dial_permits_fn *permits;
 	struct hostport source, client;
 	unsigned send_proxy; /* enum config_send_proxy */
@@ -277,7 +278,7 @@ static void connected(struct dial *dial, struct attempt *a)
 		if (&dial->attempts[i] != a)
 			attempt_close(&dial->attempts[i]);
 	}
-	if (!dial->through) {
+	if (!dial->through || dial->no_tunnel) {
 		succeed(dial, BYTES_NONE);
 		return;
 	}
@@ -464,7 +465,9 @@ struct dial *dial_start(struct loop *loop, struct resolver_client *resolver, con
 	dial->through = through ? request->through : NULL;
 	dial->permits = request->permits;
 	dial->connect_ns = request->connect_ns;
-	dial->send_proxy = request->send_proxy;
+	dial->no_tunnel = request->no_tunnel && through && request->through->kind == UPSTREAM_HTTP;
+	/* What the other proxy makes of absolute-form requests is its own connection, with its own header. */
+	dial->send_proxy = dial->no_tunnel ? CONFIG_SEND_PROXY_OFF : request->send_proxy;
 	if (request->source)
 		dial->source = *request->source;
 	if (request->client)

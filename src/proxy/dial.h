@@ -21,10 +21,11 @@ struct dial_request {
 	const struct hostport *known;          /* go there and resolve nothing; NULL: resolve the target */
 	const struct hostport *source;         /* local address to bind (TPROXY), NULL: the kernel's choice */
 	const struct config_upstream *through; /* another proxy; kind UPSTREAM_DIRECT or NULL: none */
-	unsigned send_proxy;                   /* enum config_send_proxy: the PROXY header to begin with */
-	const struct hostport *client;         /* for that header: who connected; NULL: the proxy itself */
-	dial_permits_fn *permits;              /* NULL: all. Not asked behind another proxy, which resolves itself */
-	uint64_t dns_ns, connect_ns;           /* durations */
+	bool no_tunnel; /* an HTTP proxy in between is connected to and asked for nothing: absolute-form requests follow */
+	unsigned send_proxy;           /* enum config_send_proxy: the PROXY header to begin with */
+	const struct hostport *client; /* for that header: who connected; NULL: the proxy itself */
+	dial_permits_fn *permits;      /* NULL: all. Not asked behind another proxy, which resolves itself */
+	uint64_t dns_ns, connect_ns;   /* durations */
 };
 
 enum dial_failure {

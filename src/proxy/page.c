@@ -1,5 +1,6 @@
 #include "proxy/page.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
@@ -57,6 +58,9 @@ static void say_plain(struct page *page, struct bytes text)
 		case '"':
 			say(page, "&quot;");
 			break;
+		case '\'':
+			say(page, "&#39;");
+			break;
 		default:
 			add(page, bytes_of(c, 1));
 		}
@@ -65,17 +69,19 @@ static void say_plain(struct page *page, struct bytes text)
 
 static void say_row(struct page *page, const char *what, const char *value)
 {
+	if (!value || !value[0])
+		return;
 	say(page, "<dt>");
 	say(page, what);
 	say(page, "</dt><dd>");
-	say_plain(page, bytes_str(value && value[0] ? value : "not stated (this proxy serves its own machine only)"));
+	say_plain(page, bytes_str(value));
 	say(page, "</dd>");
 }
 
 static void say_retention(struct page *page, const struct config *config)
 {
 	char text[64] = "";
-	uint64_t hours = config->retention_ns / (3600ULL * 1000000000);
+	uint64_t hours = config->retention_ns / (3600 * NS_PER_S);
 	if (hours >= 48)
 		snprintf(text, sizeof(text), "%llu days", (unsigned long long)hours / 24);
 	else if (hours > 0)
@@ -83,14 +89,29 @@ static void say_retention(struct page *page, const struct config *config)
 	say_row(page, "How long names stay readable in the audit log", text);
 }
 
+static void say_link(struct page *page, const char *what, const char *url)
+{
+	say(page, "<dt>");
+	say(page, what);
+	say(page, "</dt><dd><a href=\"");
+	say_plain(page, bytes_str(url));
+	say(page, "\">");
+	say_plain(page, bytes_str(url));
+	say(page, "</a></dd>");
+}
+
 static const char style[] =
 	"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
-	"<title>Overt: who reads here</title><style>body{font:16px/1.5 "
-        "system-ui,sans-serif;max-width:42rem;margin:3rem "
-	"auto;padding:0 1rem;color:#1b1b1b;background:#fdfdfc}dt{font-weight:600;margin-top:.8rem}dd{margin:0}"
-	"code{background:#eee;padding:.1em .3em}input{font:inherit;padding:.3em}button{font:inherit;padding:.3em .8em}"
-	"@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}code{background:#333}a{color:#9cf}}"
+	"<meta name=color-scheme content=\"light dark\"><title>Overt: who reads here</title><style>"
+	"body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 "
+        "1rem;overflow-wrap:anywhere}"
+	"h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.15rem;margin-top:2rem}"
+	"dt{font-weight:600;margin-top:.8rem}dd{margin:0}input,button{font:inherit;padding:.3em .6em}"
 	"</style>";
+
+static const char question[] =
+	"<h2>Is a site inspected?</h2><form action=/verdict><input name=name placeholder=example.com size=30 required "
+	"aria-label=\"host name\"> <button>Ask</button></form>";
 
 static void front(struct page *page, const struct worker *worker)
 {
@@ -99,25 +120,48 @@ static void front(struct page *page, const struct worker *worker)
 	say(page,
 		"<h1>TLS connections are inspected here</h1><p>This is an Overt proxy. It can read connections that go "
 		"through it, by a certificate authority that your machine was told to trust. Sites on its bypass list "
-	        "are "
-		"passed through unread.</p><dl>");
-	say_row(page, "Who operates it", config->operator_name);
-	say_row(page, "Whom to ask, and where to object", config->contact);
-	say_row(page, "Why", config->purpose);
-	say_retention(page, config);
-	say(page, "</dl><h2>Is a site inspected?</h2><form action=/verdict><input name=name placeholder=example.com "
-		  "aria-label=\"host name\"> <button>Ask</button></form><h2>The certificate authority</h2><p><a "
-		  "href=/ca.pem>ca.pem</a> (PEM), <a href=/ca.crt>ca.crt</a> (DER). Trust it only if you know who "
-	          "operates "
-		  "this proxy; whoever holds its key can show your programs any name the authority permits.</p>");
+		"are passed through unread.</p>");
+	if (config->operator_name) {
+		say(page, "<dl>");
+		say_row(page, "Who operates it", config->operator_name);
+		say_row(page, "Whom to ask, and where to object", config->contact);
+		say_row(page, "Why", config->purpose);
+		say_retention(page, config);
+		if (config->disclosure_url)
+			say_link(page, "More about it", config->disclosure_url);
+		say(page, "</dl>");
+	} else {
+		say(page, "<p>It serves this machine only: whoever started it here reads what it shows.</p><dl>");
+		if (config->disclosure_url)
+			say_link(page, "More about it", config->disclosure_url);
+		say(page, "</dl>");
+	}
+	say(page, question);
+	say(page, "<h2>The certificate authority</h2><p><a href=/ca.pem>ca.pem</a> (PEM), <a href=/ca.crt>ca.crt</a> "
+		  "(DER). Trust it only if you know who operates this proxy; whoever holds its key can show your "
+		  "programs any name the authority permits.</p></html>");
 }
 
-static struct bytes query_name(struct bytes path)
+/* The name in the query, as a form writes it: percent-encoded, blanks as plus. Blanks around it are no part of it. */
+static struct bytes query_name(struct bytes path, uint8_t *room, size_t cap)
 {
 	static const char prefix[] = "/verdict?name=";
+	struct writer w = writer_over(room, cap);
+	struct bytes name;
 	if (!bytes_starts(path, bytes_str(prefix)) || !bytes_skip(&path, sizeof(prefix) - 1))
 		return BYTES_NONE;
-	return bytes_of(path.data, bytes_find(path, '&', 0));
+	path.len = bytes_find(path, '&', 0);
+	uint8_t c;
+	while (bytes_u8(&path, &c)) {
+		uint8_t octet = c == '+' ? ' ' : c;
+		struct bytes hex;
+		size_t len;
+		if (c == '%' && (!bytes_take(&path, 2, &hex) || !text_unhex(&octet, 1, &len, hex)))
+			return BYTES_NONE;
+		if (octet != ' ')
+			writer_u8(&w, octet);
+	}
+	return writer_done(&w, &name) ? name : BYTES_NONE;
 }
 
 static void verdict_for(struct page *page, const struct worker *worker, struct bytes name)
@@ -144,7 +188,8 @@ static void verdict_for(struct page *page, const struct worker *worker, struct b
 	} else {
 		say(page, "It depends on more than the name: on who asks, or on where the name leads.</p>");
 	}
-	say(page, "<p><a href=/>Back</a></p>");
+	say(page, question);
+	say(page, "<p><a href=/>Who reads here</a></p></html>");
 }
 
 static void answer(struct conn *conn, uint16_t status, const char *type, struct bytes body)
@@ -180,6 +225,8 @@ void page_serve(struct conn *conn)
 	const struct intake_http *http = &conn->opening->http;
 	struct bytes path = http->path;
 	struct page *page = calloc(1, sizeof(*page));
+	uint8_t room[512];
+	struct bytes name = query_name(path, room, sizeof(room));
 	bool reads =
 		bytes_equal(http->head.method, bytes_str("GET")) || bytes_equal(http->head.method, bytes_str("HEAD"));
 	if (!page || !reads) {
@@ -191,8 +238,8 @@ void page_serve(struct conn *conn)
 		answer(conn, 200, "application/x-pem-file", conn->worker->snapshot.own_pem);
 	} else if (bytes_equal(path, bytes_str("/ca.crt"))) {
 		answer_der(conn);
-	} else if (query_name(path).len > 0) {
-		verdict_for(page, conn->worker, query_name(path));
+	} else if (name.len > 0) {
+		verdict_for(page, conn->worker, name);
 		answer(conn, 200, "text/html; charset=utf-8", bytes_of(page->text, page->len));
 	} else {
 		answer(conn, 404, "text/plain; charset=utf-8",

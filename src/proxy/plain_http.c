@@ -227,8 +227,12 @@ static void exchange_ready(struct conn *conn)
 		broken(conn, "upstream-reset", "the server closed the connection");
 		return;
 	}
-	if (body_up(conn))
-		answer_down(conn);
+	if (!body_up(conn))
+		return;
+	/* What was held is gone: there is room for what the client's socket still has, and no event will say so again. */
+	if (conn->client.readable && !plain_of(conn)->up.done && !outbox_stalled(&conn->to_server))
+		conn_again(conn);
+	answer_down(conn);
 }
 
 static void exchange_late(struct conn *conn)

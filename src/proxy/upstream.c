@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SESSIONS_PER_KEY 4 /* a server sends several tickets, and each is good once (RFC 8446, C.4) */
+#define SESSIONS_PER_KEY 8 /* servers send several tickets, each good once (RFC 8446, C.4); clients open several at a time */
 #define SESSION_MAX_S    3600
 
 struct upstream {

@@ -16,6 +16,9 @@ LONGEST = int(os.environ.get("OVERT_TEST_SECONDS", 120))  # for one test
 
 
 def pytest_configure(config):
+    def stop(*_):
+        raise KeyboardInterrupt  # so that fixtures stop what they started
+    signal.signal(signal.SIGTERM, stop)
     names.setup()
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy",
                  "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile"):

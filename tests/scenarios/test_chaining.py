@@ -95,7 +95,8 @@ def test_two_inspecting_proxies_in_a_row(world, proxy, nginx, folder):
     far = proxy()
     (folder / "both.pem").write_bytes(far.ca.read_bytes())
     near = proxy("--upstream-proxy", f"http://127.0.0.1:{far.port}", trust=folder / "both.pem")
-    assert near.curl(f"https://site.test:{nginx.port}/").status == 200
+    got = near.curl(f"https://site.test:{nginx.port}/")
+    assert got.status == 200, near.words()
 
 
 def test_connections_go_through_socks5_by_name(proxy, nginx, starts):

@@ -1,5 +1,7 @@
 """What is learned when a client does not trust the leaf, and what a rule makes of it."""
 
+import ssl
+
 import pytest
 from lab import clients, events, overt, servers, settings, wire
 from lab.proc import eventually
@@ -28,14 +30,26 @@ def test_an_alert_that_means_distrust_is_kept_and_listed(most, proxy, nginx, wor
     assert "127.0.0.1" in line
 
 
-def test_an_early_close_after_the_certificate_is_kept_too(proxy, nginx):
+@pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_close_in_answer_to_the_certificate_is_kept_too(most, proxy, nginx):
+    """A client that sends no alert but leaves as soon as it has seen the certificate."""
     one = proxy()
-    sock = wire.open_tunnel(one.port, "site.test", nginx.port)
-    tls = wire.Tls(sock, clients.context(), server_hostname="site.test")
-    tls.handshake()
-    sock.shutdown(2)
-    sock.close()
-    one.wait_event(events.is_close(), "the flow's end")
+    with wire.open_tunnel(one.port, "site.test", nginx.port) as sock:
+        tls = wire.Tls(sock, clients.context(most=most), server_hostname="site.test")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.object.do_handshake()
+        sock.sendall(tls.pending_output())
+        assert sock.recv(65536)
+    one.wait_event(events.is_close("refused"), "the flow ends as refused")
+    eventually(lambda: "site.test" in _list(one), "the refusal is listed")
+
+
+def test_a_client_that_verifies_after_the_handshake_and_leaves_is_told_of(proxy, nginx, world):
+    """GnuTLS's wget finishes the handshake, finds the certificate wanting, and closes without a word."""
+    one = proxy()
+    got = clients.wget(f"https://site.test:{nginx.port}/", proxy=one.port, ca=world.trust)
+    assert got.code == 5, got.error
+    one.wait_event(events.is_close("refused"), "the flow ends as refused")
 
 
 def test_a_good_connection_is_no_refusal(proxy, nginx):

@@ -26,7 +26,7 @@ def _socks5(port, address, target, command=1):
 
 def test_a_name_through_socks5h_is_inspected(shared, nginx):
     got = clients.curl(f"https://site.test:{nginx.port}/", via=f"socks5h://127.0.0.1:{shared.port}", ca=shared.ca)
-    assert got.status == 200 and got.names() == ["site.test"], got.error
+    assert got.status == 200 and "site.test" in got.names(), got.error
     shared.wait_event(lambda e: events.kind(e) == "open" and e.get("intake") == "socks5", "the flow says how it came")
 
 

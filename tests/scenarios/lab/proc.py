@@ -1,5 +1,6 @@
 """Child processes whose output is read as it comes, so that a test can wait for a line instead of for time."""
 
+import ctypes
 import os
 import pathlib
 import re
@@ -9,6 +10,15 @@ import threading
 import time
 
 PATIENCE = 30.0  # seconds within which anything that a test waits for has to happen
+
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_us():
+    """Run in the child: it gets SIGTERM when the test run dies without having stopped it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Output:
@@ -65,7 +75,8 @@ class Process:
     def __init__(self, *command, env=None, stdin=subprocess.DEVNULL, **options):
         self.command = [str(part) for part in command]
         self.popen = subprocess.Popen(self.command, env={**os.environ, **(env or {})}, stdin=stdin,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **options)
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                                      preexec_fn=_end_with_us, **options)
         self.out, self.err = Output(self.popen.stdout), Output(self.popen.stderr)
 
     @property

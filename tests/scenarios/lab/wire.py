@@ -34,6 +34,10 @@ class Tls:
         else:
             self.sock.sendall(data)
 
+    def pending_output(self):
+        """What libssl wants sent, for a test that sends it itself."""
+        return self._out.read()
+
     def _drive(self, step, *args):
         while True:
             try:

@@ -242,8 +242,11 @@ static bool carry(struct peers *p, enum flow_direction direction)
 
 void peers_run(struct peers *p)
 {
-	while (carry(p, FLOW_UP) | carry(p, FLOW_DOWN))
-		;
+	bool said = true;
+	while (said) {
+		said = carry(p, FLOW_UP);
+		said = carry(p, FLOW_DOWN) || said;
+	}
 }
 
 void transcript_feed(const struct transcript *t, struct decoder *decoder, size_t piece)

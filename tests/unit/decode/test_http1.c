@@ -100,6 +100,13 @@ static const struct dialogue dialogues[] = {
 		"response 1 200 OK HTTP/1.1 [Content-Length: 0]\nend 1 done 0 0\nrequest 2 GET ||/next HTTP/1.1\n"
 		"response 2 404 No HTTP/1.1 [Content-Length: 0]\nend 2 done 0 0\n",
 		""},
+	{"what follows a request for an upgrade waits for its own answer",
+		{">GET /1 HTTP/1.1\r\n\r\nGET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: "
+		 "websocket\r\n\r\n\x81\x02hi",
+			"<HTTP/1.1 204 N\r\n\r\n", "<HTTP/1.1 101 S\r\n\r\n\x81\x02ho"},
+		"request 1 GET ||/1 HTTP/1.1\nrequest 2 GET ||/ws HTTP/1.1 [Connection: Upgrade] [Upgrade: websocket]\n"
+		"response 1 204 N HTTP/1.1\nend 1 done 0 0\nresponse 2 101 S HTTP/1.1\nend 2 upgraded 0 0\n",
+		""},
 	{"CONNECT leaves HTTP when it succeeds",
 		{">CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n\x16\x03\x01",
 			"<HTTP/1.1 200 Connection established\r\n\r\n\x16\x03\x03"},

@@ -211,6 +211,20 @@ static void what_is_held_for_an_upgrade_is_bounded(void **state)
 		    "request 2 GET ||/2 HTTP/1.1\nresponse 2 204 N HTTP/1.1\nend 2 done 0 0\n");
 }
 
+static void lost_answer_to_an_upgrade_does_not_hold_the_client_for_ever(void **state)
+{
+	(void)state;
+	struct talk talk;
+	begin(&talk, &record_output);
+	up(&talk, "GET /1 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+	down(&talk, "HTTP/1.1 4");
+	decoder_gap(talk.decoder, FLOW_DOWN, 10, 1);
+	up(&talk, "GET /2 HTTP/1.1\r\n\r\n");
+	down(&talk, "HTTP/1.1 204 N\r\n\r\n");
+	over(&talk, "request 1 GET ||/1 HTTP/1.1 [Connection: upgrade] [Upgrade: x]\nend 1 missed 0 0\n"
+		    "request 2 GET ||/2 HTTP/1.1\nresponse 2 204 N HTTP/1.1\nend 2 done 0 0\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +237,7 @@ int main(void)
 		cmocka_unit_test(bodies_nobody_wants_may_be_skipped),
 		cmocka_unit_test(nothing_is_skipped_where_bodies_are_wanted),
 		cmocka_unit_test(what_is_held_for_an_upgrade_is_bounded),
+		cmocka_unit_test(lost_answer_to_an_upgrade_does_not_hold_the_client_for_ever),
 	};
 	return cmocka_run_group_tests_name("decode/http1_gap", tests, NULL, NULL);
 }
