@@ -74,8 +74,13 @@ void loop_remove(struct loop *loop, struct loop_io *io)
 {
 	if (!io->registered)
 		return;
-	io->registered = false;
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+	loop_forget(loop, io);
+}
+
+void loop_forget(struct loop *loop, struct loop_io *io)
+{
+	io->registered = false;
 	/* Its owner may be freed now while an event for it still stands in this turn's array. */
 	for (int i = 0; i < loop->event_count; i++) {
 		if (loop->events[i].data.ptr == io)

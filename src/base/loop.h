@@ -49,6 +49,11 @@ must_check bool loop_add_shared(struct loop *loop, struct loop_io *io, int fd, v
 /* After it `ready` is not called again, not even for events of the present turn. Harmless when not registered. */
 void loop_remove(struct loop *loop, struct loop_io *io);
 
+/*
+ * The same without telling the kernel, for a descriptor that is closed next and has no duplicate: closing it removes it.
+ */
+void loop_forget(struct loop *loop, struct loop_io *io);
+
 /* Sets or moves the timer. False without memory (the timer is then not set). */
 bool loop_timer_set(
 	struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns, void (*expired)(struct loop_timer *timer));

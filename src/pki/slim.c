@@ -8,11 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALGORITHMS_MAX 48
-
 struct slim {
 	OSSL_LIB_CTX *lib;
 	OSSL_PROVIDER *provider;
+};
+
+#define ALGORITHMS_MAX 48
+
+/*
+ * What is handed on, by operation and by the first of each algorithm's names: what a TLS 1.2 or 1.3 client needs. For
+ * every certificate OpenSSL 3.0 walks through all that a context has ever loaded, ciphers and all, to find the kinds of
+ * key among it: each algorithm left out makes that walk shorter. Operations not named here are handed on whole.
+ */
+/* HMAC is one to OpenSSL: the binder of a resumed session is signed with it. */
+static const char *const kinds_of_key[] = {"HMAC", "RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65",
+	"ML-DSA-87", "X25519", "X448", "DH", "ML-KEM-512", "ML-KEM-768", "ML-KEM-1024", "X25519MLKEM768",
+	"X448MLKEM1024", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", NULL};
+/* DH and X25519 cannot sign: no server certificate holds them. */
+static const char *const kinds_in_certificates[] = {
+	"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", NULL};
+static const char *const ciphers[] = {"AES-128-GCM", "AES-256-GCM", "AES-128-CCM", "AES-256-CCM", "AES-128-CBC",
+	"AES-256-CBC", "AES-128-ECB", "AES-256-ECB", "AES-128-CTR", "AES-256-CTR", "ChaCha20", "ChaCha20-Poly1305",
+	"NULL", NULL};
+static const char *const digests[] = {"MD5", "MD5-SHA1", "SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512",
+	"SHA3-256", "SHA3-384", "SHA3-512", "SHAKE-128", "SHAKE-256", NULL};
+static const char *const derivations[] = {"HKDF", "TLS13-KDF", "TLS1-PRF", NULL};
+static const char *const codes[] = {"HMAC", NULL};
+
+struct choice {
+	int operation;
+	const char *const *wanted;
+	OSSL_ALGORITHM chosen[ALGORITHMS_MAX + 1];
 };
 
 /*
@@ -21,8 +47,16 @@ struct slim {
  */
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static OSSL_PROVIDER *base; /* the default provider of the default context; NULL: not to be had */
-static OSSL_ALGORITHM decoders[ALGORITHMS_MAX + 1];
-static OSSL_ALGORITHM keys[ALGORITHMS_MAX + 1];
+static struct choice choices[] = {
+	{OSSL_OP_DECODER, kinds_in_certificates, {{0}}},
+	{OSSL_OP_KEYMGMT, kinds_of_key, {{0}}},
+	{OSSL_OP_CIPHER, ciphers, {{0}}},
+	{OSSL_OP_DIGEST, digests, {{0}}},
+	{OSSL_OP_KDF, derivations, {{0}}},
+	{OSSL_OP_MAC, codes, {{0}}},
+};
+
+#define CHOICES (sizeof(choices) / sizeof(choices[0]))
 
 static bool among(const char *names, const char *const *wanted)
 {
@@ -34,72 +68,35 @@ static bool among(const char *names, const char *const *wanted)
 	return false;
 }
 
-/* Kinds of key that a TLS server's certificate can carry. DH and X25519 cannot sign: they are not looked for. */
-static bool decoder_is_wanted(const OSSL_ALGORITHM *algorithm)
+static bool is_wanted(const struct choice *choice, const OSSL_ALGORITHM *algorithm)
 {
-	static const char *const wanted[] = {
-		"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", NULL};
+	if (!among(algorithm->algorithm_names, choice->wanted))
+		return false;
+	if (choice->operation != OSSL_OP_DECODER)
+		return true;
 	const char *properties = algorithm->property_definition;
-	return properties && strstr(properties, "input=der") && strstr(properties, "structure=SubjectPublicKeyInfo") &&
-	       among(algorithm->algorithm_names, wanted);
+	return properties && strstr(properties, "input=der") && strstr(properties, "structure=SubjectPublicKeyInfo");
 }
 
-/* Those, and what a TLS client agrees on keys with. Each kind more makes every certificate slower to decode. */
-static bool key_is_wanted(const OSSL_ALGORITHM *algorithm)
-{
-	static const char *const wanted[] = {"RSA", "RSA-PSS", "EC", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65",
-		"ML-DSA-87", "X25519", "X448", "DH", "ML-KEM-512", "ML-KEM-768", "ML-KEM-1024", "X25519MLKEM768",
-		"X448MLKEM1024", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", NULL};
-	return among(algorithm->algorithm_names, wanted);
-}
-
-/*
- * Without the OIDs in dots: libcrypto takes every name apart at each look-up, and asks for none of these here. They
- * live as long as the process, like what they replace.
- */
-static const char *shortened(const char *names)
-{
-	char *out = malloc(strlen(names) + 1);
-	size_t len = 0;
-	if (!out)
-		return names;
-	while (*names) {
-		size_t n = strcspn(names, ":");
-		if (names[0] < '0' || names[0] > '9') {
-			if (len > 0)
-				out[len++] = ':';
-			memcpy(out + len, names, n);
-			len += n;
-		}
-		names += n;
-		names += *names == ':';
-	}
-	out[len] = '\0';
-	return out;
-}
-
-static size_t choose(int operation, bool (*wanted)(const OSSL_ALGORITHM *algorithm), OSSL_ALGORITHM *chosen)
+/* False when nothing is left: the default context is then the better one. */
+static bool choose(struct choice *choice)
 {
 	int no_cache;
 	size_t count = 0;
-	const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, operation, &no_cache);
+	const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(base, choice->operation, &no_cache);
 	for (; all && all->algorithm_names && count < ALGORITHMS_MAX; all++) {
-		if (!wanted(all))
-			continue;
-		chosen[count] = *all;
-		chosen[count++].algorithm_names = shortened(all->algorithm_names);
+		if (is_wanted(choice, all))
+			choice->chosen[count++] = *all;
 	}
-	return count;
+	return count > 0;
 }
 
 static void base_find(void)
 {
 	base = OSSL_PROVIDER_load(NULL, "default");
-	if (!base)
-		return;
-	/* Without any, certificates could not be read at all: better the default context. */
-	if (choose(OSSL_OP_DECODER, decoder_is_wanted, decoders) == 0 ||
-		choose(OSSL_OP_KEYMGMT, key_is_wanted, keys) == 0) {
+	for (size_t i = 0; base && i < CHOICES; i++) {
+		if (choose(&choices[i]))
+			continue;
 		(void)OSSL_PROVIDER_unload(base);
 		base = NULL;
 	}
@@ -109,14 +106,11 @@ static const OSSL_ALGORITHM *slim_query(void *context, int operation, int *no_ca
 {
 	(void)context;
 	*no_cache = 0;
-	switch (operation) {
-	case OSSL_OP_DECODER:
-		return decoders;
-	case OSSL_OP_KEYMGMT:
-		return keys;
-	default:
-		return OSSL_PROVIDER_query_operation(base, operation, no_cache);
+	for (size_t i = 0; i < CHOICES; i++) {
+		if (choices[i].operation == operation)
+			return choices[i].chosen;
 	}
+	return OSSL_PROVIDER_query_operation(base, operation, no_cache);
 }
 
 /* libssl asks every provider which groups it has. */

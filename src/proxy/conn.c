@@ -88,7 +88,7 @@ static void close_io(struct conn *conn, struct loop_io *io, bool reset)
 		struct linger now = {.l_onoff = 1, .l_linger = 0};
 		setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	}
-	loop_remove(conn->worker->loop, io);
+	loop_forget(conn->worker->loop, io);
 	close(io->fd);
 	io->fd = -1;
 }
@@ -128,6 +128,15 @@ void conn_stage(struct conn *conn, void (*ready)(struct conn *conn), void (*late
 	conn->ready = ready;
 	conn->late = late;
 	conn_again(conn);
+}
+
+void conn_enter(struct conn *conn, void (*ready)(struct conn *conn), void (*late)(struct conn *conn), uint64_t ns)
+{
+	loop_task_cancel(conn->worker->loop, &conn->again);
+	conn->ready = ready;
+	conn->late = late;
+	conn_deadline(conn, ns);
+	ready(conn);
 }
 
 void conn_deadline(struct conn *conn, uint64_t ns)

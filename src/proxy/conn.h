@@ -74,6 +74,8 @@ void conn_bury(struct conn *conn);
 
 /* Enters a stage. Its `ready` is called once at the end of this turn, so that nothing that came before is missed. */
 void conn_stage(struct conn *conn, void (*ready)(struct conn *conn), void (*late)(struct conn *conn));
+/* As conn_stage and conn_deadline, but `ready` is called at once: the last thing the caller does with the connection. */
+void conn_enter(struct conn *conn, void (*ready)(struct conn *conn), void (*late)(struct conn *conn), uint64_t ns);
 /* The deadline of the present stage, from now. 0: none. */
 void conn_deadline(struct conn *conn, uint64_t ns);
 /* Calls `ready` again in the next turn. */

@@ -259,8 +259,7 @@ void opening_answer(struct conn *conn, const struct keeper_leaf *leaf)
 		fail(conn, ALERT_INTERNAL_ERROR, "answer-failed", err.text);
 		return;
 	}
-	conn_stage(conn, answer_ready, handshake_late);
-	conn_deadline(conn, conn->worker->config->handshake_timeout_ns);
+	conn_enter(conn, answer_ready, handshake_late, conn->worker->config->handshake_timeout_ns);
 }
 
 static void leaf_done(enum keeper_result result, const struct keeper_leaf *leaf, const char *text, void *ctx)
@@ -502,8 +501,7 @@ static void look_upstream(struct conn *conn)
 	struct error err;
 	switch (upstream_begin(conn, &err)) {
 	case UPSTREAM_OFFERED:
-		conn_stage(conn, upstream_ready, handshake_late);
-		conn_deadline(conn, conn->worker->config->handshake_timeout_ns);
+		conn_enter(conn, upstream_ready, handshake_late, conn->worker->config->handshake_timeout_ns);
 		break;
 	case UPSTREAM_NOTHING_SHARED:
 		block(conn, ALERT_HANDSHAKE_FAILURE, "nothing-shared", err.text);
@@ -628,8 +626,7 @@ static void collect_begin(struct conn *conn)
 		return;
 	}
 	collect_init(&o->collect, o->scratch, COLLECT_MAX_MESSAGE);
-	conn_stage(conn, collect_ready, hello_late);
-	conn_deadline(conn, conn->worker->config->hello_timeout_ns);
+	conn_enter(conn, collect_ready, hello_late, conn->worker->config->hello_timeout_ns);
 }
 
 /* Not TLS, or not yet. */

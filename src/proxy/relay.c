@@ -143,6 +143,5 @@ static void relay_late(struct conn *conn)
 void relay_begin(struct conn *conn)
 {
 	conn->active_ns = loop_now_ns(worker_loop(conn->worker));
-	conn_stage(conn, relay_ready, relay_late);
-	conn_deadline(conn, worker_config(conn->worker)->idle_timeout_ns);
+	conn_enter(conn, relay_ready, relay_late, worker_config(conn->worker)->idle_timeout_ns);
 }

@@ -155,6 +155,60 @@ static void a_handshake_and_a_verified_chain_work_within_it(void **state)
 	slim_free(slim);
 }
 
+/* Every suite and group that leg 2 may offer, with a session taken up again: each uses algorithms of its own. */
+static void resume_with(OSSL_LIB_CTX *lib, const struct forged *root, int version, const char *suite)
+{
+	SSL_CTX *client_ctx = SSL_CTX_new_ex(lib, NULL, TLS_client_method());
+	SSL_CTX *server_ctx = SSL_CTX_new(TLS_server_method());
+	assert_int_equal(SSL_CTX_use_certificate(server_ctx, root->cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(server_ctx, root->key), 1);
+	assert_int_equal(SSL_CTX_set_min_proto_version(client_ctx, version), 1);
+	assert_int_equal(SSL_CTX_set_max_proto_version(client_ctx, version), 1);
+	SSL_CTX *both[] = {client_ctx, server_ctx};
+	for (size_t i = 0; i < 2; i++) {
+		int set = version == TLS1_3_VERSION ? SSL_CTX_set_ciphersuites(both[i], suite)
+		                                    : SSL_CTX_set_cipher_list(both[i], suite);
+		assert_int_equal(set, 1);
+	}
+	SSL_SESSION *session = NULL;
+	for (int round = 0; round < 2; round++) {
+		SSL *client = ssl_over_memory(client_ctx, false);
+		SSL *server = ssl_over_memory(server_ctx, true);
+		if (session)
+			assert_int_equal(SSL_set_session(client, session), 1);
+		assert_true(handshake(client, server));
+		assert_string_equal(SSL_get_cipher_name(client), suite);
+		assert_int_equal(SSL_session_reused(client), round);
+		char octet;
+		assert_true(SSL_read(client, &octet, 1) <= 0); /* takes the tickets in */
+		SSL_SESSION_free(session);
+		session = SSL_get1_session(client);
+		SSL_shutdown(client);
+		SSL_free(client);
+		SSL_free(server);
+	}
+	SSL_SESSION_free(session);
+	SSL_CTX_free(client_ctx);
+	SSL_CTX_free(server_ctx);
+}
+
+static void sessions_of_every_suite_are_resumed_within_it(void **state)
+{
+	(void)state;
+	static const char *const tls13[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+		"TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256"};
+	static const char *const tls12[] = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+		"ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-CCM"};
+	struct slim *slim = slim_new();
+	struct forged root = forge_root("Root");
+	for (size_t i = 0; i < 4; i++) {
+		resume_with(slim_lib(slim), &root, TLS1_3_VERSION, tls13[i]);
+		resume_with(slim_lib(slim), &root, TLS1_2_VERSION, tls12[i]);
+	}
+	forged_free(&root);
+	slim_free(slim);
+}
+
 static double decode_us(OSSL_LIB_CTX *lib, struct bytes der)
 {
 	enum { ROUNDS = 300 };
@@ -189,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(certificates_of_every_usual_key_are_read_and_checked),
 		cmocka_unit_test(a_handshake_and_a_verified_chain_work_within_it),
+		cmocka_unit_test(sessions_of_every_suite_are_resumed_within_it),
 		cmocka_unit_test(decoding_costs_less),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
