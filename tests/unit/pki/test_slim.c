@@ -156,12 +156,12 @@ static void a_handshake_and_a_verified_chain_work_within_it(void **state)
 }
 
 /* Every suite and group that leg 2 may offer, with a session taken up again: each uses algorithms of its own. */
-static void resume_with(OSSL_LIB_CTX *lib, const struct forged *root, int version, const char *suite)
+static void resume_with(OSSL_LIB_CTX *lib, const struct forged *leaf, int version, const char *suite)
 {
 	SSL_CTX *client_ctx = SSL_CTX_new_ex(lib, NULL, TLS_client_method());
 	SSL_CTX *server_ctx = SSL_CTX_new(TLS_server_method());
-	assert_int_equal(SSL_CTX_use_certificate(server_ctx, root->cert), 1);
-	assert_int_equal(SSL_CTX_use_PrivateKey(server_ctx, root->key), 1);
+	assert_int_equal(SSL_CTX_use_certificate(server_ctx, leaf->cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(server_ctx, leaf->key), 1);
 	assert_int_equal(SSL_CTX_set_min_proto_version(client_ctx, version), 1);
 	assert_int_equal(SSL_CTX_set_max_proto_version(client_ctx, version), 1);
 	SSL_CTX *both[] = {client_ctx, server_ctx};
@@ -201,10 +201,13 @@ static void sessions_of_every_suite_are_resumed_within_it(void **state)
 		"ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-CCM"};
 	struct slim *slim = slim_new();
 	struct forged root = forge_root("Root");
+	struct forge_spec spec = forge_leaf_spec("example.com", "DNS:example.com", &root);
+	struct forged leaf = forge(&spec);
 	for (size_t i = 0; i < 4; i++) {
-		resume_with(slim_lib(slim), &root, TLS1_3_VERSION, tls13[i]);
-		resume_with(slim_lib(slim), &root, TLS1_2_VERSION, tls12[i]);
+		resume_with(slim_lib(slim), &leaf, TLS1_3_VERSION, tls13[i]);
+		resume_with(slim_lib(slim), &leaf, TLS1_2_VERSION, tls12[i]);
 	}
+	forged_free(&leaf);
 	forged_free(&root);
 	slim_free(slim);
 }
