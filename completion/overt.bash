@@ -5,7 +5,7 @@
 _overt_options()
 {
 	local both_values="--config --state --rules --trust --crl --upstream-proxy --jsonl --pcapng --keylog --metrics
-		--log --workers --connections --hello-size --buffer --ring --leaf-cache --session-cache --dns-cache
+		--log --workers --connections --hello-size --ring --leaf-cache --session-cache --dns-cache
 		--refusal-cache --hello-timeout --dns-timeout --connect-timeout --handshake-timeout --idle-timeout
 		--drain-timeout --refusal-lifetime"
 	local both_flags="--help -h --quiet -q --verbose -v --lossless --show-secrets --single"

@@ -257,6 +257,11 @@ static bool places_change(const struct ca_options *options, const struct authori
 	if (result == CA_PLACE_DONE)
 		result = ca_system_update(&options->places, &err);
 	bool ok = place_report(options, "system store", result, done, &err);
+	if (ok && !put && result == CA_PLACE_DONE) {
+		result = for_each(options, authority, ca_java_remove, &err);
+		/* Where there is no Java of Debian's, there is nothing to say. */
+		ok = result == CA_PLACE_ABSENT || place_report(options, "java store", result, done, &err);
+	}
 	result = for_each(options, authority, put ? ca_nss_put : ca_nss_remove, &err);
 	return place_report(options, "nss database", result, done, &err) && ok;
 }
@@ -291,8 +296,8 @@ static bool remake(
 	else
 		printf("The CA that stood here may sign for everything.\n");
 	printf("It is replaced by a new one. Where the old one was installed by hand, install the new one instead; "
-	       "restart\n"
-	       "running proxies, which would still sign with the old one.\n");
+	       "send\n"
+	       "SIGHUP to running proxies, which would still sign with the old one.\n");
 	if (!places_change(options, *authority, false))
 		return error_set(err, "the old CA is still trusted by this machine: nothing was changed");
 	struct authority *fresh;
@@ -391,7 +396,8 @@ static int rotate(struct ca_options *options)
 		options->places.nss_dir = NULL;
 	printf("A new CA stands beside the old one in %s/ca.pem%s.\n", options->state,
 		options->lead_s > 0 ? "; the old one issues until the lead is over" : " and issues from now on");
-	printf("Clients that trust the old CA need the new one too: overt ca export. Restart running proxies.\n");
+	printf("Clients that trust the old CA need the new one too: overt ca export. Running proxies take it up on "
+	       "SIGHUP.\n");
 	bool ok = (!system && !nss) || places_change(options, authority, true);
 	authority_free(authority);
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;

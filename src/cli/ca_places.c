@@ -41,13 +41,19 @@ static bool pem_of(X509 *cert, BIO **out, struct bytes *pem)
 	return true;
 }
 
-/* Runs a program with its output thrown away (its complaints too when `quiet`). Its exit code, -1 when it did not run. */
-static int program_run(const char *const argv[], bool quiet)
+/*
+ * Runs a program with `input`, or nothing, to read, and its output thrown away (its complaints too when `quiet`). Its exit
+ * code, -1 when it did not run.
+ */
+static int program_run_with(const char *const argv[], int input, bool quiet)
 {
 	posix_spawn_file_actions_t actions;
 	if (posix_spawn_file_actions_init(&actions) != 0)
 		return -1;
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (input >= 0)
+		(void)posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+	else
+		(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	if (quiet)
 		(void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
@@ -59,6 +65,11 @@ static int program_run(const char *const argv[], bool quiet)
 	if (failed || waitpid(child, &status, 0) < 0)
 		return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int program_run(const char *const argv[], bool quiet)
+{
+	return program_run_with(argv, -1, quiet);
 }
 
 static bool system_path(const struct ca_places *places, const X509 *cert, char out[FILE_PATH_MAX], struct error *err)
@@ -139,6 +150,46 @@ enum ca_place_result ca_system_update(const struct ca_places *places, struct err
 	}
 	error_set(err, "update-ca-certificates is not installed: install the package ca-certificates");
 	return CA_PLACE_ABSENT;
+}
+
+/* A pipe that holds the line and nothing else: short enough never to block. -1 when there is none to be had. */
+static int line_to_read(const char *line)
+{
+	int ends[2];
+	size_t len = strlen(line);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	bool written = write(ends[1], line, len) == (ssize_t)len;
+	close(ends[1]);
+	if (written)
+		return ends[0];
+	close(ends[0]);
+	return -1;
+}
+
+/*
+ * Debian's update-ca-certificates tells its hooks what came, but of a file that was taken away from the local ones it tells
+ * nothing: Java's store would keep the CA. The hook is told in its place, in its own words: the file as it stood in
+ * /etc/ssl/certs, with a minus.
+ */
+enum ca_place_result ca_java_remove(const struct ca_places *places, X509 *cert, struct error *err)
+{
+	static const char hook[] = "/etc/ca-certificates/update.d/jks-keystore";
+	const char *const argv[] = {hook, NULL};
+	char line[96];
+	char tag[TAG_LEN];
+	if (!places->system_dir || !places->system_update || access(hook, X_OK) < 0)
+		return CA_PLACE_ABSENT;
+	tag_of(cert, tag);
+	snprintf(line, sizeof(line), "-/etc/ssl/certs/overt-ca-%s.pem\n", tag);
+	int input = line_to_read(line);
+	int code = input >= 0 ? program_run_with(argv, input, false) : -1;
+	if (input >= 0)
+		close(input);
+	if (code == 0)
+		return CA_PLACE_DONE;
+	error_set(err, "%s failed (exit code %d): Java may still trust the CA", hook, code);
+	return CA_PLACE_FAILED;
 }
 
 /* How certutil is told the database and our nickname in it. */

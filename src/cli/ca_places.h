@@ -30,6 +30,9 @@ must_check bool ca_system_has(const struct ca_places *places, X509 *cert);
 /* After puts and removes: has the system make its bundles anew. */
 must_check enum ca_place_result ca_system_update(const struct ca_places *places, struct error *err);
 
+/* Debian's Java store follows the system's when a CA comes, but not when it goes. After ca_system_update; takes root. */
+must_check enum ca_place_result ca_java_remove(const struct ca_places *places, X509 *cert, struct error *err);
+
 must_check enum ca_place_result ca_nss_put(const struct ca_places *places, X509 *cert, struct error *err);
 must_check enum ca_place_result ca_nss_remove(const struct ca_places *places, X509 *cert, struct error *err);
 must_check bool ca_nss_has(const struct ca_places *places, X509 *cert);

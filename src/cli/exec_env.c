@@ -7,13 +7,14 @@
 #include <openssl/pkcs12.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_MAX_OCTETS 320
 #define STORE_PASSWORD  "overt" /* guards nothing: the store holds a public certificate */
 
-static const char *const files[] = {"ca.pem", "bundle.pem", "trust.p12", "apt.conf", "node.cjs"};
+static const char *const files[] = {"ca.pem", "bundle.pem", "trust.p12", "apt.conf", "wgetrc", "node.cjs"};
 
 static const char *path_of(const struct exec_env *env, const char *file, char out[PATH_MAX_OCTETS])
 {
@@ -125,6 +126,32 @@ static bool write_apt(const struct exec_env *env, uint16_t port, struct error *e
 	return finish(out, "apt.conf", err);
 }
 
+static void copy_text(FILE *out, const char *path)
+{
+	char piece[4096];
+	size_t n;
+	FILE *in = fopen(path, "re");
+	while (in && (n = fread(piece, 1, sizeof(piece), in)) > 0)
+		fwrite(piece, 1, n, out);
+	if (in)
+		fclose(in);
+}
+
+/* wget on GnuTLS knows no variable for anchors but this file, in place of the user's own, which therefore stands in it. */
+static bool write_wget(const struct exec_env *env, struct error *err)
+{
+	char path[PATH_MAX_OCTETS];
+	const char *theirs = getenv("WGETRC");
+	const char *home = getenv("HOME");
+	FILE *out = create(env, "wgetrc", err);
+	if (!out)
+		return false;
+	snprintf(path, sizeof(path), "%.300s/.wgetrc", home ? home : "");
+	copy_text(out, theirs && theirs[0] ? theirs : path);
+	fprintf(out, "\nca_certificate = %s/bundle.pem\n", env->folder);
+	return finish(out, "wgetrc", err);
+}
+
 /*
  * Node before 24 knows no proxy variables. This is loaded into it ahead of the program: https.request gets an agent that
  * asks the proxy for a tunnel, and fetch a connector that does the same.
@@ -166,16 +193,23 @@ static const char node_script[] =
 	"  globalThis[key] = new now.constructor({ connect });\n"
 	"}\n";
 
+/* A path that NODE_OPTIONS, JAVA_TOOL_OPTIONS and configuration files carry without quotes. */
+static bool is_bare(const char *path)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+	return path[0] == '/' && strlen(path) < 200 && strspn(path, plain) == strlen(path);
+}
+
 bool exec_env_make(struct exec_env *env, struct bytes ca_pem, uint16_t proxy_port, struct error *err)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
-	if (!base || access(base, W_OK) != 0)
+	if (!base || !is_bare(base) || access(base, W_OK) != 0)
 		base = "/tmp";
 	snprintf(env->folder, sizeof(env->folder), "%.200s/overt-exec-XXXXXX", base);
 	if (!mkdtemp(env->folder))
 		return error_set_errno(err, "no folder for this run under %s", base);
 	if (write_octets(env, "ca.pem", ca_pem, err) && write_bundle(env, ca_pem, err) &&
-		write_java(env, ca_pem, err) && write_apt(env, proxy_port, err) &&
+		write_java(env, ca_pem, err) && write_apt(env, proxy_port, err) && write_wget(env, err) &&
 		write_octets(env, "node.cjs", bytes_str(node_script), err))
 		return true;
 	exec_env_remove(env);
@@ -208,7 +242,8 @@ static bool set_trust(const struct exec_env *env)
 {
 	static const char *const with_system[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
 		"GIT_SSL_CAINFO", "PIP_CERT", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "npm_config_cafile",
-		"NIX_SSL_CERT_FILE"};
+		"NIX_SSL_CERT_FILE", "PERL_LWP_SSL_CA_FILE", "HTTPLIB2_CA_CERTS", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "DENO_CERT"};
 	char path[PATH_MAX_OCTETS];
 	path_of(env, "bundle.pem", path);
 	for (size_t i = 0; i < sizeof(with_system) / sizeof(with_system[0]); i++) {
@@ -217,7 +252,7 @@ static bool set_trust(const struct exec_env *env)
 	}
 	/* Node adds these to its own. */
 	return set("NODE_EXTRA_CA_CERTS", path_of(env, "ca.pem", path)) &&
-	       set("APT_CONFIG", path_of(env, "apt.conf", path));
+	       set("APT_CONFIG", path_of(env, "apt.conf", path)) && set("WGETRC", path_of(env, "wgetrc", path));
 }
 
 static bool set_proxy(uint16_t port)

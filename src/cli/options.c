@@ -1,7 +1,9 @@
 #include "cli/options.h"
 
 #include "base/log.h"
+#include "proxy/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +45,37 @@ bool make_state(const char *state, struct error *err)
 	return true;
 }
 
+static bool is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	bool empty = dir != NULL;
+	while (empty && (entry = readdir(dir)))
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (dir)
+		closedir(dir);
+	return empty;
+}
+
+bool give_state(const struct config *config, struct error *err)
+{
+	struct sandbox_user user;
+	struct stat found;
+	if (!config->user || geteuid() != 0)
+		return true;
+	if (!sandbox_user_find(config->user, &user, err))
+		return error_prefix(err, "--user");
+	if (stat(config->state, &found) != 0)
+		return error_set_errno(err, "--state %s", config->state);
+	if (found.st_uid == user.uid)
+		return true;
+	if (!is_empty(config->state))
+		return error_set(err, "--state %s belongs to user %u and not to --user %s (chown -R %s %s)",
+			config->state, found.st_uid, config->user, config->user, config->state);
+	return chown(config->state, user.uid, user.gid) == 0 ||
+	       error_set_errno(err, "--state %s cannot be given to user %s", config->state, config->user);
+}
+
 void raise_limits(struct config *config)
 {
 	struct rlimit limit;
@@ -52,9 +85,13 @@ void raise_limits(struct config *config)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	/* Two sockets each; the rest is for files, channels and rings. */
 	uint64_t room = limit.rlim_max > 128 ? (limit.rlim_max - 64) / 2 : 32;
-	if (config->connections <= room)
-		return;
-	log_debug("connections capped", LOG_N("wanted", config->connections), LOG_N("cap", room),
-		LOG_N("limit", limit.rlim_max), LOG_S("do", "raise the limit of open files (ulimit -n, LimitNOFILE)"));
-	config->connections = room;
+	uint64_t wanted = config->connections;
+	if (wanted > room)
+		config->connections = room;
+	if (wanted <= room)
+		log_info("limits", LOG_N("open-files", limit.rlim_max), LOG_N("connections", wanted));
+	else
+		log_info("limits", LOG_N("open-files", limit.rlim_max), LOG_N("connections", room),
+			LOG_N("configured", wanted),
+			LOG_S("do", "for more, raise the limit of open files (ulimit -n, LimitNOFILE)"));
 }

@@ -49,10 +49,12 @@ static void caught(int number, void *ctx)
 	if (number == SIGCHLD)
 		return;
 	if (number == SIGHUP) {
+		supervisor_say_reloading();
 		if (single_reload(run->single, &err))
 			log_info("reloaded");
 		else
 			log_error("reload refused", LOG_S("why", err.text), LOG_S("in-force", "the old rules"));
+		sd_notify(0, "READY=1");
 		return;
 	}
 	if (++run->stops > 1) {
@@ -98,7 +100,7 @@ static bool run_proxy(struct config *config, int argc, char **argv, struct error
 	struct authority *authority = NULL;
 	int *fds = NULL;
 	raise_limits(config);
-	if (!make_state(config->state, err) || !listening_open(config, &fds, err))
+	if (!make_state(config->state, err) || !give_state(config, err) || !listening_open(config, &fds, err))
 		return false;
 	if (config->keylog)
 		log_warn("key log on", LOG_S("file", config->keylog),

@@ -197,25 +197,28 @@ static const char *frame(const llhttp_t *parser, bool request, struct http1_head
 }
 
 /* Parses `in`, to which `begin` is put in front. */
-static const char *run(struct bytes begin, struct bytes in, size_t max, struct http1_head *out, llhttp_t *parser)
+static const char *run(struct bytes begin, struct bytes in, size_t max, struct http1_head *out)
 {
 	struct parse parse = {.out = out, .max = max < HTTP1_HEADERS_MAX ? max : HTTP1_HEADERS_MAX};
-	llhttp_init(parser, begin.len > 0 ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
-	parser->data = &parse;
+	llhttp_t parser;
+	llhttp_init(&parser, begin.len > 0 ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
+	parser.data = &parse;
 	llhttp_errno_t result = HPE_OK;
 	if (begin.len > 0)
-		result = llhttp_execute(parser, (const char *)begin.data, begin.len);
+		result = llhttp_execute(&parser, (const char *)begin.data, begin.len);
 	if (result == HPE_OK)
-		result = llhttp_execute(parser, (const char *)in.data, in.len);
+		result = llhttp_execute(&parser, (const char *)in.data, in.len);
 	if (result != HPE_PAUSED || !parse.complete)
 		return parse.bad          ? parse.bad
 		       : result == HPE_OK ? "the head has no end"
-		                          : llhttp_get_error_reason(parser);
-	if (llhttp_get_error_pos(parser) != (const char *)in.data + in.len)
+		                          : llhttp_get_error_reason(&parser);
+	if (llhttp_get_error_pos(&parser) != (const char *)in.data + in.len)
 		return "the head ends where it should not";
-	if (!version_of(parser, &out->version))
+	if (!version_of(&parser, &out->version))
 		return "neither HTTP/1.0 nor HTTP/1.1";
-	return frame(parser, begin.len > 0, out);
+	if (begin.len == 0)
+		out->status = parser.status_code;
+	return frame(&parser, begin.len > 0, out);
 }
 
 static void begin(struct http1_head *out)
@@ -234,8 +237,7 @@ const char *http1_head_request(struct bytes in, size_t max, struct http1_head *o
 		return "no request line of HTTP/1.0 or HTTP/1.1";
 	/* llhttp knows a closed list of methods, HTTP does not: any other parses as GET, which it differs from in nothing. */
 	bool connect = bytes_equal(method, bytes_str("CONNECT"));
-	llhttp_t parser;
-	const char *bad = run(bytes_str(connect ? "CONNECT" : "GET"), in, max, out, &parser);
+	const char *bad = run(bytes_str(connect ? "CONNECT" : "GET"), in, max, out);
 	for (size_t i = 0; !bad && i < out->target.len; i++) {
 		if (out->target.data[i] <= ' ' || out->target.data[i] == 0x7f)
 			bad = "a control character in the request-target";
@@ -251,15 +253,13 @@ const char *http1_head_response(struct bytes in, size_t max, struct http1_head *
 		return "a CR or LF alone";
 	if (!http1_begins_response(in))
 		return "no status line of HTTP/1.0 or HTTP/1.1";
-	llhttp_t parser;
-	const char *bad = run(BYTES_NONE, in, max, out, &parser);
+	const char *bad = run(BYTES_NONE, in, max, out);
 	if (bad)
 		return bad;
 	for (size_t i = 0; i < out->reason.len; i++) {
 		if ((out->reason.data[i] < ' ' && out->reason.data[i] != '\t') || out->reason.data[i] == 0x7f)
 			return "a control character in the reason";
 	}
-	out->status = parser.status_code;
 	return out->status >= 100 && out->status <= 999 ? NULL : "the status is not of three digits";
 }
 

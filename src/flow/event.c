@@ -193,16 +193,19 @@ static bool write_verdict(struct writer *w, const struct event_verdict *e)
 	valid &= write_enum(w, e->pass, 3);
 	write_name(w, e->rule);
 	write_text(w, e->reason);
+	writer_u8(w, e->unmasked);
 	return valid;
 }
 
 static bool read_verdict(struct bytes *in, struct event_verdict *e)
 {
 	unsigned action;
+	unsigned unmasked;
 	if (!read_enum(in, ACTION_COUNT, &action) || !read_enum(in, 3, &e->pass) || !bytes_vec8(in, &e->rule) ||
-		!read_text(in, &e->reason))
+		!read_text(in, &e->reason) || !read_enum(in, 2, &unmasked))
 		return false;
 	e->action = (enum flow_action)action;
+	e->unmasked = unmasked;
 	return true;
 }
 

@@ -115,6 +115,7 @@ struct event_verdict {
 	unsigned pass;       /* 0, 1, 2 */
 	struct bytes rule;   /* its label in the rules file: "rule 3 (banks)", "default", … */
 	struct bytes reason; /* a sentence for people */
+	bool unmasked;       /* an inspecting rule says `mask: false`: credentials of this flow are shown as they are */
 };
 
 struct event_data {

@@ -75,6 +75,7 @@ void flow_apply(struct flow *flow, const struct event *event)
 	case EVENT_VERDICT:
 		flow->decided = true;
 		flow->action = event->verdict.action;
+		flow->unmasked = event->verdict.unmasked;
 		keep(&flow->rule, event->verdict.rule);
 		keep(&flow->reason, event->verdict.reason);
 		break;

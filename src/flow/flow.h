@@ -22,6 +22,7 @@ struct flow {
 	bool tls[2];       /* by leg - 1: a handshake was completed */
 	bool decided;      /* a verdict came */
 	enum flow_action action;
+	bool unmasked; /* sinks show its credentials as they are (struct event_verdict) */
 	struct bytes rule, reason;
 	struct bytes verification; /* of leg 2 */
 	uint64_t octets[2];        /* plaintext seen by the scribe, by direction */

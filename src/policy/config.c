@@ -1,9 +1,11 @@
 #include "policy/config.h"
 
+#include "base/text.h"
 #include "policy/config_parts.h"
 #include "policy/files.h"
 #include "policy/suggest.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 struct config *config_new(struct error *err)
@@ -109,11 +111,20 @@ static void read_option(struct reading *r, const struct yaml_node *value)
 		read_item(r, option, item);
 }
 
+/* For the audit log, which says by which file a proxy ran. */
+static void keep_digest(struct config *config, struct bytes text)
+{
+	uint8_t digest[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256(digest, text.data, text.len);
+	text_hex(config->file_sha256, sizeof(config->file_sha256), bytes_of(digest, sizeof(digest)));
+}
+
 bool config_read_file(struct config *config, struct bytes text, const char *name, struct error *err)
 {
 	struct yaml_tree *tree;
 	if (yaml_tree_read(&tree, text, name, err) != YAML_OK)
 		return false;
+	keep_digest(config, text);
 	const char *slash = strrchr(name, '/');
 	struct reading r = {.config = config, .tree = tree, .err = err};
 	r.folder = strndup(name, slash ? (size_t)(slash - name) + 1 : 0);

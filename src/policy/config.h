@@ -79,9 +79,10 @@ struct config_origin {
 
 struct config {
 	/* Places and files. NULL: not set, unless said otherwise. */
-	char *file;  /* the configuration file that was read */
-	char *state; /* never NULL after config_load */
-	char *trust; /* NULL: the system's */
+	char *file;           /* the configuration file that was read */
+	char file_sha256[65]; /* of its text, hex; "": none was read */
+	char *state;          /* never NULL after config_load */
+	char *trust;          /* NULL: the system's */
 	char *rules;
 	struct config_texts crl;
 	char *ca_cert, *ca_key;
@@ -122,7 +123,6 @@ struct config {
 	/* Caps. */
 	uint64_t connections, connections_per_client;
 	uint64_t hello_octets;                         /* a ClientHello or request head */
-	uint64_t buffer_octets;                        /* per direction of a connection */
 	uint64_t ring_octets;                          /* per worker */
 	uint64_t leaf_cache, session_cache, dns_cache; /* entries, per worker */
 	uint64_t refusal_cache;                        /* entries */

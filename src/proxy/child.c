@@ -67,8 +67,8 @@ static void fail(struct child_process *p, const struct error *err)
 	end(p, 1);
 }
 
-/* The sandbox closes once everything that needs files or privileges is open. */
-static bool close_sandbox(const struct child_process *p, enum sandbox_role role, struct error *err)
+/* Keeper and scribe do so before they open the files that they will have to open again. */
+static bool drop_user(const struct child_process *p, enum sandbox_role role, struct error *err)
 {
 	struct sandbox_user user;
 	const char *name = p->config->user;
@@ -81,6 +81,12 @@ static bool close_sandbox(const struct child_process *p, enum sandbox_role role,
 		if (!sandbox_user_find(name, &user, err) || !sandbox_drop(&user, transparent, err))
 			return false;
 	}
+	return true;
+}
+
+/* The sandbox closes once everything that needs files or privileges is open. */
+static bool close_sandbox(enum sandbox_role role, struct error *err)
+{
 	return !sandbox_possible() || sandbox_enter(role, err);
 }
 
@@ -162,7 +168,7 @@ static bool start_worker(struct child_process *p, struct error *err)
 	if (p->listen_count != p->config->listen.count || !p->snapshot.policy)
 		return error_set(err, "the supervisor did not hand over listeners and rules");
 	p->worker = worker_new(p->loop, &options, err);
-	return p->worker && close_sandbox(p, SANDBOX_WORKER, err);
+	return p->worker && drop_user(p, SANDBOX_WORKER, err) && close_sandbox(SANDBOX_WORKER, err);
 }
 
 static void worker_snapshot(struct child_process *p, struct ipc_message *message)
@@ -248,11 +254,12 @@ static bool start_keeper(struct child_process *p, struct error *err)
 		.refusals = {.lifetime_s = p->config->refusal_lifetime_ns / 1000000000,
 			.cap = p->config->refusal_cache},
 	};
-	if (!ca_open(p->config, &p->authority, err))
+	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
+	if (!ca_open(p->config, &p->authority, err) || !drop_user(p, SANDBOX_KEEPER, err))
 		return false;
 	options.authority = p->authority;
 	p->keeper = keeper_new(p->loop, &options, err);
-	return p->keeper && close_sandbox(p, SANDBOX_KEEPER, err);
+	return p->keeper && close_sandbox(SANDBOX_KEEPER, err);
 }
 
 static void keeper_received(struct child_process *p, struct ipc_message *message)
@@ -273,6 +280,19 @@ static void keeper_received(struct child_process *p, struct ipc_message *message
 
 /* Resolver. */
 
+/* A worker that is gone leaves its place to the next. */
+static void forget_done(struct child_process *p)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < p->resolver_count; i++) {
+		if (resolver_done(p->resolvers[i]))
+			resolver_free(p->resolvers[i]);
+		else
+			p->resolvers[kept++] = p->resolvers[i];
+	}
+	p->resolver_count = kept;
+}
+
 static void resolver_received(struct child_process *p, struct ipc_message *message)
 {
 	struct error err;
@@ -280,8 +300,13 @@ static void resolver_received(struct child_process *p, struct ipc_message *messa
 		end(p, 0);
 		return;
 	}
-	if (message->kind != FAMILY_SERVE || p->resolver_count == RESOLVERS_MAX)
+	if (message->kind != FAMILY_SERVE)
 		return;
+	forget_done(p);
+	if (p->resolver_count == RESOLVERS_MAX) {
+		log_error("worker not served", LOG_S("why", "too many workers for the resolver"));
+		return;
+	}
 	struct resolver *resolver = resolver_serve(take_fd(message, 0), RESOLVER_THREADS, &err);
 	if (resolver)
 		p->resolvers[p->resolver_count++] = resolver;
@@ -300,8 +325,10 @@ static bool start_scribe(struct child_process *p, struct error *err)
 		.keylog = p->config->keylog,
 		.unmasked = p->config->show_secrets,
 	};
+	if (!drop_user(p, SANDBOX_SCRIBE, err))
+		return false;
 	p->scribe = scribe_new(p->loop, &options, err);
-	return p->scribe && close_sandbox(p, SANDBOX_SCRIBE, err);
+	return p->scribe && close_sandbox(SANDBOX_SCRIBE, err);
 }
 
 static void scribe_received(struct child_process *p, struct ipc_message *message)
@@ -347,7 +374,7 @@ static void start(struct child_process *p)
 	else if (p->role == ROLE_SCRIBE)
 		ok = start_scribe(p, &err);
 	else
-		ok = close_sandbox(p, SANDBOX_RESOLVER, &err);
+		ok = drop_user(p, SANDBOX_RESOLVER, &err) && close_sandbox(SANDBOX_RESOLVER, &err);
 	if (ok && p->role == ROLE_KEEPER)
 		body = authority_pem(p->authority);
 	if (ok)

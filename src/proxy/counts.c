@@ -188,7 +188,7 @@ static const struct counts_row scribe_rows[] = {
 
 #define R struct resolver_sample
 static const struct counts_row resolver_rows[] = {
-	GAUGE(R, workers, "resolver_workers", "", "Workers served since the resolver's start."),
+	GAUGE(R, workers, "resolver_workers", "", "Workers served."),
 	TOTAL(R, log_lost, "log_lines_lost", "", LOG_LOST),
 };
 #undef R

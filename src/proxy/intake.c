@@ -87,6 +87,15 @@ bool intake_accept(struct conn *conn)
 	}
 }
 
+/* The end of a connection that came to no target: shown as a flow of its own, since somebody will look for it. */
+static void end_here(
+	struct conn *conn, enum flow_intake intake, enum flow_ending ending, const char *name, const char *text)
+{
+	const struct target *target = &conn->opening->http.target;
+	report_open(conn, intake, target->host, target->port);
+	conn_end(conn, ending, name, text);
+}
+
 static void go(struct conn *conn, enum flow_intake intake, const struct target *target)
 {
 	conn->opening->intake = intake;
@@ -105,7 +114,8 @@ static void unauthorized(struct conn *conn)
 		.challenge_basic = true,
 	};
 	intake_reply(conn, &reply);
-	conn_end(conn, ENDING_BLOCKED, "proxy-auth", "the client gave no valid proxy credentials");
+	end_here(conn, conn->opening->intake, ENDING_BLOCKED, "proxy-auth",
+		"the client gave no valid proxy credentials");
 }
 
 static bool may_use(struct conn *conn)
@@ -130,7 +140,7 @@ static void http_step(struct conn *conn)
 	if (result == INTAKE_HTTP_BAD || result == INTAKE_HTTP_TOO_LONG) {
 		struct http_reply reply = {.status = o->http.status, .what = o->http.why.text};
 		intake_reply(conn, &reply);
-		conn_end(conn, ENDING_FAILED, "bad-request", o->http.why.text);
+		end_here(conn, INTAKE_HTTP, ENDING_FAILED, "bad-request", o->http.why.text);
 	} else if (result == INTAKE_HTTP_ORIGIN || page_wanted(conn)) {
 		page_serve(conn);
 	} else if (!may_use(conn)) {
@@ -185,7 +195,7 @@ static void socks_ready(struct conn *conn)
 			return;
 		default:
 			if (say(conn, reply))
-				conn_end(conn, ENDING_FAILED, "socks-refused", o->socks.why.text);
+				end_here(conn, INTAKE_SOCKS5, ENDING_FAILED, "socks-refused", o->socks.why.text);
 			return;
 		}
 	}
@@ -193,6 +203,9 @@ static void socks_ready(struct conn *conn)
 
 static void intake_late(struct conn *conn)
 {
+	/* One that never said a word, or nothing after its last answer, is no news. */
+	if (conn->opening->held.len > 0)
+		report_open(conn, conn->opening->intake, "", 0);
 	conn_end(conn, ENDING_TIMEOUT, "request-timeout", "the client did not say where to go in time");
 }
 
@@ -214,12 +227,13 @@ static void explicit_ready(struct conn *conn)
 		return;
 	case SPEAKS_TLS:
 		conn_alert(conn, ALERT_UNEXPECTED_MESSAGE);
-		conn_end(conn, ENDING_FAILED, "tls-to-proxy",
+		end_here(conn, INTAKE_CONNECT, ENDING_FAILED, "tls-to-proxy",
 			"the client speaks TLS to the proxy itself: set it as an http:// proxy, or use a transparent "
-		        "listener");
+			"listener");
 		return;
 	default:
-		conn_end(conn, ENDING_FAILED, "unknown-protocol", "the client speaks neither HTTP nor SOCKS");
+		end_here(conn, INTAKE_CONNECT, ENDING_FAILED, "unknown-protocol",
+			"the client speaks neither HTTP nor SOCKS");
 	}
 }
 
@@ -247,8 +261,9 @@ static void transparent_begin(struct conn *conn)
 	char text[HOSTPORT_TEXT];
 	struct target target;
 	bool tproxy = conn->listener->at.mode == LISTEN_TPROXY;
+	enum flow_intake intake = tproxy ? INTAKE_TPROXY : INTAKE_REDIRECT;
 	if (!original_target(conn, &o->fixed) || worker_is_own(conn->worker, &o->fixed)) {
-		conn_end(conn, ENDING_FAILED, "no-destination",
+		end_here(conn, intake, ENDING_FAILED, "no-destination",
 			"the kernel does not say where the client was going: traffic must come here by nftables");
 		return;
 	}
@@ -256,7 +271,7 @@ static void transparent_begin(struct conn *conn)
 		o->source = conn->peer;
 	hostport_ip_text(&o->fixed, text);
 	if (target_from_host(bytes_str(text), o->fixed.port, &target) == TARGET_OK)
-		go(conn, tproxy ? INTAKE_TPROXY : INTAKE_REDIRECT, &target);
+		go(conn, intake, &target);
 	else
 		conn_end(conn, ENDING_FAILED, "no-destination",
 			"the destination is no address that can be connected to");
@@ -269,7 +284,8 @@ static void reverse_begin(struct conn *conn)
 	if (target_from_host(bytes_str(at->host), at->target_port, &target) == TARGET_OK)
 		go(conn, INTAKE_REVERSE, &target);
 	else
-		conn_end(conn, ENDING_FAILED, "no-destination", "the configured target is no name or address");
+		end_here(conn, INTAKE_REVERSE, ENDING_FAILED, "no-destination",
+			"the configured target is no name or address");
 }
 
 static void mode_begin(struct conn *conn)
@@ -322,7 +338,7 @@ static void proxy_header_ready(struct conn *conn)
 			mode_begin(conn);
 		return;
 	default:
-		conn_end(conn, ENDING_FAILED, "proxy-header", why.text);
+		end_here(conn, INTAKE_CONNECT, ENDING_FAILED, "proxy-header", why.text);
 	}
 }
 

@@ -402,12 +402,6 @@ static void on_second(struct loop_timer *timer)
 	loop_timer_set(keeper->loop, timer, clock_monotonic_ns() + NS_PER_S, on_second);
 }
 
-void keeper_authority_set(struct keeper *keeper, struct authority *authority)
-{
-	keeper->authority = authority;
-	keeper_welcome(keeper, NULL);
-}
-
 /* Life. */
 
 static bool open_audit(struct keeper *keeper, struct error *err)
@@ -464,6 +458,37 @@ static bool set_up(struct keeper *keeper, struct error *err)
 	       error_set(err, "no memory for the keeper");
 }
 
+/* Without a word in the audit log: one that never came to life says nothing. */
+static void keeper_close(struct keeper *keeper)
+{
+	loop_timer_clear(keeper->loop, &keeper->ticket_timer);
+	loop_timer_clear(keeper->loop, &keeper->second_timer);
+	audit_log_free(keeper->audit);
+	while (keeper->peers) {
+		struct peer *peer = keeper->peers;
+		keeper->peers = peer->next;
+		ipc_free(peer->ipc);
+		free(peer);
+	}
+	refusal_store_close(keeper->refusals);
+	leaf_store_close(keeper->leaf_store);
+	leaf_keys_free(keeper->leaf_keys);
+	secret_free(keeper->tickets);
+	free(keeper->room);
+	free(keeper);
+}
+
+/* Refusals hold client addresses and names in clear: `retention` is the operator's word for how long such things stay. */
+static void bound_by_retention(struct keeper_options *options)
+{
+	uint64_t retention_s = options->retention_ns / NS_PER_S;
+	uint64_t *lifetime_s = &options->refusals.lifetime_s;
+	if (*lifetime_s == 0)
+		*lifetime_s = REFUSAL_LIFETIME_S;
+	if (retention_s > 0 && retention_s < *lifetime_s)
+		*lifetime_s = retention_s;
+}
+
 struct keeper *keeper_new(struct loop *loop, const struct keeper_options *options, struct error *err)
 {
 	struct keeper *keeper = calloc(1, sizeof(*keeper));
@@ -480,31 +505,30 @@ struct keeper *keeper_new(struct loop *loop, const struct keeper_options *option
 	o->mint_burst = o->mint_burst ? o->mint_burst : 2000;
 	o->leaf_rows = o->leaf_rows ? o->leaf_rows : LEAF_STORE_ROWS;
 	o->ticket_ns = o->ticket_ns ? o->ticket_ns : 3600 * NS_PER_S;
-	if (set_up(keeper, err))
+	bound_by_retention(o);
+	if (set_up(keeper, err)) {
+		keeper_ca_opened(keeper);
 		return keeper;
-	keeper_free(keeper);
+	}
+	keeper_close(keeper);
 	return NULL;
+}
+
+void keeper_stop(struct keeper *keeper, const char *reason)
+{
+	struct audit_entry entry = {.kind = AUDIT_STOP};
+	audit_entry_add(&entry, AUDIT_T("reason", bytes_str(reason)));
+	if (keeper->audit && !keeper->stopped)
+		(void)!audit_append(keeper->audit, &entry, clock_wall_ns(), NULL);
+	keeper->stopped = true;
 }
 
 void keeper_free(struct keeper *keeper)
 {
 	if (!keeper)
 		return;
-	loop_timer_clear(keeper->loop, &keeper->ticket_timer);
-	loop_timer_clear(keeper->loop, &keeper->second_timer);
-	audit_log_free(keeper->audit);
-	while (keeper->peers) {
-		struct peer *peer = keeper->peers;
-		keeper->peers = peer->next;
-		ipc_free(peer->ipc);
-		free(peer);
-	}
-	refusal_store_close(keeper->refusals);
-	leaf_store_close(keeper->leaf_store);
-	leaf_keys_free(keeper->leaf_keys);
-	secret_free(keeper->tickets);
-	free(keeper->room);
-	free(keeper);
+	keeper_stop(keeper, "stopped");
+	keeper_close(keeper);
 }
 
 struct keeper_counts keeper_count(const struct keeper *keeper)

@@ -15,18 +15,20 @@
 #include "proxy/keeper_wire.h"
 
 struct authority;
+struct config;
 struct keeper;
 
 struct keeper_options {
 	const char *state; /* the folder, which must exist; NULL: all stays in memory, and there is no audit log */
 	struct authority *authority; /* opened by the caller, whose it stays until after keeper_free */
+	bool ca_made;                /* it was made just now: the audit log says so */
 	const char *policy_url;      /* stands in every leaf; NULL: MINT_POLICY_URL. The caller's until keeper_free */
 	bool audit;                  /* keep STATE/audit.log; needs `state` */
-	uint64_t retention_ns;       /* of audit openings; 0: none are kept */
-	uint32_t mint_rate;          /* new leaves per second and worker; 0 means 200 */
-	uint32_t mint_burst;         /* 0 means 2000 */
-	size_t leaf_rows;            /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
-	uint64_t ticket_ns;          /* between rotations of ticket keys; 0 means one hour */
+	uint64_t retention_ns; /* of audit openings; bounds refusals and stored leaves too. 0: no openings are kept */
+	uint32_t mint_rate;    /* new leaves per second and worker; 0 means 200 */
+	uint32_t mint_burst;   /* 0 means 2000 */
+	size_t leaf_rows;      /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
+	uint64_t ticket_ns;    /* between rotations of ticket keys; 0 means one hour */
 	struct refusal_limits refusals;
 };
 
@@ -48,6 +50,11 @@ struct keeper_counts {
 
 /* NULL with `err` set: what was wrong with STATE, the audit log or a key file. */
 must_check struct keeper *keeper_new(struct loop *loop, const struct keeper_options *options, struct error *err);
+/*
+ * The last entry of the audit log says why the keeper ends; keeper_free says "stopped" where nobody said anything. What
+ * ends without an entry of that kind did not end cleanly.
+ */
+void keeper_stop(struct keeper *keeper, const char *reason);
 /* Closes all channels, syncs the audit log (this may block). NULL is allowed. */
 void keeper_free(struct keeper *keeper);
 
@@ -60,8 +67,19 @@ must_check bool keeper_serve(struct keeper *keeper, int fd, const char *name, st
  */
 must_check bool keeper_serve_supervisor(struct keeper *keeper, int fd, struct error *err);
 
-/* The authority was replaced (`overt ca rotate`) by one opened by the caller: told to every worker. */
+/*
+ * The authority was replaced by one opened by the caller: audited, and told to every worker. The one before may be freed
+ * afterwards.
+ */
 void keeper_authority_set(struct keeper *keeper, struct authority *authority);
+/*
+ * Opens the CA that `config` means again, since `overt ca rotate` or `install` may have changed it. Where its certificates
+ * changed, keeper_authority_set is done, *authority (the keeper's so far, the caller's) is freed and replaced, and
+ * *changed is true. A CA on a token is not opened again. On failure everything stays as it was. The files must still be
+ * readable for this process.
+ */
+must_check bool keeper_reopen(struct keeper *keeper, const struct config *config, struct authority **authority,
+	bool *changed, struct error *err);
 
 /* The keeper's own entries (start, stop, snapshot, CA): as audit_append_synced; with no log `done(true)` at once. */
 must_check enum audit_result keeper_audit(

@@ -71,6 +71,15 @@ static bool store_key(struct making *making, uint8_t out[LEAF_STORE_KEY])
 	return true;
 }
 
+/* A stored leaf tells which server was inspected: for no longer than `retention` where that is set. */
+static int64_t kept_until(const struct making *making, const struct minted *minted)
+{
+	int64_t retention_s = (int64_t)(making->keeper->options.retention_ns / NS_PER_S);
+	if (retention_s > 0 && retention_s < minted->not_after_s - making->now_s)
+		return making->now_s + retention_s;
+	return minted->not_after_s;
+}
+
 static bool mint(struct making *making, const uint8_t store_key[LEAF_STORE_KEY])
 {
 	struct keeper *keeper = making->keeper;
@@ -96,7 +105,7 @@ static bool mint(struct making *making, const uint8_t store_key[LEAF_STORE_KEY])
 	keeper->counts.names_over_cap += minted.names_over_cap;
 	/* A leaf as invalid as its upstream may be expired when made: nothing to keep. */
 	if (!invalid && keeper->leaf_store)
-		leaf_store_put(keeper->leaf_store, store_key, minted.der, making->now_s, minted.not_after_s);
+		leaf_store_put(keeper->leaf_store, store_key, minted.der, making->now_s, kept_until(making, &minted));
 	log_debug("leaf minted", LOG_S("for", making->peer->name), LOG_S("host", making->host.text),
 		LOG_S("key", making->request->key == KEEPER_KEY_RSA ? "rsa" : "ecdsa"), LOG_N("invalid", invalid));
 	return true;

@@ -25,6 +25,7 @@ struct keeper {
 	struct authority *authority;
 	struct leaf_keys *leaf_keys;
 	struct leaf_store *leaf_store;
+	bool stopped;                /* the audit log has its last entry */
 	bool key_given[KEEPER_KEYS]; /* workers have it; the RSA key is made when first asked for */
 	uint8_t issuer[32];          /* as told to workers */
 	struct refusal_store *refusals;
@@ -41,6 +42,9 @@ struct keeper {
 void keeper_send(struct peer *peer, uint16_t kind, uint32_t id, struct bytes body);
 /* WELCOME to one, or with `peer` NULL to all. */
 void keeper_welcome(struct keeper *keeper, struct peer *peer);
+
+/* Says in the audit log which CA issues; once, when the keeper starts. */
+void keeper_ca_opened(struct keeper *keeper);
 
 /* Answers KEEPER_LEAF_GET. False when it is malformed. */
 must_check bool keeper_leaf_answer(struct peer *peer, const struct ipc_message *message);

@@ -22,10 +22,10 @@ struct leg_room {
 	struct leg *owner; /* whose ciphertext stands in `out` while out_len > 0 */
 };
 
-#define LEG_PLAIN (16 * 1024)
-#define LEG_OUT   (128 * 1024)
+#define LEG_PLAIN ((size_t)16 * 1024)
+#define LEG_OUT   ((size_t)128 * 1024)
 /* The relay flushes when this much is gathered, so that a whole record more always fits. */
-#define LEG_FLUSH (64 * 1024)
+#define LEG_FLUSH ((size_t)64 * 1024)
 
 enum leg_result {
 	LEG_OK,

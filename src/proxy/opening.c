@@ -27,7 +27,9 @@ bool opening_new(struct conn *conn)
 	struct opening *o = calloc(1, sizeof(*o));
 	if (!o)
 		return false;
-	o->held.cap = COLLECT_MAX_STREAM;
+	/* Each octet of a hello may come in a record of its own, six octets then. Request heads have their own cap. */
+	uint64_t most = 6 * conn->worker->config->hello_octets;
+	o->held.cap = most > HTTP_MAX_HEAD + 1 ? (size_t)most : HTTP_MAX_HEAD + 1;
 	o->policy = policy_keep(conn->worker->snapshot.policy);
 	conn->opening = o;
 	return true;
@@ -189,7 +191,7 @@ static void step_aside_for(struct conn *conn, const char *reason)
 	if (conn->opening->agreed) {
 		block(conn, ALERT_ACCESS_DENIED, "cannot-step-aside",
 			"stepping aside came too late: the server was asked for STARTTLS on a connection that is used "
-		        "up");
+			"up");
 		return;
 	}
 	leg_free(&conn->leg2);
@@ -600,10 +602,12 @@ static void collect_ready(struct conn *conn)
 	if (!opening_fill(conn))
 		return;
 	enum collect_result result = collect_more(&o->collect, buffer_bytes(&o->held));
-	if (result == COLLECT_NEED_MORE) {
+	if (result == COLLECT_NEED_MORE && o->held.len < o->held.cap) {
 		(void)!opening_starved(conn);
 		return;
 	}
+	if (result == COLLECT_NEED_MORE)
+		result = COLLECT_TOO_LONG;
 	if (result == COLLECT_DONE)
 		hello_known(conn);
 	else if (result == COLLECT_NOT_TLS)
@@ -620,12 +624,12 @@ static void hello_late(struct conn *conn)
 static void collect_begin(struct conn *conn)
 {
 	struct opening *o = conn->opening;
-	o->scratch = malloc(COLLECT_MAX_MESSAGE);
+	o->scratch = malloc((size_t)conn->worker->config->hello_octets);
 	if (!o->scratch) {
 		fail(conn, ALERT_INTERNAL_ERROR, "out-of-memory", "no memory for another hello");
 		return;
 	}
-	collect_init(&o->collect, o->scratch, COLLECT_MAX_MESSAGE);
+	collect_init(&o->collect, o->scratch, (size_t)conn->worker->config->hello_octets);
 	conn_enter(conn, collect_ready, hello_late, conn->worker->config->hello_timeout_ns);
 }
 

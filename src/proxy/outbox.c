@@ -28,13 +28,14 @@ static ssize_t send_some(struct loop_io *io, struct bytes out)
 
 static bool keep(struct outbox *box, struct bytes rest)
 {
-	size_t old = box->len - box->at;
+	size_t old = box->data ? box->len - box->at : 0;
 	uint8_t *all = malloc(old + rest.len);
 	if (!all)
 		return false;
 	if (old > 0)
 		memcpy(all, box->data + box->at, old);
-	memcpy(all + old, rest.data, rest.len);
+	if (rest.len > 0)
+		memcpy(all + old, rest.data, rest.len);
 	free(box->data);
 	box->data = all;
 	box->len = old + rest.len;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define TURN_OCTETS (256 * 1024)
+#define TURN_OCTETS ((size_t)256 * 1024)
 
 struct plain_http {
 	struct http_body up, down;
@@ -279,7 +279,7 @@ void plain_http_begin(struct conn *conn)
 		return;
 	}
 	o->plain = plain;
-	plain->answer.cap = HTTP_MAX_HEAD + 16 * 1024;
+	plain->answer.cap = HTTP_MAX_HEAD + (size_t)16 * 1024;
 	plain->asked = http_asked(&o->http.head);
 	http_body_begin(&plain->up, &o->http.head);
 	const struct config_upstream *up = &conn->worker->config->upstream_proxy;

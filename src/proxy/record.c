@@ -1,5 +1,6 @@
 #include "proxy/record.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -14,7 +15,8 @@ void record_start(struct record *record, const struct config *config)
 {
 	*record = (struct record){.entry.kind = AUDIT_START};
 	add_text(record, "version", OVERT_VERSION);
-	add_text(record, "config", config->file);
+	add_text(record, "config_sha256", config->file_sha256);
+	add_text(record, "mode", config->single ? "single" : "family");
 }
 
 /* What is shown to whom: the readers of this proxy are whoever reads these. */
@@ -40,8 +42,14 @@ void record_snapshot(
 	add_text(record, "rules", config->rules ? config->rules : "built in");
 	add_text(record, "rules_sha256", record->digest);
 	add_text(record, "sinks", record->sinks);
+	add_text(record, "config_sha256", config->file_sha256);
 	add_text(record, "operator", config->operator_name);
+	add_text(record, "contact", config->contact);
 	add_text(record, "purpose", config->purpose);
+	if (config->retention_ns > 0)
+		snprintf(record->retention, sizeof(record->retention), "%llus",
+			(unsigned long long)(config->retention_ns / NS_PER_S));
+	add_text(record, "retention", record->retention);
 	audit_entry_add(&record->entry, AUDIT_N("generation", generation));
 }
 

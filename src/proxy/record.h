@@ -1,6 +1,6 @@
 /*
  * proxy/record.h — the audit entries of the family itself (docs/privacy.md): that it started, and each snapshot of rules,
- * sinks and readers when it is activated. Sans I/O: the entries' texts live in the caller's struct record.
+ * sinks and readers when it is activated. Sans I/O: the entries' texts live in the caller's struct record and in `config`.
  */
 #ifndef PROXY_RECORD_H
 #define PROXY_RECORD_H
@@ -13,6 +13,7 @@ struct record {
 	struct audit_entry entry;
 	char digest[2 * POLICY_DIGEST + 1];
 	char sinks[1024];
+	char retention[24]; /* in seconds: "604800s" */
 };
 
 void record_start(struct record *record, const struct config *config);

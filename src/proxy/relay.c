@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 /* Octets of plaintext one direction may move before others get their turn. */
-#define TURN_OCTETS (512 * 1024)
+#define TURN_OCTETS ((size_t)512 * 1024)
 
 static struct leg *source(struct conn *conn, enum flow_direction direction)
 {
@@ -56,6 +56,17 @@ static void pass_end(struct conn *conn, enum flow_direction direction)
 	shutdown(to->io->fd, SHUT_WR);
 }
 
+/*
+ * A client that goes as soon as the handshake is done may have looked at the leaf and not liked it: GnuTLS checks
+ * afterwards and says nothing. A preconnect looks the same, so this is no refusal, only worth a word.
+ */
+static void say_if_silent(struct conn *conn)
+{
+	if (conn->half[FLOW_UP].octets == 0 && conn->half[FLOW_DOWN].octets == 0)
+		report_notice(conn, SEVERITY_INFO, "client-left-after-handshake",
+			"the client closed right after the handshake, without a request: it may not trust the leaf");
+}
+
 static void fail(struct conn *conn, enum flow_direction direction, enum leg_result result)
 {
 	struct leg *from = source(conn, direction), *to = sink(conn, direction);
@@ -68,6 +79,8 @@ static void fail(struct conn *conn, enum flow_direction direction, enum leg_resu
 	char why[200], text[256];
 	leg_fault_text(bad, why, sizeof(why));
 	snprintf(text, sizeof(text), "%s: %s", bad == &conn->leg1 ? "client" : "server", why);
+	if (bad == &conn->leg1)
+		say_if_silent(conn);
 	const char *name = result == LEG_FAULT ? "protocol-fault" : result == LEG_ALERT ? "alert" : "reset";
 	/* Where libssl has prepared an alert for the side at fault it goes out; the other must not take this for an end. */
 	(void)!leg_flush(from);
@@ -123,6 +136,7 @@ static void relay_ready(struct conn *conn)
 		return;
 	if (!finished(conn))
 		return;
+	say_if_silent(conn);
 	bool cut = !conn->half[FLOW_UP].notified || !conn->half[FLOW_DOWN].notified;
 	conn_end(conn, ENDING_DONE, cut ? "no-close-notify" : "", cut ? "a side closed TCP without close_notify" : "");
 }

@@ -4,6 +4,7 @@
 #include "pki/summary.h"
 #include "pki/verify.h"
 #include "proxy/conn.h"
+#include "proxy/opening.h"
 #include "proxy/worker.h"
 #include "tls/group.h"
 #include "tls/hello.h"
@@ -148,7 +149,12 @@ void report_verdict(struct conn *conn, enum flow_action action, unsigned pass, c
 		return;
 	struct event event = event_of(conn, EVENT_VERDICT);
 	event.verdict = (struct event_verdict){
-		.action = action, .pass = pass, .rule = text_of(rule), .reason = text_of(reason)};
+		.action = action,
+		.pass = pass,
+		.rule = text_of(rule),
+		.reason = text_of(reason),
+		.unmasked = conn->opening && conn->opening->verdict.decided && !conn->opening->verdict.options.mask,
+	};
 	publish_event(publisher(conn), &event);
 }
 

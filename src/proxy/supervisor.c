@@ -537,6 +537,11 @@ static void reopen(struct supervisor *s)
 		tell(&s->workers[i], FAMILY_REOPEN, BYTES_NONE, &log_fd, fds);
 }
 
+void supervisor_say_reloading(void)
+{
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_monotonic_ns() / 1000));
+}
+
 static void reload(struct supervisor *s)
 {
 	struct error err;
@@ -559,8 +564,12 @@ static void caught(int number, void *ctx)
 	struct supervisor *s = ctx;
 	if (number == SIGCHLD) {
 		reap(s);
+	} else if (number == SIGHUP && !s->up) {
+		log_info("not reloaded", LOG_S("why", "the proxy is still starting, and reads everything anyway"));
 	} else if (number == SIGHUP) {
+		supervisor_say_reloading();
 		reload(s);
+		sd_notify(0, "READY=1");
 	} else {
 		log_info("draining", LOG_S("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
 		stop_all(s);
@@ -636,8 +645,11 @@ bool supervisor_run(const struct config *config, int argc, char *const *argv, co
 	};
 	err->text[0] = '\0';
 	s.workers = calloc(s.worker_count, sizeof(*s.workers));
-	if (!s.loop || !s.workers)
+	if (!s.loop || !s.workers) {
+		loop_free(s.loop);
+		free(s.workers);
 		return error_set(err, "no memory for the supervisor");
+	}
 	child_init(&s, &s.keeper, ROLE_KEEPER, 0);
 	child_init(&s, &s.resolver, ROLE_RESOLVER, 0);
 	child_init(&s, &s.scribe, ROLE_SCRIBE, 0);

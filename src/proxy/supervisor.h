@@ -15,4 +15,7 @@
 must_check bool supervisor_run(
 	const struct config *config, int argc, char *const *argv, const int *listen_fds, struct error *err);
 
+/* Tells the service manager that a reload begins (sd_notify(3)); READY=1 has to follow. */
+void supervisor_say_reloading(void);
+
 #endif

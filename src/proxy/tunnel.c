@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define TURN_OCTETS (512 * 1024)
+#define TURN_OCTETS ((size_t)512 * 1024)
 
 static struct loop_io *source(struct conn *conn, enum flow_direction direction)
 {

@@ -15,8 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SESSIONS_PER_KEY 8 /* servers send several tickets, each good once (RFC 8446, C.4); clients open several at a time */
-#define SESSION_MAX_S    3600
+#define SESSIONS_PER_KEY                                                                                               \
+	8 /* servers send several tickets, each good once (RFC 8446, C.4); clients open several at a time */
+#define SESSION_MAX_S 3600
 
 struct upstream {
 	struct worker *worker;
@@ -91,7 +92,8 @@ static int session_new(SSL *ssl, SSL_SESSION *session)
 	if (kept->count == SESSIONS_PER_KEY) {
 		SSL_SESSION_free(kept->sessions[0]);
 		kept->count--;
-		memmove(kept->sessions, kept->sessions + 1, kept->count * sizeof(kept->sessions[0]));
+		for (size_t i = 0; i < kept->count; i++)
+			kept->sessions[i] = kept->sessions[i + 1];
 	}
 	kept->sessions[kept->count++] = session;
 	kept->ends_s = conn->session_ends_s;

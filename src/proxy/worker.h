@@ -19,7 +19,7 @@
 #include "proxy/resolver_client.h"
 #include "proxy/snapshot.h"
 
-#define WORKER_SCRATCH    (128 * 1024)
+#define WORKER_SCRATCH    ((size_t)128 * 1024)
 #define WORKER_FLOW_SLOTS 4096
 
 struct conn;

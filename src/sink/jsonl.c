@@ -192,6 +192,8 @@ static void put_event(struct jsonout *json, const struct flow *flow, const struc
 		jsonout_number(json, "pass", event->verdict.pass);
 		put_optional(json, "rule", event->verdict.rule);
 		put_optional(json, "reason", event->verdict.reason);
+		if (event->verdict.unmasked)
+			jsonout_bool(json, "unmasked", true);
 		break;
 	case EVENT_GAP:
 		jsonout_word(json, "direction", flow_direction_name(event->gap.direction));
@@ -234,11 +236,16 @@ static size_t headers_room(const struct message_header *headers, size_t count)
 	return room;
 }
 
-static void put_masked(
-	const struct jsonl *jsonl, struct jsonout *json, const char *key, struct bytes name, struct bytes value)
+/* By --show-secrets, or by the rule that lets this flow be inspected. */
+static bool shown_as_is(const struct jsonl *jsonl, const struct flow *flow)
+{
+	return jsonl->unmasked || flow->unmasked;
+}
+
+static void put_masked(bool unmasked, struct jsonout *json, const char *key, struct bytes name, struct bytes value)
 {
 	char masked[VALUE_MAX];
-	if (jsonl->unmasked || !mask_concerns(name)) {
+	if (unmasked || !mask_concerns(name)) {
 		jsonout_text(json, key, value);
 		return;
 	}
@@ -248,13 +255,13 @@ static void put_masked(
 
 /* Pairs in an array: names may come twice, and their order tells who sent them. */
 static void put_headers(
-	const struct jsonl *jsonl, struct jsonout *json, const struct message_header *headers, size_t count, bool cut)
+	bool unmasked, struct jsonout *json, const struct message_header *headers, size_t count, bool cut)
 {
 	jsonout_array(json, "headers");
 	for (size_t i = 0; i < count; i++) {
 		jsonout_array(json, NULL);
 		jsonout_text(json, NULL, headers[i].name);
-		put_masked(jsonl, json, NULL, headers[i].name, headers[i].value);
+		put_masked(unmasked, json, NULL, headers[i].name, headers[i].value);
 		jsonout_array_end(json);
 	}
 	jsonout_array_end(json);
@@ -275,8 +282,8 @@ static void on_request(struct sink *sink, struct flow *flow, const struct messag
 	jsonout_text(&json, "method", request->method);
 	put_optional(&json, "scheme", request->scheme);
 	put_optional(&json, "authority", request->authority);
-	put_masked(jsonl, &json, "path", bytes_str(":path"), request->path);
-	put_headers(jsonl, &json, request->headers, request->header_count, request->headers_cut);
+	put_masked(shown_as_is(jsonl, flow), &json, "path", bytes_str(":path"), request->path);
+	put_headers(shown_as_is(jsonl, flow), &json, request->headers, request->header_count, request->headers_cut);
 	finish(jsonl, &json);
 }
 
@@ -294,7 +301,7 @@ static void on_response(struct sink *sink, struct flow *flow, const struct messa
 	put_optional(&json, "reason", response->reason);
 	if (response->interim)
 		jsonout_bool(&json, "interim", true);
-	put_headers(jsonl, &json, response->headers, response->header_count, response->headers_cut);
+	put_headers(shown_as_is(jsonl, flow), &json, response->headers, response->header_count, response->headers_cut);
 	finish(jsonl, &json);
 }
 

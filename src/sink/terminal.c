@@ -94,7 +94,7 @@ static void on_request(struct sink *sink, struct flow *flow, const struct messag
 	char masked[PATH_MAX_KEPT];
 	struct bytes path =
 		bytes_of(request->path.data, request->path.len < PATH_MAX_KEPT ? request->path.len : PATH_MAX_KEPT);
-	if (!t->unmasked)
+	if (!t->unmasked && !flow->unmasked)
 		path = bytes_of(masked, mask_url(path, masked, sizeof(masked)));
 	struct exchange *x = exchange_new(t, flow, request->stream, path);
 	if (!x)

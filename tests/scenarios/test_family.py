@@ -32,7 +32,7 @@ def role_pids(proxy, role):
 
 
 def status_of(pid, key):
-    return re.search(rf"^{key}:\s+(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]
+    return re.search(rf"^{key}:[ \t]*(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]
 
 
 @pytest.fixture
@@ -303,11 +303,22 @@ def test_what_faces_the_network_runs_as_nobody_and_filtered(released):
 
 @needs_root
 def test_user_names_who_they_are(proxy, nginx, world):
-    made = proxy("--user", "daemon", release=True)
+    made = proxy("--user", "daemon", release=True, jsonl=False)
     import pwd
     for pid in role_pids(made, "worker"):
         assert status_of(pid, "Uid").split()[0] == str(pwd.getpwnam("daemon").pw_uid)
     assert made.curl(f"https://site.test:{nginx.port}/").status == 200
+    for role in ROLES:
+        assert status_of(role_pids(made, role)[0], "Uid").split()[0] == str(pwd.getpwnam("daemon").pw_uid), role
+    made.reload()
+    made.wait_log("reloaded")
+    assert "not reopened" not in made.log()
+
+
+@needs_root
+def test_a_state_of_somebody_else_is_not_taken_over(proxy, folder):
+    proxy(state=folder / "state").stop()
+    _fails("--listen", "127.0.0.1:0", "--user", "daemon", pattern="--state.*chown", folder=folder)
 
 
 def test_no_process_can_be_dumped_or_traced(released):
@@ -398,20 +409,19 @@ def test_nothing_is_inspected_while_the_audit_log_cannot_be_written(failure, pro
     made = proxy("--workers", "1", "--audit-failure", failure, state=place / "state")
     request.addfinalizer(made.stop)  # before the file system goes
     assert made.curl(f"https://site.test:{nginx.port}/").status == 200
-    with open(place / "ballast", "wb") as ballast:
-        try:
-            while True:
-                ballast.write(bytes(4096))
-                ballast.flush()
-        except OSError:
-            pass
+    ballast = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(ballast, bytes(1024))
+    except OSError:
+        os.close(ballast)
 
     def closed():
-        got = made.curl(f"https://site.test:{nginx.port}/", ca=world.trust)
+        got = made.curl(f"https://site.test:{nginx.port}/", ca=world.trust if failure == "bypass" else made.ca)
         return (got.status == 200 and "overt" not in got.issuer().lower()) if failure == "bypass" else got.status == 0
     eventually(closed, "the log was found closed")
     assert closed() and closed()
-    made.wait_words("audit")
+    made.wait_words("audit-closed" if failure == "block" else "audit log closed")
     (place / "ballast").unlink()
     eventually(lambda: made.curl(f"https://site.test:{nginx.port}/").status == 200, "it recovers once there is room")
 

@@ -103,6 +103,10 @@ static void the_other_kinds_arrive_as_they_were(void **state)
 		.verdict = {
 			.action = ACTION_BYPASS, .pass = 2, .rule = bytes_str("default"), .reason = bytes_str("why")}};
 	struct event out = over_the_wire(&in);
+	assert_false(out.verdict.unmasked);
+	in.verdict.unmasked = true;
+	out = over_the_wire(&in);
+	assert_true(out.verdict.unmasked);
 	assert_int_equal(out.verdict.action, ACTION_BYPASS);
 	assert_int_equal(out.verdict.pass, 2);
 	same(out.verdict.reason, "why");

@@ -46,7 +46,7 @@ static void the_last_verdict_stands(void **state)
 	assert_false(flow->decided);
 	struct event verdict = {.kind = EVENT_VERDICT, .verdict = {ACTION_INSPECT, 1, bytes_str("a"), bytes_str("b")}};
 	flow_apply(flow, &verdict);
-	verdict.verdict = (struct event_verdict){ACTION_BLOCK, 2, bytes_str("c"), BYTES_NONE};
+	verdict.verdict = (struct event_verdict){.action = ACTION_BLOCK, .pass = 2, .rule = bytes_str("c")};
 	flow_apply(flow, &verdict);
 	assert_int_equal(flow->action, ACTION_BLOCK);
 	same(flow->rule, "c");

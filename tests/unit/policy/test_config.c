@@ -150,7 +150,7 @@ static void faults_of_a_file_have_a_place(void **state)
 	file_says("quiet: true\nlisen: 1\n", "overt.yaml:2:1: unknown option \"lisen\"; did you mean \"listen\"?");
 	file_says("workers: many\n", "overt.yaml:1:10: workers: \"many\" is no whole number");
 	file_says("workers: 257\n", "overt.yaml:1:10: workers: 257 is out of bounds: 0 to 256");
-	file_says("buffer: 1k\n", "overt.yaml:1:9: buffer: 1k is out of bounds: 16KiB to 16MiB");
+	file_says("hello-size: 1k\n", "overt.yaml:1:13: hello-size: 1k is out of bounds: 8KiB to 64KiB");
 	file_says("idle-timeout: 10\n", "overt.yaml:1:15: idle-timeout: \"10\" is no time like");
 	file_says("dns-timeout: 2d\n", "overt.yaml:1:14: dns-timeout: 2d is out of bounds: 1ms to 1d");
 	file_says("listen: [127.0.0.1:1, nowhere]\n",

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "pki/authority.h"
 #include "pki/slim.h"
+#include "policy/config.h"
 #include "proxy/keeper.h"
 #include "proxy/keeper_client.h"
 
@@ -600,8 +601,8 @@ static void entries_of_workers_reach_the_disk(void **state)
 	assert_true(keeper_client_audit_synced(worker.client, &entry, synced, NULL));
 	run_until(some_sync);
 	assert_int_equal(syncs_ok, 1);
-	assert_int_equal(keeper_count(keeper).audit.synced, 11);
-	verify_log(11);
+	assert_int_equal(keeper_count(keeper).audit.synced, 12); /* the first says which CA issues */
+	verify_log(12);
 	keeper_client_free(worker.client);
 }
 
@@ -617,7 +618,7 @@ static void a_worker_writes_no_entries_that_are_not_its_own(void **state)
 	run_until(some_sync);
 	assert_int_equal(syncs_failed, 1);
 	assert_int_equal(keeper_count(keeper).audit_invalid, 1);
-	assert_int_equal(keeper_count(keeper).audit.appended, 0);
+	assert_int_equal(keeper_count(keeper).audit.appended, 1); /* which CA issues */
 	/* One that the table does not know does not even leave the worker. */
 	entry.kind = AUDIT_STOP;
 	audit_entry_add(&entry, AUDIT_T("mood", bytes_str("good")));
@@ -818,6 +819,13 @@ static void the_supervisor_writes_snapshots_hands_over_workers_and_gets_no_keys(
 	keeper_client_free(supervisor.client);
 }
 
+/* The leaf was in the store, and its row is gone; so is the refusal. */
+static bool nothing_kept(void)
+{
+	struct keeper_counts counts = keeper_count(keeper);
+	return counts.minted == 1 && counts.rows == 0 && counts.refusals.added == 1 && !refusal_known();
+}
+
 static bool issuer_changed(void)
 {
 	return (waited_for->changed & KEEPER_CHANGED_ISSUER) != 0;
@@ -849,6 +857,141 @@ static void a_new_ca_empties_the_workers_caches(void **state)
 	hear(&heard);
 	assert_int_equal(X509_verify(heard.cert, X509_get0_pubkey(authority_cert(fresh, 0))), 1);
 	forget(&heard);
+	keeper_client_free(worker.client);
+}
+
+/* The log's lines so far, in one static buffer. */
+static const char *log_lines(void)
+{
+	static char lines[65536];
+	char path[96];
+	snprintf(path, sizeof(path), "%s/audit.log", folder);
+	FILE *file = fopen(path, "re");
+	size_t len = file ? fread(lines, 1, sizeof(lines) - 1, file) : 0;
+	if (file)
+		fclose(file);
+	lines[len] = '\0';
+	return lines;
+}
+
+static void the_log_says_which_ca_was_opened_and_that_the_end_was_a_clean_one(void **state)
+{
+	(void)state;
+	struct keeper_options options = defaults();
+	options.ca_made = true;
+	start_keeper(options);
+	keeper_free(keeper);
+	keeper = NULL;
+	assert_non_null(strstr(log_lines(), "\"kind\":\"ca\",\"action\":\"made\",\"subject\":\"CN=Overt CA test"));
+	const char *stop = strstr(log_lines(), "\"kind\":\"stop\",\"reason\":\"stopped\"");
+	assert_non_null(stop);
+	start_keeper(defaults());
+	keeper_stop(keeper, "the supervisor is gone");
+	keeper_free(keeper);
+	keeper = NULL;
+	assert_non_null(strstr(log_lines(), "\"action\":\"opened\""));
+	stop = strstr(stop + 1, "\"kind\":\"stop\"");
+	assert_non_null(strstr(stop, "the supervisor is gone"));
+	assert_null(strstr(stop + 1, "\"kind\":\"stop\""));
+	verify_log(4);
+}
+
+/* An authority in a folder, and the configuration that means it. */
+static struct config *config_of_state(void)
+{
+	char words[] = "proxy\0--state";
+	char *argv[] = {words, words + 6, folder, NULL};
+	int rest;
+	struct config *config = config_new(&err);
+	assert_non_null(config);
+	if (!config_read_args(config, CONFIG_PROXY, 3, argv, &rest, &err))
+		fail_msg("%s", err.text);
+	return config;
+}
+
+static void a_rotated_ca_is_taken_up_by_a_running_keeper(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct heard heard = {0};
+	bool changed_now;
+	int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+	struct config *config = config_of_state();
+	authority_free(authority);
+	assert_true(authority_open(&authority, folder, NULL, now_s, &err));
+	start_keeper(defaults());
+	join(&worker, NULL);
+	/* Nothing happened: nothing changes. */
+	const struct authority *before = authority;
+	assert_true(keeper_reopen(keeper, config, &authority, &changed_now, &err));
+	assert_false(changed_now);
+	assert_ptr_equal(authority, before);
+	assert_true(authority_rotate(folder, NULL, 0, now_s, &err));
+	worker.changed = 0;
+	assert_true(keeper_reopen(keeper, config, &authority, &changed_now, &err));
+	assert_true(changed_now);
+	assert_non_null(authority_cert(authority, 1));
+	waited_for = &worker;
+	run_until(issuer_changed);
+	struct keeper_leaf_request request = {
+		.host = bytes_str("a.example"), .upstream = upstream_for("a.example", der_room, sizeof(der_room))};
+	ask(&worker, &request, &heard);
+	hear(&heard);
+	assert_int_equal(X509_verify(heard.cert, X509_get0_pubkey(authority_cert(authority, 0))), 1);
+	forget(&heard);
+	keeper_client_free(worker.client);
+	keeper_free(keeper);
+	keeper = NULL;
+	const char *rotated = strstr(log_lines(), "\"action\":\"rotated\"");
+	assert_non_null(rotated);
+	assert_null(strstr(rotated + 1, "\"action\":\"rotated\"")); /* only the new one */
+	config_free(config);
+}
+
+static void a_ca_that_cannot_be_opened_again_leaves_the_old_one_in_force(void **state)
+{
+	(void)state;
+	char path[96];
+	bool changed_now;
+	struct config *config = config_of_state();
+	authority_free(authority);
+	assert_true(authority_open(&authority, folder, NULL, (int64_t)(clock_wall_ns() / NS_PER_S), &err));
+	start_keeper(defaults());
+	const struct authority *before = authority;
+	snprintf(path, sizeof(path), "%s/ca.key", folder);
+	assert_int_equal(truncate(path, 10), 0);
+	assert_false(keeper_reopen(keeper, config, &authority, &changed_now, &err));
+	assert_false(changed_now);
+	assert_non_null(strstr(err.text, "ca.key"));
+	assert_ptr_equal(authority, before);
+	/* A CA that was taken away is not made anew behind the operator's back. */
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/ca.pem", folder);
+	unlink(path);
+	assert_false(keeper_reopen(keeper, config, &authority, &changed_now, &err));
+	assert_int_equal(access(path, F_OK), -1);
+	assert_ptr_equal(authority, before);
+	config_free(config);
+}
+
+static void retention_bounds_refusals_and_stored_leaves(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct heard heard = {0};
+	struct keeper_options options = defaults();
+	options.retention_ns = NS_PER_S;
+	start_keeper(options);
+	join(&worker, NULL);
+	struct keeper_leaf_request request = {
+		.host = bytes_str("a.example"), .upstream = upstream_for("a.example", der_room, sizeof(der_room))};
+	ask(&worker, &request, &heard);
+	hear(&heard);
+	forget(&heard);
+	keeper_client_refusal_add(worker.client, bytes_str("192.0.2.1"), bytes_str("a.example"), 48);
+	waited_for = &worker;
+	run_until(refusal_known);
+	run_until(nothing_kept);
 	keeper_client_free(worker.client);
 }
 
@@ -896,7 +1039,7 @@ static void a_keeper_whose_log_was_altered_does_not_start(void **state)
 	struct keeper_options options = defaults();
 	keeper = keeper_new(loop, &options, &err);
 	assert_null(keeper);
-	assert_non_null(strstr(err.text, "line 1"));
+	assert_non_null(strstr(err.text, "line 3"));
 }
 
 int main(void)
@@ -925,6 +1068,10 @@ int main(void)
 		CASE(a_malformed_message_cuts_its_worker_off_and_nobody_else),
 		CASE(the_supervisor_writes_snapshots_hands_over_workers_and_gets_no_keys),
 		CASE(a_new_ca_empties_the_workers_caches),
+		CASE(the_log_says_which_ca_was_opened_and_that_the_end_was_a_clean_one),
+		CASE(a_rotated_ca_is_taken_up_by_a_running_keeper),
+		CASE(a_ca_that_cannot_be_opened_again_leaves_the_old_one_in_force),
+		CASE(retention_bounds_refusals_and_stored_leaves),
 		CASE(without_a_folder_nothing_is_kept_and_all_else_works),
 		CASE(a_keeper_whose_log_was_altered_does_not_start),
 	};

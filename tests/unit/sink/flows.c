@@ -83,6 +83,17 @@ void flow_verdict(struct sink *sink, struct flow *flow, enum flow_action action,
 	give(sink, flow, &event);
 }
 
+void flow_verdict_unmasked(struct sink *sink, struct flow *flow, const char *rule)
+{
+	struct event event = {
+		.kind = EVENT_VERDICT,
+		.flow = flow->id,
+		.time_ns = T0 + 1000,
+		.verdict = {.action = ACTION_INSPECT, .pass = 2, .rule = bytes_str(rule), .unmasked = true},
+	};
+	give(sink, flow, &event);
+}
+
 void flow_data(struct sink *sink, struct flow *flow, enum flow_direction direction, uint64_t offset, const char *text)
 {
 	struct event event = {

@@ -92,6 +92,43 @@ static void play_everything(struct sink *sink)
 	flow_closed(sink, flow, ENDING_DONE, "all is well");
 }
 
+/* Two flows with the same request; the first is shown as it is because its rule says so. */
+static void one_flow_shows_its_credentials_by_rule_and_the_next_does_not(void **state)
+{
+	(void)state;
+	struct error err;
+	size_t len;
+	const char *path = file_in("rule.jsonl");
+	struct sink *sink = jsonl_new(path, false, &err);
+	assert_non_null(sink);
+	const struct message_header headers[] = {{bytes_str("cookie"), bytes_str("sid=secret")}};
+	struct message_request request = {.method = bytes_str("GET"),
+		.path = bytes_str("/a?token=secret"),
+		.headers = headers,
+		.header_count = 1};
+	for (uint64_t id = 1; id <= 2; id++) {
+		struct flow *flow = flow_opened(sink, id);
+		if (id == 1)
+			flow_verdict_unmasked(sink, flow, "test environment");
+		else
+			flow_verdict(sink, flow, ACTION_INSPECT, "default", "");
+		request.flow = id;
+		sink->ops->request(sink, flow, &request);
+		flow_closed(sink, flow, ENDING_DONE, "");
+	}
+	sink->ops->close(sink);
+	char *all = slurp(path, &len);
+	char *second = strstr(all, "\"flow\":\"1.2\"");
+	assert_non_null(second);
+	*second++ = '\0';
+	assert_non_null(strstr(all, "\"rule\":\"test environment\",\"unmasked\":true}"));
+	assert_non_null(strstr(all, "\"path\":\"/a?token=secret\""));
+	assert_non_null(strstr(all, "[\"cookie\",\"sid=secret\"]"));
+	assert_null(strstr(second, "secret"));
+	assert_null(strstr(second, "unmasked"));
+	free(all);
+}
+
 static char *recorded(bool unmasked, size_t *len)
 {
 	struct error err;
@@ -232,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_line_is_json_that_another_parser_reads),
 		cmocka_unit_test(credentials_show_only_where_asked_for_and_secrets_never),
+		cmocka_unit_test(one_flow_shows_its_credentials_by_rule_and_the_next_does_not),
 		cmocka_unit_test(what_is_no_utf8_is_replaced_and_the_rest_escaped),
 		cmocka_unit_test(every_field_is_documented_and_every_example_is_json),
 		cmocka_unit_test(a_line_too_long_for_its_buffer_is_said_to_be),

@@ -1,0 +1,137 @@
+"""Clients and servers that mean harm: what one of them does must not end, stall or mislead a worker."""
+
+import os
+import re
+import socket
+import ssl
+import struct
+import threading
+import time
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from lab import clients, events, overt, servers, settings, wire
+from lab.proc import PATIENCE, eventually, resident
+
+pytestmark = overt.requires("proxy --trust --rules --jsonl")
+
+
+@pytest.fixture
+def one(proxy):
+    """A proxy with a single worker: what stalls or ends it is felt by everybody."""
+    return proxy("--workers", "1")
+
+
+def _same_worker(proxy, before):
+    assert proxy.members("worker") == before, f"the worker died:\n{proxy.log()[-4000:]}"
+
+
+# What a client says in an order nobody expects
+
+def test_a_connect_after_a_plain_request_is_a_connection_of_its_own(one, nginx):
+    before = one.members("worker")
+    with wire.connect(one.port) as sock:
+        sock.sendall(f"GET http://plain.test:{nginx.plain_port}/ HTTP/1.1\r\nHost: plain.test\r\n\r\n".encode())
+        assert b"nginx says hello" in wire.recv_until(sock, b"HTTP/1.1\n")
+        sock.sendall(wire.connect_request("site.test", nginx.port))
+        assert wire.recv_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        with wire.Tls(sock, clients.context(one.ca), server_hostname="site.test").handshake() as tls:
+            tls.send(b"GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
+            assert b"nginx says hello" in tls.recv_until(b"HTTP/1.1\n")
+    _same_worker(one, before)
+
+
+def test_a_rule_for_the_connect_holds_after_a_plain_request_that_another_rule_let_through(proxy, nginx):
+    made = proxy("--workers", "1", rules=settings.rules(settings.rule("block", protocol="tls")))
+    before = made.members("worker")
+    with wire.connect(made.port) as sock:
+        sock.sendall(f"GET http://plain.test:{nginx.plain_port}/ HTTP/1.1\r\nHost: plain.test\r\n\r\n".encode())
+        wire.recv_until(sock, b"HTTP/1.1\n")
+        sock.sendall(wire.connect_request("site.test", nginx.port))
+        assert wire.recv_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        with pytest.raises((ssl.SSLError, OSError)):
+            wire.Tls(sock, clients.context(one_ca(made)), server_hostname="site.test").handshake()
+    _same_worker(made, before)
+
+
+def one_ca(proxy):
+    return proxy.ca
+
+
+PG_SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@pytest.mark.parametrize("junk", [b"\x16AAAAAAAA", b"\x16\x00", b"\x16\x03\x01\x00\x00"])
+def test_what_only_begins_like_tls_after_starttls_ends_the_connection(one, starts, nginx, junk):
+    server = starts(servers.Origin(None, lambda c: (c.recv_until(PG_SSL_REQUEST), c.send(b"S"), c.recv())))
+    before = one.members("worker")
+    with wire.open_tunnel(one.port, "site.test", server.port) as sock:
+        sock.sendall(PG_SSL_REQUEST)
+        assert wire.recv_exactly(sock, 1) == b"S"
+        sock.sendall(junk)
+        sock.settimeout(5)
+        try:
+            wire.recv_to_end(sock)
+        except ConnectionResetError:
+            pass
+    assert one.curl(f"https://site.test:{nginx.port}/").status == 200
+    _same_worker(one, before)
+    server.wait_quiet()
+    assert junk not in server.received()
+
+
+# Peers that are slow
+
+def test_an_upload_to_a_server_that_reads_late_goes_on_when_it_reads(one, origin):
+    size, go = 24 << 20, threading.Event()
+
+    def handler(connection):
+        connection.recv_until(b"\r\n\r\n")
+        assert go.wait(PATIENCE)
+        got = 0
+        while got < size:
+            part = connection.recv()
+            assert part, f"the client's octets end after {got} of {size}"
+            got += len(part)
+        connection.received.clear()
+        connection.send(servers.http_answer(f"{got} octets"))
+
+    server = origin("site.test", handler=handler)
+    with one.tls(server.port, "site.test") as tls:
+        tls.send(b"PUT / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 1\r\n\r\n")
+        sender = threading.Thread(target=lambda: [tls.send(bytes(1 << 16)) for _ in range(size >> 16)], daemon=True)
+        sender.start()
+        time.sleep(1)  # until every buffer on the way is full; nothing announces that
+        go.set()
+        sender.join(PATIENCE)
+        assert not sender.is_alive(), "the upload stands still although the server reads"
+        assert b" octets" in tls.recv_until(b"octets")
+
+
+def _plain_to_a_slow_reader(proxy, port, size):
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", proxy.port))
+        sock.sendall(f"GET http://plain.test:{port}/{size} HTTP/1.1\r\nHost: plain.test\r\n\r\n".encode())
+        time.sleep(0.05)
+        data = b""
+        while len(data) < size:
+            part = sock.recv(65536)
+            if not part:
+                break
+            data += part
+        return len(data.partition(b"\r\n\r\n")[2])
+
+
+def test_a_slow_reader_of_plain_http_gets_the_last_octets_too(one, starts):
+    def handler(connection):
+        head = connection.recv_until(b"\r\n\r\n")
+        size = int(head.split(b" ")[1].rpartition(b"/")[2])
+        connection.send(servers.http_answer(bytes(size)))
+
+    server = starts(servers.Origin(None, handler))
+    for size in range(2_000_000, 3_600_000, 15_000):
+        assert _plain_to_a_slow_reader(one, server.port, size) == size
