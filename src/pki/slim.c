@@ -1,8 +1,10 @@
 #include "pki/slim.h"
 
 #include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +16,8 @@ struct slim {
 };
 
 #define ALGORITHMS_MAX 48
+#define FUNCTIONS_MAX  32
+#define PARAMS_MAX     16
 
 /*
  * What is handed on, by operation and by the first of each algorithm's names: what a TLS 1.2 or 1.3 client needs. For
@@ -34,6 +38,8 @@ static const char *const digests[] = {"MD5", "MD5-SHA1", "SHA1", "SHA2-224", "SH
 	"SHA3-256", "SHA3-384", "SHA3-512", "SHAKE-128", "SHAKE-256", NULL};
 static const char *const derivations[] = {"HKDF", "TLS13-KDF", "TLS1-PRF", NULL};
 static const char *const codes[] = {"HMAC", NULL};
+/* Of these a new context makes its own generator and the seed for it. */
+static const char *const generators[] = {"CTR-DRBG", "SEED-SRC", "JITTER", NULL};
 
 struct choice {
 	int operation;
@@ -54,7 +60,11 @@ static struct choice choices[] = {
 	{OSSL_OP_DIGEST, digests, {{0}}},
 	{OSSL_OP_KDF, derivations, {{0}}},
 	{OSSL_OP_MAC, codes, {{0}}},
+	{OSSL_OP_RAND, generators, {{0}}},
 };
+/* CTR-DRBG as handed on, and what it is instantiated with. */
+static OSSL_DISPATCH generator[FUNCTIONS_MAX + 1];
+static OSSL_FUNC_rand_instantiate_fn *instantiate;
 
 #define CHOICES (sizeof(choices) / sizeof(choices[0]))
 
@@ -91,11 +101,53 @@ static bool choose(struct choice *choice)
 	return count > 0;
 }
 
+/*
+ * OpenSSL 3.5 tells a generator the name of its provider, to take the cipher from there. The generator looks for that
+ * name in the default provider's context, where ours does not stand. Without the name it finds the cipher there itself.
+ */
+static int instantiate_unnamed(void *drbg, unsigned strength, int resistance, const unsigned char *text,
+	size_t text_len, const OSSL_PARAM *params)
+{
+	OSSL_PARAM kept[PARAMS_MAX + 1];
+	size_t count = 0;
+	for (; params && params->key; params++) {
+		if (strcmp(params->key, OSSL_PROV_PARAM_CORE_PROV_NAME) == 0)
+			continue;
+		if (count == PARAMS_MAX)
+			return 0;
+		kept[count++] = *params;
+	}
+	kept[count] = OSSL_PARAM_construct_end();
+	return instantiate(drbg, strength, resistance, text, text_len, kept);
+}
+
+/* Puts instantiate_unnamed() in place of what CTR-DRBG has. */
+static bool choose_generator(struct choice *choice)
+{
+	if (!choose(choice))
+		return false;
+	OSSL_ALGORITHM *drbg = choice->chosen;
+	while (drbg->algorithm_names && !among(drbg->algorithm_names, (const char *const[]){generators[0], NULL}))
+		drbg++;
+	if (!drbg->algorithm_names)
+		return false;
+	const OSSL_DISPATCH *from = drbg->implementation;
+	for (size_t i = 0; i < FUNCTIONS_MAX && from[i].function_id != 0; i++) {
+		generator[i] = from[i];
+		if (from[i].function_id != OSSL_FUNC_RAND_INSTANTIATE)
+			continue;
+		instantiate = OSSL_FUNC_rand_instantiate(&from[i]);
+		generator[i].function = (void (*)(void))instantiate_unnamed;
+	}
+	drbg->implementation = generator;
+	return instantiate != NULL;
+}
+
 static void base_find(void)
 {
 	base = OSSL_PROVIDER_load(NULL, "default");
 	for (size_t i = 0; base && i < CHOICES; i++) {
-		if (choose(&choices[i]))
+		if (choices[i].operation == OSSL_OP_RAND ? choose_generator(&choices[i]) : choose(&choices[i]))
 			continue;
 		(void)OSSL_PROVIDER_unload(base);
 		base = NULL;

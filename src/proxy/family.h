@@ -17,8 +17,8 @@ static inline const char *family_role_name(enum family_role role)
 
 #define FAMILY_FD         3
 #define FAMILY_QUEUE      ((size_t)1024 * 1024) /* octets that may wait for a slow child */
-#define FAMILY_SUPERVISOR "supervisor"  /* the name in FAMILY_SERVE of its own channel to the keeper */
-#define FAMILY_ARGUMENTS  512           /* words of a command line at most */
+#define FAMILY_SUPERVISOR "supervisor"          /* the name in FAMILY_SERVE of its own channel to the keeper */
+#define FAMILY_ARGUMENTS  512                   /* words of a command line at most */
 
 enum family_message {
 	/* supervisor to child */

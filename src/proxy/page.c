@@ -104,7 +104,7 @@ static const char style[] =
 	"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
 	"<meta name=color-scheme content=\"light dark\"><title>Overt: who reads here</title><style>"
 	"body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 "
-        "1rem;overflow-wrap:anywhere}"
+	"1rem;overflow-wrap:anywhere}"
 	"h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.15rem;margin-top:2rem}"
 	"dt{font-weight:600;margin-top:.8rem}dd{margin:0}input,button{font:inherit;padding:.3em .6em}"
 	"</style>";

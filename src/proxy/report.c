@@ -90,12 +90,13 @@ void report_hello(struct conn *conn, const struct client_hello *hello, const cha
 	publish_event(publisher(conn), &event);
 }
 
-static const char *group_of(const SSL *ssl)
+static const char *group_of(SSL *ssl)
 {
-	/* SSL_get_negotiated_group is a macro over SSL_ctrl, which takes a non-const SSL. */
-	int nid = (int)SSL_get_negotiated_group((SSL *)(uintptr_t)ssl);
-	uint16_t value = nid & TLSEXT_nid_unknown ? (uint16_t)(nid & 0xffff) : 0;
-	const char *name = value ? group_name(value) : nid ? OBJ_nid2sn(nid) : NULL;
+	/* libssl knows the names of the TLS registry; what a provider added it may not, but then the number is in it. */
+	int nid = (int)SSL_get_negotiated_group(ssl);
+	const char *name = nid ? SSL_group_to_name(ssl, nid) : NULL;
+	if (!name && nid & TLSEXT_nid_unknown)
+		name = group_name((uint16_t)(nid & 0xffff));
 	return name ? name : "";
 }
 

@@ -135,3 +135,137 @@ def test_a_slow_reader_of_plain_http_gets_the_last_octets_too(one, starts):
     server = starts(servers.Origin(None, handler))
     for size in range(2_000_000, 3_600_000, 15_000):
         assert _plain_to_a_slow_reader(one, server.port, size) == size
+
+
+def test_a_client_of_plain_http_that_closes_its_side_gets_its_answer(one, starts):
+    def handler(connection):
+        connection.recv_until(b"\r\n\r\n")
+        time.sleep(0.3)  # the client's FIN is at the proxy by now; nothing announces that
+        connection.send(servers.http_answer("late"))
+
+    server = starts(servers.Origin(None, handler))
+    with wire.connect(one.port) as sock:
+        sock.sendall(f"GET http://plain.test:{server.port}/ HTTP/1.1\r\nHost: plain.test\r\n\r\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+        assert wire.recv_to_end(sock).endswith(b"late")
+
+
+# Peers that flood. Records are sealed by hand, with the secrets that libssl logs, so that each costs its sender nothing.
+
+KEY_UPDATE, NEW_SESSION_TICKET = 24, 4
+
+
+def _expand(secret, label, length):
+    text = b"tls13 " + label
+    info = struct.pack("!HB", length, len(text)) + text + b"\0"
+    return HKDFExpand(hashes.SHA384(), length, info).derive(secret)
+
+
+class Sealer:
+    """One direction of a connection with TLS_AES_256_GCM_SHA384, libssl's first choice, from its first application
+    record on."""
+
+    def __init__(self, log, label):
+        found = re.search(rf"^{label}_TRAFFIC_SECRET_0 \w+ (\w{{96}})$", log.read_text(), re.M)
+        self._secret = bytes.fromhex(found.group(1))
+        self._renew()
+
+    def _renew(self):
+        self._key, self._iv = AESGCM(_expand(self._secret, b"key", 32)), _expand(self._secret, b"iv", 12)
+        self._number = 0
+
+    def record(self, kind, content):
+        plain = content + bytes([kind])
+        head = struct.pack("!BHH", wire.RECORD_DATA, 0x0303, len(plain) + 16)
+        nonce = (int.from_bytes(self._iv, "big") ^ self._number).to_bytes(12, "big")
+        self._number += 1
+        return head + self._key.encrypt(nonce, plain, head)
+
+    def key_update(self):
+        record = self.record(wire.RECORD_HANDSHAKE, bytes([KEY_UPDATE, 0, 0, 1, 0]))
+        self._secret = _expand(self._secret, b"traffic upd", 48)
+        self._renew()
+        return record
+
+
+def _ticket():
+    body = struct.pack("!IIB", 3600, 0, 0) + struct.pack("!H", 8) + os.urandom(8) + b"\0\0"
+    return bytes([NEW_SESSION_TICKET]) + len(body).to_bytes(3, "big") + body
+
+
+def _ready(make, total):
+    """Records made beforehand, in pieces of about 1 MiB."""
+    pieces, piece, made = [], bytearray(), 0
+    while made < total:
+        record = make()
+        piece += record
+        made += len(record)
+        if len(piece) >= 1 << 20:
+            pieces.append(bytes(piece))
+            piece.clear()
+    return [*pieces, bytes(piece)]
+
+
+def _pour(sock, pieces):
+    try:
+        for piece in pieces:
+            sock.sendall(piece)
+    except OSError:  # the proxy has had enough
+        pass
+
+
+def _others_are_served(proxy, nginx, within):
+    began = time.monotonic()
+    got = proxy.curl(f"https://site.test:{nginx.port}/")
+    took = time.monotonic() - began
+    assert got.status == 200 and took < within, f"{got.status} after {took:.1f} s: {got.error}"
+
+
+def _client(proxy, folder):
+    ctx = clients.context(proxy.ca)
+    ctx.minimum_version = ssl.TLSVersion.TLSv1_3
+    ctx.keylog_filename = str(folder / "keys")
+    return ctx
+
+
+def _swallow(connection):
+    while connection.sock.recv(1 << 20):
+        pass
+
+
+@pytest.mark.parametrize("what", ["key updates", "records of one octet"])
+def test_a_client_that_floods_with_small_records_does_not_stop_the_worker(what, one, origin, nginx, folder):
+    server = origin("site.test", handler=_swallow)
+    with one.tls(server.port, "site.test", ctx=_client(one, folder)) as tls:
+        sealer = Sealer(folder / "keys", "CLIENT")
+        make = sealer.key_update if what == "key updates" else lambda: sealer.record(wire.RECORD_DATA, b"x")
+        pieces = _ready(make, 8 << 20)
+        thread = threading.Thread(target=_pour, args=(tls.sock, pieces), daemon=True)
+        thread.start()
+        time.sleep(0.1)  # the flood has begun; nothing announces that
+        _others_are_served(one, nginx, 1)
+        thread.join(PATIENCE)
+
+
+def test_a_server_that_floods_with_tickets_does_not_stop_the_worker(one, world, starts, nginx, folder):
+    context = servers.server_context(*world.files("other.test"))
+    context.minimum_version, context.num_tickets = ssl.TLSVersion.TLSv1_3, 0
+    context.keylog_filename = str(folder / "keys")
+    go, poured = threading.Event(), threading.Event()
+
+    def handler(connection):
+        connection.recv_until(b"\n")
+        sealer = Sealer(folder / "keys", "SERVER")
+        full = b"".join(_ticket() for _ in range(600))
+        pieces = _ready(lambda: sealer.record(wire.RECORD_HANDSHAKE, full), 8 << 20)
+        go.set()
+        _pour(connection.sock, pieces)
+        poured.set()
+
+    server = starts(servers.Origin(context, handler))
+    with one.tls(server.port, "other.test") as tls:
+        tls.send(b"go\n")
+        assert go.wait(PATIENCE)
+        time.sleep(0.1)
+        _others_are_served(one, nginx, 1)
+        poured.wait(PATIENCE)

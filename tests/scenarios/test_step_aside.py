@@ -60,7 +60,7 @@ def test_a_client_certificate_reaches_the_server(version, aside, world, origin):
     got = aside.get(server.port, "client-cert.test", ctx=ctx)
     assert got.status == 200, got.error
     seen = [c for c in server.connections if c.tls and c.received]
-    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "the client itself"
+    assert dict(x[0] for x in seen[0].peer["subject"])["commonName"] == "the client itself"
 
 
 @pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -157,7 +157,7 @@ def test_a_rule_names_a_client_certificate_to_show_upstream(proxy, origin, world
     got = one.get(server.port, "client-cert.test")
     assert got.status == 200, got.error
     seen = [c for c in server.connections if c.received]
-    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "by rule"
+    assert dict(x[0] for x in seen[0].peer["subject"])["commonName"] == "by rule"
 
 
 @overt.requires("proxy --config")
@@ -168,4 +168,4 @@ def test_a_configured_client_certificate_is_shown_upstream(proxy, origin, world)
     got = proxy(config=one).get(server.port, "client-cert.test")
     assert got.status == 200, got.error
     seen = [c for c in server.connections if c.received]
-    assert dict(x[0] for x in seen[0].tls.object.getpeercert()["subject"])["commonName"] == "configured"
+    assert dict(x[0] for x in seen[0].peer["subject"])["commonName"] == "configured"

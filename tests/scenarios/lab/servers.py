@@ -103,14 +103,17 @@ def custom_group(bits):
 
 
 class Connection:
-    """One accepted connection: what happened to it. `received` holds the application bytes that reached the server."""
+    """One accepted connection: what happened to it. `received` holds the application bytes that reached the server, `peer`
+    the client's certificate as it stood with the first of them: a connection that ended no longer tells."""
 
     def __init__(self, sock):
-        self.sock, self.tls = sock, None
+        self.sock, self.tls, self.peer = sock, None, None
         self.received, self.error, self.ended = bytearray(), None, threading.Event()
 
     def recv(self, most=65536):
         data = self.tls.recv(most) if self.tls else self.sock.recv(most)
+        if self.tls and data and not self.received:
+            self.peer = self.tls.object.getpeercert()
         self.received += data
         return data
 
