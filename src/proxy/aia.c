@@ -311,6 +311,16 @@ static bool by_proxy(const struct aia *aia)
 	return aia->options.through && aia->options.through->kind == UPSTREAM_HTTP;
 }
 
+/* One word: an address is written into a request line as it is. */
+static bool is_one_word(const char *url)
+{
+	for (const char *at = url; *at; at++) {
+		if (*at <= 0x20 || *at > 0x7e)
+			return false;
+	}
+	return true;
+}
+
 /*
  * The address is read by the reader of proxied requests: what it would not send on is not fetched either. HTTP/1.0, so
  * that the answer comes in one piece.
@@ -322,7 +332,8 @@ static bool write_request(struct aia_fetch *fetch)
 	char line[AIA_URL_MAX + 32];
 	char credentials[512] = "";
 	snprintf(line, sizeof(line), "GET %s HTTP/1.0\r\n\r\n", fetch->url);
-	bool good = http && intake_http_read(http, bytes_str(line), bytes_str(VIA)) == INTAKE_HTTP_ABSOLUTE;
+	bool good = http && is_one_word(fetch->url) &&
+	            intake_http_read(http, bytes_str(line), bytes_str(VIA)) == INTAKE_HTTP_ABSOLUTE;
 	if (good) {
 		struct http_upstream_proxy proxy = {0};
 		struct writer w = writer_over(fetch->room, sizeof(fetch->room));

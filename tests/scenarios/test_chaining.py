@@ -1,9 +1,9 @@
 """Upstream through another HTTP or SOCKS5 proxy."""
 
 import base64
+import re
 import socket
 import struct
-import threading
 
 import pytest
 from lab import events, overt, servers, settings, wire
@@ -127,7 +127,6 @@ def test_failures_of_a_socks5_proxy_are_named(user, knobs, words, proxy, nginx, 
     assert got.extra["connect"] == 502
     close = made.wait_event(events.is_close(), "the flow ended")
     assert close["name"] == "upstream-proxy-failed" and f"127.0.0.1:{parent.port}" in close["text"], close
-    import re
     assert re.search(words, close["text"], re.I), close
 
 

@@ -258,7 +258,7 @@ def test_ctrl_c_ends_the_program_and_overt_after_it(world, folder):
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)
     process = Process(overt.binary(), "exec", "--trust", world.trust, "--", sys.executable, "-c",
-                      "import time\nprint('on', flush=True)\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('int', flush=True)\n raise",
+                      "import time\ntry:\n print('on', flush=True)\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('int', flush=True)\n raise",
                       env={**clients.environment(), **overt.SANITIZER_OPTIONS, "XDG_RUNTIME_DIR": str(runtime)})
     with process:
         process.out.wait("on")

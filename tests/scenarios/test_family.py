@@ -2,8 +2,8 @@
 
 import os
 import pathlib
+import pwd
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -13,7 +13,7 @@ import time
 
 import pytest
 from lab import clients, events, overt, servers, settings, wire
-from lab.proc import PATIENCE, Process, eventually
+from lab.proc import PATIENCE, Process, children, eventually
 
 pytestmark = overt.requires("proxy --trust --rules --workers --log --user")
 
@@ -289,7 +289,6 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="changing users needs r
 
 @needs_root
 def test_what_faces_the_network_runs_as_nobody_and_filtered(released):
-    import pwd
     nobody = str(pwd.getpwnam("nobody").pw_uid)
     for role in ROLES:
         for pid in role_pids(released, role):
@@ -304,7 +303,6 @@ def test_what_faces_the_network_runs_as_nobody_and_filtered(released):
 @needs_root
 def test_user_names_who_they_are(proxy, nginx, world):
     made = proxy("--user", "daemon", release=True, jsonl=False)
-    import pwd
     for pid in role_pids(made, "worker"):
         assert status_of(pid, "Uid").split()[0] == str(pwd.getpwnam("daemon").pw_uid)
     assert made.curl(f"https://site.test:{nginx.port}/").status == 200
@@ -434,7 +432,6 @@ def test_few_descriptors_are_enough_to_start_and_to_serve(world, starts, nginx):
     made = starts(overt.Proxy("--workers", "1", trust=world.trust, before=["prlimit", "--nofile=64:64", "--"]))
     assert made.curl(f"https://site.test:{nginx.port}/").status == 200
     held = [wire.connect(made.port) for _ in range(80)]
-    time.sleep(0)
     for sock in held:
         sock.close()
     eventually(lambda: made.curl(f"https://site.test:{nginx.port}/").status == 200, "normal service again")
@@ -522,7 +519,6 @@ def test_the_log_goes_to_a_file_that_is_opened_anew_on_sighup(world, folder, sta
 
 
 def _below(pid):
-    from lab.proc import children
     found = children(pid)
     return [*found, *(p for child in found for p in _below(child))]
 
@@ -532,6 +528,12 @@ def test_an_error_at_the_start_is_said_on_standard_error_wherever_the_log_goes(f
         err = _fails("--listen", f"127.0.0.1:{taken.getsockname()[1]}", "--log", f"file:{folder}/log", pattern="in use",
                      folder=folder)
     assert "in use" in (folder / "log").read_text() and "ended" not in err
+
+
+def test_a_journal_that_cannot_be_reached_is_said(folder):
+    if pathlib.Path("/run/systemd/journal/stdout").exists():
+        pytest.skip("there is a journal here")
+    _fails("--listen", "127.0.0.1:0", "--log", "journal", pattern="--log journal", folder=folder)
 
 
 def test_the_limits_are_logged_at_the_start(proxy):

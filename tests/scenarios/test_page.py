@@ -1,14 +1,11 @@
 """http://overt.internal/: who reads here, the verdict for a name, the CA to trust."""
 
 import html
-import re
-import ssl
-import subprocess
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from lab import clients, events, overt, servers, settings, wire
+from lab import clients, overt, servers, settings, wire
 
 pytestmark = overt.requires("proxy --trust --operator --contact --purpose --retention")
 

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 from lab import clients, events, overt, servers, settings, wire
+from lab.proc import resident
 
 pytestmark = overt.requires("proxy --trust --rules")
 
@@ -124,7 +125,6 @@ def test_a_slow_reader_slows_the_server_and_not_the_proxys_memory(shared, plain)
             pass
 
     server = plain(handler)
-    from lab.proc import resident
     with wire.connect(shared.port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         sock.sendall(_request(server.port))

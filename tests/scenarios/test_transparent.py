@@ -7,11 +7,10 @@ import pathlib
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 
 import pytest
-from lab import clients, events, overt, servers, settings
+from lab import clients, events, overt, settings
 from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("proxy --trust --print-nft --tproxy-source")
