@@ -10,7 +10,12 @@ fi
 
 test_packages=(libcmocka-dev libjansson-dev zlib1g-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
 	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps iproute2 nftables
-	apache2-bin git nodejs npm default-jdk-headless chromium libnss3-tools tshark groff mandoc shellcheck)
+	apache2-bin git chromium libnss3-tools tshark groff mandoc shellcheck dovecot-imapd dovecot-pop3d dovecot-submissiond
+	ruby python3-requests postgresql-client)
+# Programs that a machine may have from elsewhere, in a form that conflicts with Debian's: only where there is none.
+command -v node >/dev/null || test_packages+=(nodejs)
+command -v npm >/dev/null || test_packages+=(npm)
+command -v java >/dev/null || test_packages+=(default-jdk-headless)
 
 # Installs those of the packages named that are missing; does nothing, and needs no root, when all are there.
 need_packages() {
@@ -28,6 +33,17 @@ need_packages() {
 		sudo=(sudo)
 	fi
 	echo "installing: ${missing[*]}" >&2
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >&2
+	"${sudo[@]}" bash -s -- "${missing[@]}" <<'INSTALL' >&2
+set -e
+# Servers are wanted as programs that tests start themselves: none is to run because it was installed.
+rule=/usr/sbin/policy-rc.d
+if [ ! -e "$rule" ]; then
+	trap 'rm -f "$rule"' EXIT
+	printf '#!/bin/sh\nexit 101\n' >"$rule"
+	chmod 755 "$rule"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -qy --no-install-recommends "$@" </dev/null
+INSTALL
 }

@@ -62,9 +62,14 @@ size_t http1_head_end(struct bytes in, size_t from)
 	return 0;
 }
 
+static bool is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static struct bytes trimmed(struct bytes in)
 {
-	while (in.len > 0 && (in.data[in.len - 1] == ' ' || in.data[in.len - 1] == '\t'))
+	while (in.len > 0 && is_blank(in.data[in.len - 1]))
 		in.len--;
 	return in;
 }
@@ -159,15 +164,41 @@ static const llhttp_settings_t settings = {
 };
 
 /* Readers differ on what a CR or LF alone means: lines end in CR LF here and hold neither. */
-static bool lines_well(struct bytes in)
+static bool lines_well(struct bytes in, bool *folded)
 {
+	*folded = false;
 	for (size_t at = 0; at < in.len;) {
 		size_t end = bytes_find(in, '\n', at);
 		if (bytes_find(in, '\r', at) + 1 != end)
 			return false;
+		*folded |= at > 0 && is_blank(in.data[at]);
 		at = end + 1;
 	}
 	return true;
+}
+
+/* What llhttp would check of header lines if folding were not asked for. */
+static const char *header_lines(struct bytes in)
+{
+	struct bytes line;
+	struct bytes name;
+	bool first = true;
+	if (!bytes_skip(&in, bytes_find(in, '\n', 0) + 1))
+		return NULL;
+	while (bytes_take(&in, bytes_find(in, '\r', 0), &line) && line.len > 0 && bytes_skip(&in, 2)) {
+		for (size_t i = 0; i < line.len; i++) {
+			if ((line.data[i] < ' ' && line.data[i] != '\t') || line.data[i] == 0x7f)
+				return "a control character in a header";
+		}
+		if (is_blank(line.data[0])) {
+			if (first)
+				return "the start line is folded";
+		} else if (!bytes_take(&line, bytes_find(line, ':', 0), &name) || !is_token(name) || line.len == 0) {
+			return "a header name is no token";
+		}
+		first = false;
+	}
+	return NULL;
 }
 
 static bool version_of(const llhttp_t *parser, enum message_version *out)
@@ -197,12 +228,19 @@ static const char *frame(const llhttp_t *parser, bool request, struct http1_head
 }
 
 /* Parses `in`, to which `begin` is put in front. */
-static const char *run(struct bytes begin, struct bytes in, size_t max, struct http1_head *out)
+static const char *run(struct bytes begin, struct bytes in, bool folded, size_t max, struct http1_head *out)
 {
 	struct parse parse = {.out = out, .max = max < HTTP1_HEADERS_MAX ? max : HTTP1_HEADERS_MAX};
 	llhttp_t parser;
 	llhttp_init(&parser, begin.len > 0 ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
 	parser.data = &parse;
+	if (folded) {
+		/* llhttp 9 reads a folded value only without its checks of header lines; llhttp 8 did with them. */
+		const char *bad = header_lines(in);
+		if (bad)
+			return bad;
+		llhttp_set_lenient_headers(&parser, 1);
+	}
 	llhttp_errno_t result = HPE_OK;
 	if (begin.len > 0)
 		result = llhttp_execute(&parser, (const char *)begin.data, begin.len);
@@ -229,15 +267,16 @@ static void begin(struct http1_head *out)
 
 const char *http1_head_request(struct bytes in, size_t max, struct http1_head *out)
 {
+	bool folded;
 	begin(out);
-	if (!lines_well(in))
+	if (!lines_well(in, &folded))
 		return "a CR or LF alone";
 	struct bytes method;
 	if (!http1_begins_request(in) || !bytes_take(&in, bytes_find(in, ' ', 0), &method))
 		return "no request line of HTTP/1.0 or HTTP/1.1";
 	/* llhttp knows a closed list of methods, HTTP does not: any other parses as GET, which it differs from in nothing. */
 	bool connect = bytes_equal(method, bytes_str("CONNECT"));
-	const char *bad = run(bytes_str(connect ? "CONNECT" : "GET"), in, max, out);
+	const char *bad = run(bytes_str(connect ? "CONNECT" : "GET"), in, folded, max, out);
 	for (size_t i = 0; !bad && i < out->target.len; i++) {
 		if (out->target.data[i] <= ' ' || out->target.data[i] == 0x7f)
 			bad = "a control character in the request-target";
@@ -248,12 +287,13 @@ const char *http1_head_request(struct bytes in, size_t max, struct http1_head *o
 
 const char *http1_head_response(struct bytes in, size_t max, struct http1_head *out)
 {
+	bool folded;
 	begin(out);
-	if (!lines_well(in))
+	if (!lines_well(in, &folded))
 		return "a CR or LF alone";
 	if (!http1_begins_response(in))
 		return "no status line of HTTP/1.0 or HTTP/1.1";
-	const char *bad = run(BYTES_NONE, in, max, out);
+	const char *bad = run(BYTES_NONE, in, folded, max, out);
 	if (bad)
 		return bad;
 	for (size_t i = 0; i < out->reason.len; i++) {

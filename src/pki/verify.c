@@ -76,7 +76,9 @@ static void own_check(const struct verifier *verifier, STACK_OF(X509) * certs, s
 		X509 *cert = sk_X509_value(certs, i);
 		for (size_t j = 0; j < verifier->own_count; j++) {
 			X509 *own = verifier->own[j];
-			if (same_key(own, cert) || X509_check_issued(own, cert) == X509_V_OK)
+			bool issued = X509_check_issued(own, cert) == X509_V_OK &&
+			              X509_verify(cert, X509_get0_pubkey(own)) == 1;
+			if (same_key(own, cert) || issued)
 				findings_add(findings, VERIFY_OWN_CA, i, X509_V_ERR_CERT_REJECTED, cert);
 		}
 	}

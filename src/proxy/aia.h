@@ -9,6 +9,7 @@
 #ifndef PROXY_AIA_H
 #define PROXY_AIA_H
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "policy/config.h"
 #include "proxy/dial.h"

@@ -100,6 +100,8 @@ static void end(struct conn *conn, enum flow_ending ending, const char *name, co
 	struct loop *loop = conn->worker->loop;
 	conn->over = true;
 	report_close(conn, ending, name, text);
+	if (conn->leg1.ssl)
+		conn->worker->counts.plain_octets += conn->half[FLOW_UP].octets + conn->half[FLOW_DOWN].octets;
 	opening_free(conn);
 	leg_free(&conn->leg1);
 	leg_free(&conn->leg2);

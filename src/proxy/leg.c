@@ -165,6 +165,9 @@ bool leg_init(struct leg *leg, SSL *ssl, struct loop_io *io, struct leg_room *ro
 
 void leg_free(struct leg *leg)
 {
+	/* Else libssl spoils the session for resumption, which a TCP end without close_notify does not deserve. */
+	if (leg->ssl && SSL_is_init_finished(leg->ssl))
+		SSL_set_shutdown(leg->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(leg->ssl);
 	free(leg->early);
 	outbox_free(&leg->box);

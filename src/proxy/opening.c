@@ -45,6 +45,7 @@ void opening_free(struct conn *conn)
 	if (o->leaf_wait)
 		keeper_wait_cancel(o->leaf_wait);
 	buffer_clear(&o->held);
+	buffer_clear(&o->early);
 	plain_http_free(o->plain);
 	free(o->scratch);
 	policy_drop(o->policy);
@@ -109,7 +110,7 @@ static void step_aside(struct conn *conn, unsigned pass, const char *rule, const
 	conn->worker->counts.bypassed++;
 	struct opening *o = conn->opening;
 	conn->opening = NULL;
-	tunnel_begin(conn, buffer_bytes(&o->held), BYTES_NONE);
+	tunnel_begin(conn, buffer_bytes(&o->held), buffer_bytes(&o->early));
 	struct conn husk = {.opening = o, .worker = conn->worker};
 	opening_free(&husk);
 }
@@ -169,6 +170,9 @@ static void dial(struct conn *conn, const struct hostport *known,
 		.known = known,
 		.source = hostport_is_none(&o->source) ? NULL : &o->source,
 		.through = &config->upstream_proxy,
+		.send_proxy = config->send_proxy_protocol,
+		.client = &conn->peer,
+		.no_tunnel = o->plain_go != NULL,
 		.permits = permits,
 		.dns_ns = config->dns_timeout_ns,
 		.connect_ns = config->connect_timeout_ns,
@@ -610,6 +614,9 @@ static void collect_ready(struct conn *conn)
 		result = COLLECT_TOO_LONG;
 	if (result == COLLECT_DONE)
 		hello_known(conn);
+	else if (result == COLLECT_NOT_TLS && conn->server.fd < 0)
+		conn_end(conn, ENDING_FAILED, "not-tls",
+			"what is no TLS says nothing about where to go on this listener");
 	else if (result == COLLECT_NOT_TLS)
 		plain_begin(conn);
 	else
@@ -671,11 +678,16 @@ static void plain_begin(struct conn *conn)
 		step_aside(conn, 1, o->verdict.label, "no TLS: relayed as it is");
 		return;
 	}
-	struct buffer first = o->held;
+	struct buffer first = o->held, early = o->early;
 	o->held = (struct buffer){.cap = first.cap};
-	if (first.len == 0 || opening_watch(conn, FLOW_UP, buffer_bytes(&first)))
-		tunnel_begin(conn, buffer_bytes(&first), BYTES_NONE);
+	o->early = (struct buffer){.cap = early.cap};
+	bool on = first.len == 0 || opening_watch(conn, FLOW_UP, buffer_bytes(&first));
+	/* The watch may have settled already: then nobody looks any more. */
+	on = on && (early.len == 0 || !conn->opening || opening_watch(conn, FLOW_DOWN, buffer_bytes(&early)));
+	if (on)
+		tunnel_begin(conn, buffer_bytes(&first), buffer_bytes(&early));
 	buffer_clear(&first);
+	buffer_clear(&early);
 }
 
 /* The server spoke first in no protocol that is known here: the client's first octets tell whether TLS follows. */
@@ -732,7 +744,7 @@ static void first_octets_ready(struct conn *conn)
 			collect_begin(conn);
 		else
 			plain_begin(conn);
-	} else if (conn->server.readable) {
+	} else if (conn->server.readable || o->early.len > 0) {
 		plain_begin(conn);
 	}
 }
@@ -789,6 +801,12 @@ static void server_dialled(struct conn *conn, const struct dial_result *result)
 	if (o->plain_go) {
 		if (plain_permitted(conn))
 			o->plain_go(conn);
+		return;
+	}
+	/* A server that speaks first, behind another proxy: its greeting may have come with that proxy's answer. */
+	o->early.cap = COLLECT_MAX_STREAM;
+	if (!buffer_add(&o->early, result->early)) {
+		intake_refuse(conn, ENDING_FAILED, 503, "out-of-memory", "no memory for another connection");
 		return;
 	}
 	if (!intake_accept(conn))

@@ -24,7 +24,8 @@ struct conn;
 
 struct opening {
 	enum flow_intake intake;
-	struct buffer held; /* from the client, not passed on; the hello stands at its front once TLS begins */
+	struct buffer held;  /* from the client, not passed on; the hello stands at its front once TLS begins */
+	struct buffer early; /* from the server, come with another proxy's answer; not passed on */
 	struct target target;
 	struct hostport fixed;  /* where transparent intake was going; none: resolve the target */
 	struct hostport source; /* TPROXY with the client's address; none: our own */

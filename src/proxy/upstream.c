@@ -114,7 +114,7 @@ static void offer_session(struct conn *conn)
 		return;
 	}
 	SSL_SESSION *session = kept->sessions[--kept->count];
-	if (SSL_set_session(conn->leg2.ssl, session) == 1) {
+	if (SSL_SESSION_is_resumable(session) && SSL_set_session(conn->leg2.ssl, session) == 1) {
 		conn->session_ends_s = kept->ends_s;
 		conn->opening->session_offered = true;
 		up->counts.offered++;

@@ -53,12 +53,8 @@ def test_a_rule_for_the_connect_holds_after_a_plain_request_that_another_rule_le
         sock.sendall(wire.connect_request("site.test", nginx.port))
         assert wire.recv_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
         with pytest.raises((ssl.SSLError, OSError)):
-            wire.Tls(sock, clients.context(one_ca(made)), server_hostname="site.test").handshake()
+            wire.Tls(sock, clients.context(made.ca), server_hostname="site.test").handshake()
     _same_worker(made, before)
-
-
-def one_ca(proxy):
-    return proxy.ca
 
 
 PG_SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
@@ -231,7 +227,7 @@ def _pour(sock, pieces):
     try:
         for piece in pieces:
             sock.sendall(piece)
-    except OSError:  # the proxy has had enough
+    except OSError:  # cut off
         pass
 
 
@@ -260,7 +256,7 @@ def test_a_client_that_floods_with_small_records_does_not_stop_the_worker(what, 
     with one.tls(server.port, "site.test", ctx=_client(one, folder)) as tls:
         sealer = Sealer(folder / "keys", "CLIENT")
         make = sealer.key_update if what == "key updates" else lambda: sealer.record(wire.RECORD_DATA, b"x")
-        pieces = _ready(make, 8 << 20)
+        pieces = _ready(make, 3 << 20)
         thread = threading.Thread(target=_pour, args=(tls.sock, pieces), daemon=True)
         thread.start()
         time.sleep(0.1)  # the flood has begun; nothing announces that
@@ -290,3 +286,59 @@ def test_a_server_that_floods_with_tickets_does_not_stop_the_worker(one, world, 
         time.sleep(0.1)
         _others_are_served(one, nginx, 1)
         poured.wait(PATIENCE)
+
+
+# What comes at once with something else
+
+def test_a_greeting_that_comes_with_the_answer_of_the_proxy_in_between_is_not_lost(proxy, starts):
+    greeting = b"220 mail.test ESMTP ready\r\n"
+
+    def handler(connection):
+        connection.recv_until(b"\r\n\r\n")
+        connection.send(b"HTTP/1.1 200 Connected\r\n\r\n" + greeting)
+        connection.recv_until(b"QUIT\r\n")
+        connection.send(b"221 bye\r\n")
+
+    parent = starts(servers.Origin(None, handler))
+    made = proxy("--upstream-proxy", f"http://127.0.0.1:{parent.port}")
+    with wire.open_tunnel(made.port, "mail.test", 25) as sock:
+        assert wire.recv_exactly(sock, len(greeting)) == greeting
+        sock.sendall(b"QUIT\r\n")
+        assert wire.recv_to_end(sock) == b"221 bye\r\n"
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(proxy):
+    made = proxy(rules=settings.rules(settings.rule("block", name=["block.test"])))
+    for _ in range(20):
+        with wire.connect(made.port) as sock:
+            head = "POST http://block.test/ HTTP/1.1\r\nHost: block.test\r\nContent-Length: 300000\r\n\r\n"
+            sock.sendall(head.encode() + bytes(300_000))
+            assert wire.recv_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+
+
+# What is read is in the audit log
+
+def _audit_log(proxy):
+    return (proxy.state / "audit.log").read_text()
+
+
+def test_plain_http_that_is_read_is_in_the_audit_log_too(one, nginx):
+    assert one.curl(f"http://plain.test:{nginx.plain_port}/").status == 200
+    eventually(lambda: _audit_log(one).count('"inspected"') == 1, "the entry of the one request that was read")
+
+
+# Sessions
+
+def test_a_ticket_does_not_hide_a_fault_that_came_after_it(proxy, world, starts):
+    chain, key = world.files("expired.test", ends=6 / 86400)
+    server = starts(servers.Origin(servers.server_context(chain, key)))
+    made = proxy(rules=settings.rules(settings.rule("inspect", {"invalid": "mirror"}, name=["expired.test"])))
+    ctx = clients.context(made.ca)
+    with made.tls(server.port, "expired.test", ctx=ctx) as tls:
+        tls.send(b"GET / HTTP/1.1\r\nHost: expired.test\r\n\r\n")
+        tls.recv_until(b"origin:")
+        session = tls.object.session
+        assert session.has_ticket
+    time.sleep(7)  # until the certificate has expired
+    with pytest.raises(ssl.SSLError):
+        made.tls(server.port, "expired.test", ctx=ctx, session=session)

@@ -280,7 +280,8 @@ def test_a_program_that_ignores_ctrl_c_goes_on(world):
 
 def test_killing_overt_leaves_no_proxy_behind(world, folder):
     process = Process(overt.binary(), "exec", "--trust", world.trust, "--", "sh", "-c", "echo $http_proxy; read line",
-                      stdin=subprocess.PIPE, env={**clients.environment(), **overt.SANITIZER_OPTIONS})
+                      stdin=subprocess.PIPE, env={**clients.environment(), **overt.SANITIZER_OPTIONS,
+                                                 "XDG_RUNTIME_DIR": str(folder)})
     with process:
         port = int(process.out.wait(r"http://127\.0\.0\.1:(\d+)")[1])
         process.popen.kill()

@@ -116,6 +116,9 @@ static const char *const bad_headers[] = {
 	"Transfer-Encoding : chunked\r\n",
 	"Transfer-Encoding: gzip,\r\n chunked\r\n",
 	"Transfer-Encoding: \vchunked\r\n",
+	"A : b\r\n",
+	"A: \f\r\n",
+	"A: b\r\n \x01\r\n",
 };
 
 static void what_two_readers_could_take_differently_is_bad(void **state)
@@ -129,6 +132,10 @@ static void what_two_readers_could_take_differently_is_bad(void **state)
 		(void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nA: b\r\n%s\r\n", bad_headers[i]);
 		if (!http1_head_response(bytes_str(text), 100, &head))
 			fail_msg("a response taken for well: %s", bad_headers[i]);
+		(void)snprintf(
+			text, sizeof(text), "POST / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n%s\r\n", bad_headers[i]);
+		if (!http1_head_request(bytes_str(text), 100, &head))
+			fail_msg("a request with a folded header taken for well: %s", bad_headers[i]);
 	}
 }
 
@@ -152,7 +159,7 @@ static void bad_start_lines_are_told(void **state)
 	const char *const responses[] = {"\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n",
 		"HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n",
 		"ICY 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n",
-		"HTTP/1.1 200 O\x01K\r\n\r\n"};
+		"HTTP/1.1 200 O\x01K\r\n\r\n", "HTTP/1.1 200 OK\r\n A: b\r\n\r\n"};
 	for (size_t i = 0; i < sizeof(responses) / sizeof(responses[0]); i++) {
 		if (!http1_head_response(bytes_str(responses[i]), 100, &head))
 			fail_msg("taken for well: %s", responses[i]);

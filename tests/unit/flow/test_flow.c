@@ -44,7 +44,8 @@ static void the_last_verdict_stands(void **state)
 	(void)state;
 	struct flow *flow = opened("h");
 	assert_false(flow->decided);
-	struct event verdict = {.kind = EVENT_VERDICT, .verdict = {ACTION_INSPECT, 1, bytes_str("a"), bytes_str("b")}};
+	struct event verdict = {.kind = EVENT_VERDICT,
+		.verdict = {.action = ACTION_INSPECT, .pass = 1, .rule = bytes_str("a"), .reason = bytes_str("b")}};
 	flow_apply(flow, &verdict);
 	verdict.verdict = (struct event_verdict){.action = ACTION_BLOCK, .pass = 2, .rule = bytes_str("c")};
 	flow_apply(flow, &verdict);
