@@ -12,6 +12,7 @@ static struct {
 	const char *who;
 	int fd;
 	enum log_level most;
+	bool priorities;
 	uint64_t lost;
 } state = {.who = "overt", .fd = STDERR_FILENO, .most = LOG_LEVEL_INFO};
 
@@ -20,6 +21,11 @@ void log_setup(const char *who, int fd, enum log_level most)
 	state.who = who;
 	state.fd = fd;
 	state.most = most;
+}
+
+void log_priorities(bool on)
+{
+	state.priorities = on;
 }
 
 enum log_level log_level_now(void)
@@ -86,6 +92,8 @@ static size_t put_field(char *line, size_t at, const struct log_field *field)
 static size_t put_stamp(char *line, enum log_level level)
 {
 	static const char *const names[] = {"ERROR", "WARN ", "INFO ", "DEBUG"};
+	static const char *const priorities[] = {"<3>", "<4>", "<6>", "<7>"};
+	size_t at = state.priorities ? put(line, 0, bytes_str(priorities[level])) : 0;
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	struct tm utc;
@@ -93,7 +101,7 @@ static size_t put_stamp(char *line, enum log_level level)
 	char stamp[128];
 	size_t n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
 	snprintf(stamp + n, sizeof(stamp) - n, ".%03ldZ %s %s: ", now.tv_nsec / 1000000, names[level], state.who);
-	return put(line, 0, bytes_str(stamp));
+	return put(line, at, bytes_str(stamp));
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)

@@ -31,6 +31,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 /* `who` (static text) stands in every line: "worker 1". Lines go to `fd`, which stays the caller's; default: stderr. */
 void log_setup(const char *who, int fd, enum log_level most);
+/* Lines begin with <3> to <7>, as sd-daemon(3) says, so that the journal knows their priorities. Default: they do not. */
+void log_priorities(bool on);
 must_check enum log_level log_level_now(void);
 /* Lines that could not be written because the descriptor was full or broken. */
 must_check uint64_t log_lost(void);

@@ -54,6 +54,8 @@ struct config_upstream {
 	char *user, *password; /* NULL: none. Wiped when freed, never shown. Percent-decoded. */
 };
 
+#define CONFIG_MAX_URL 256 /* octets of disclosure-url, which every leaf carries (MINT_URL_MAX) */
+
 /* A certificate to show to servers that ask `name` (a pattern as in rules) for one. */
 struct config_cert {
 	char *name, *cert, *key;

@@ -105,9 +105,21 @@ static bool check_listeners(const struct config *config, struct error *err)
 static bool check_url(const struct config *config, struct error *err)
 {
 	const char *url = config->disclosure_url;
-	if (!url || strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0)
+	if (!url)
 		return true;
-	return wrong(config, err, "disclosure-url", "\"%s\" begins with neither https:// nor http://", url);
+	if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
+		return wrong(config, err, "disclosure-url", "\"%s\" begins with neither https:// nor http://", url);
+	/* It stands in every leaf, as an IA5String. */
+	for (const char *at = url; *at; at++) {
+		if (*at <= 0x20 || *at > 0x7e)
+			return wrong(config, err, "disclosure-url",
+				"\"%s\" holds what no URL may: percent-encode blanks and what is not ASCII", url);
+	}
+	if (strlen(url) > CONFIG_MAX_URL)
+		return wrong(config, err, "disclosure-url",
+			"%zu octets are too many: it stands in every leaf, %d are the most", strlen(url),
+			CONFIG_MAX_URL);
+	return true;
 }
 
 bool config_check_disclosure(const struct config *config, enum config_verb verb, struct error *err)

@@ -412,6 +412,7 @@ static void received(struct ipc *ipc, struct ipc_message *message, void *ctx)
 			fail(p, &err);
 		else if (p->config->verbose)
 			log_setup(family_role_name(p->role), STDERR_FILENO, LOG_LEVEL_DEBUG);
+		log_priorities(p->config && p->config->log_target == CONFIG_LOG_JOURNAL);
 		return;
 	}
 	if (message->kind == FAMILY_REOPEN && message->fd_count == 1)

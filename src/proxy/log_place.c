@@ -1,5 +1,7 @@
 #include "proxy/log_place.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <systemd/sd-journal.h>
@@ -17,6 +19,7 @@ static int open_file(const struct config *config, struct error *err)
 static int open_journal(struct error *err)
 {
 	int fd = sd_journal_stream_fd("overt", 6, 1); /* 6: informational, for lines that do not begin with <N> */
+	log_priorities(fd >= 0);
 	if (fd >= 0)
 		return fd;
 	errno = -fd;

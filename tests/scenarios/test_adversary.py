@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import struct
@@ -342,3 +343,64 @@ def test_a_ticket_does_not_hide_a_fault_that_came_after_it(proxy, world, starts)
     time.sleep(7)  # until the certificate has expired
     with pytest.raises(ssl.SSLError):
         made.tls(server.port, "expired.test", ctx=ctx, session=session)
+
+
+# What a peer makes the proxy compute
+
+def _seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cost(proxy, work, times=8):
+    """CPU seconds of the worker for one piece of work."""
+    worker = proxy.members("worker")[0]
+    before = _seconds(worker)
+    for _ in range(times):
+        work()
+    return (_seconds(worker) - before) / times
+
+
+def test_a_client_that_wants_huge_groups_does_not_get_them(one, world, starts):
+    server = starts(servers.OpensslServer(*world.files("site.test"), "-groups", "ffdhe8192:P-256", "-www"))
+
+    def ask(groups):
+        clients.s_client(server.port, "site.test", "-groups", groups, "-tls1_3", proxy=one.port, ca=one.ca)
+
+    ask("P-256")
+    assert _cost(one, lambda: ask("ffdhe8192:P-256")) < 0.08
+
+
+@pytest.mark.parametrize("bits", [8192, 10000])
+def test_a_server_with_a_huge_group_of_its_own_costs_little(bits, one, world, starts, folder):
+    parameters = folder / "dh.pem"
+    parameters.write_text(servers.custom_group(bits))
+    suite = "DHE-RSA-AES128-GCM-SHA256"
+    context = servers.server_context(*world.files("site.test", kind="rsa2048"), most=ssl.TLSVersion.TLSv1_2,
+                                     ciphers=f"{suite}:@SECLEVEL=0")
+    context.load_dh_params(str(parameters))
+    server = starts(servers.Origin(context))
+    ctx = clients.context(one.ca, most=ssl.TLSVersion.TLSv1_2, ciphers=suite)
+    assert _cost(one, lambda: one.get(server.port, "site.test", ctx=ctx), 3) < 0.08
+    server.wait_quiet()
+    assert server.received() == b""
+
+
+# Without loss
+
+@overt.requires("proxy --lossless")
+def test_a_transfer_that_waits_for_a_dead_scribe_goes_on_with_the_next(proxy, nginx):
+    size = 96 << 20
+    nginx.file("lossless.bin", bytes(size))
+    made = proxy("--workers", "1", "--lossless")
+    answers = []
+    scribe = made.members("scribe")[0]
+    os.kill(scribe, signal.SIGSTOP)
+    thread = threading.Thread(target=lambda: answers.append(made.curl(f"https://site.test:{nginx.port}/files/lossless.bin")),
+                              daemon=True)
+    thread.start()
+    time.sleep(1)  # until the ring is full; nothing announces that
+    assert not answers, "the transfer did not wait"
+    os.kill(scribe, signal.SIGKILL)
+    thread.join(PATIENCE)
+    assert answers and len(answers[0].body) == size, "the transfer stands still"

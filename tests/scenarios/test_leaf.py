@@ -89,6 +89,14 @@ def test_policies_are_the_proxys_own_and_never_the_sites(shown):
     assert found and not set(found) & {der.oid(EV), der.oid("2.23.140.1.2.2")}
 
 
+def test_the_policy_leads_to_the_operators_own_page(proxy, nginx):
+    """certificatePolicies has one qualifier, a CPS: where to read who inspects here (CHECKLIST 25)."""
+    url = "https://it.site.test/inspection?a=1"
+    cert = proxy("--disclosure-url", url).curl(f"https://site.test:{nginx.port}/").cert
+    whole = next(one for name, one in pki.raw_extensions(cert) if name == der.oid(pki.POLICIES))
+    assert url.encode() in whole and b"overt.internal" not in whole
+
+
 def test_python_cryptography_reads_every_extension(shown):
     leaf, _ = shown("site.test")
     assert len(leaf.extensions) > 5

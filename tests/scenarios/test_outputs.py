@@ -121,6 +121,19 @@ def test_credentials_are_masked(where, proxy, nginx):
         assert secret not in text
 
 
+def test_a_rule_shows_the_credentials_of_its_flows_and_of_no_others(proxy, nginx):
+    one = proxy(rules=settings.rules(settings.rule("inspect", {"mask": False}, name=["site.test"])))
+    for name in ("site.test", "other.test"):
+        one.curl(f"https://{name}:{nginx.port}/path?token=secret-of-{name}", "-H", f"Authorization: Bearer secret-of-{name}")
+    one.wait_event(lambda e: events.is_request()(e) and e.get("authority", "").startswith("other.test"), "the second")
+    eventually(lambda: len([e for e in one.events() if events.is_close("done")(e)]) >= 2, "both ended")
+    text = one.jsonl.read_text()
+    assert "Bearer secret-of-site.test" in text and "/path?token=secret-of-site.test" in text
+    assert "secret-of-other.test" not in text
+    shown = {e["flow"]: e.get("unmasked", False) for e in one.events() if events.is_verdict("inspect")(e)}
+    assert sorted(shown.values()) == [False, True]
+
+
 def test_set_cookie_is_masked(proxy, origin):
     server = origin("site.test", handler=lambda c: (c.recv_until(b"\r\n\r\n"), c.send(
         servers.http_answer("x", headers="Set-Cookie: id=top-secret-cookie; HttpOnly\r\n"))))

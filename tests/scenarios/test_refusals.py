@@ -45,11 +45,22 @@ def test_a_close_in_answer_to_the_certificate_is_kept_too(most, proxy, nginx):
 
 
 def test_a_client_that_verifies_after_the_handshake_and_leaves_is_told_of(proxy, nginx, world):
-    """GnuTLS's wget finishes the handshake, finds the certificate wanting, and closes without a word."""
+    """GnuTLS's wget finishes the handshake, finds the certificate wanting, and closes without a word. A client that
+    connects ahead and finds no use for the connection does the same: so it is told of, but is no refusal."""
     one = proxy()
     got = clients.wget(f"https://site.test:{nginx.port}/", proxy=one.port, ca=world.trust)
     assert got.code == 5, got.error
-    one.wait_event(events.is_close("refused"), "the flow ends as refused")
+    notice = one.wait_event(lambda e: e.get("name") == "client-left-after-handshake", "the notice")
+    assert notice["type"] == "notice"
+    one.wait_event(events.is_close("done"), "the flow's end")
+    assert "site.test" not in _list(one)
+
+
+def test_a_client_that_asked_something_leaves_without_a_word_about_it(proxy, nginx):
+    one = proxy()
+    assert one.curl(f"https://site.test:{nginx.port}/").status == 200
+    one.wait_event(events.is_close("done"), "the flow's end")
+    assert not [e for e in one.events() if e.get("name") == "client-left-after-handshake"]
 
 
 def test_a_good_connection_is_no_refusal(proxy, nginx):
