@@ -20,7 +20,7 @@
 #define AIA_MAX_OCTETS  ((size_t)64 * 1024) /* of an answer's body */
 #define AIA_CERTS_MAX   8                   /* taken from one answer */
 #define AIA_TIMEOUT_NS  (5 * NS_PER_S)      /* for all of it: name, connection, answer */
-#define AIA_KEEP_NS     (24 * 3600 * NS_PER_S)
+#define AIA_KEEP_NS     (UINT64_C(24) * 3600 * NS_PER_S)
 #define AIA_KEEP_BAD_NS (60 * NS_PER_S) /* an address that gave nothing is not asked again so soon */
 #define AIA_CACHE       256             /* addresses */
 #define AIA_FETCHES     32              /* at once */

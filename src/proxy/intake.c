@@ -165,6 +165,9 @@ void intake_next(struct conn *conn)
 {
 	struct opening *o = conn->opening;
 	o->http = (struct intake_http){0};
+	/* An idle client keeps nothing. */
+	if (o->held.len == 0)
+		buffer_clear(&o->held);
 	conn_stage(conn, http_ready, intake_late);
 	conn_deadline(conn, conn->worker->config->idle_timeout_ns);
 }

@@ -72,6 +72,8 @@ static int bio_read(BIO *bio, char *to, int cap)
 {
 	struct leg *leg = BIO_get_data(bio);
 	BIO_clear_retry_flags(bio);
+	if (leg->chatter > LEG_CHATTER_MAX)
+		return -1;
 	if (leg->early)
 		return read_early(leg, to, cap);
 	return read_socket(leg, bio, to, cap);
@@ -123,10 +125,13 @@ static void make_method(void)
 	BIO_meth_set_ctrl(method, bio_ctrl);
 }
 
-static void note_alert(const SSL *ssl, int where, int code)
+static void note(const SSL *ssl, int where, int code)
 {
 	struct leg *leg = SSL_get_app_data(ssl);
-	if (!leg || !(where & SSL_CB_ALERT) || code >> 8 != SSL3_AL_FATAL)
+	bool fatal = (where & SSL_CB_ALERT) && code >> 8 == SSL3_AL_FATAL;
+	if (leg && !fatal)
+		leg->chatter += (where & (SSL_CB_LOOP | SSL_CB_ALERT)) != 0;
+	if (!leg || !fatal)
 		return;
 	if (where & SSL_CB_READ)
 		leg->alert_received = code & 0xff;
@@ -149,7 +154,7 @@ bool leg_init(struct leg *leg, SSL *ssl, struct loop_io *io, struct leg_room *ro
 	SSL_set_app_data(ssl, leg);
 	/* Else libssl sends a fatal alert to a peer that has only closed its side. */
 	SSL_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_set_info_callback(ssl, note_alert);
+	SSL_set_info_callback(ssl, note);
 	if (early.len > 0) {
 		leg->early = malloc(early.len);
 		if (!leg->early) {
@@ -214,7 +219,11 @@ enum leg_result leg_read(struct leg *leg, size_t *len)
 {
 	ERR_clear_error();
 	int n = SSL_read_ex(leg->ssl, leg->room->plain, LEG_PLAIN, len);
-	return n == 1 ? LEG_OK : result_of(leg, n);
+	if (n != 1)
+		return result_of(leg, n);
+	leg->effort = 1 + leg->chatter;
+	leg->chatter = 0;
+	return LEG_OK;
 }
 
 enum leg_result leg_write(struct leg *leg, struct bytes plain)
@@ -266,6 +275,8 @@ void leg_fault_text(const struct leg *leg, char *out, size_t cap)
 		snprintf(out, cap, "peer closed the connection");
 	else if (leg->socket_failed)
 		snprintf(out, cap, "connection lost");
+	else if (leg->chatter > LEG_CHATTER_MAX)
+		snprintf(out, cap, "peer sent handshake messages without end");
 	else
 		snprintf(out, cap, "%s", reason ? reason : "TLS failed without a reason");
 	ERR_clear_error();

@@ -24,6 +24,10 @@ struct leg_room {
 
 #define LEG_PLAIN ((size_t)16 * 1024)
 #define LEG_OUT   ((size_t)128 * 1024)
+/* A peer that says more than this without any plaintext is cut off: libssl reads on as long as there is no plaintext. */
+#define LEG_CHATTER_MAX 100
+/* More than this waits unsent only for a peer that makes us answer and does not read. */
+#define LEG_BOX_MAX (1024 * 1024)
 /* The relay flushes when this much is gathered, so that a whole record more always fits. */
 #define LEG_FLUSH ((size_t)64 * 1024)
 
@@ -47,6 +51,9 @@ struct leg {
 	struct outbox box;              /* ciphertext the kernel did not take */
 	int alert_received, alert_sent; /* descriptions, -1: none */
 	bool socket_ended, socket_failed;
+	unsigned
+		chatter; /* handshake messages and warnings since the last plaintext: each costs its sender next to nothing */
+	unsigned effort;  /* what the last leg_read took, in records */
 	uint64_t wire_in; /* octets of records received; those sent: box.sent */
 };
 

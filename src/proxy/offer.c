@@ -7,12 +7,16 @@
 
 #include <openssl/err.h>
 
+/* A key in ffdhe8192 takes a hundred times what one on a curve does, and the client alone decides what comes first. */
+#define GROUP_LARGEST 0x0101 /* ffdhe3072 */
+
 void offer_ask(struct offer_known *known, SSL_CTX *ctx)
 {
 	*known = (struct offer_known){0};
 	const struct group *group;
 	for (size_t i = 0; (group = group_at(i)) != NULL && known->group_count < 64; i++) {
-		if (group->openssl && SSL_CTX_set1_groups_list(ctx, group->openssl) == 1)
+		bool costly = group->kind == GROUP_FF && group->value > GROUP_LARGEST;
+		if (!costly && group->openssl && SSL_CTX_set1_groups_list(ctx, group->openssl) == 1)
 			known->groups[known->group_count++] = group->value;
 	}
 	const struct sigalg *sigalg;

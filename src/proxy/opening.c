@@ -70,7 +70,8 @@ bool opening_fill(struct conn *conn)
 		} else if (n == 0) {
 			conn->client.readable = false;
 			conn->half[FLOW_UP].ended = true;
-			return held->len > 0 || !opening_starved(conn);
+			/* Who has asked in plain HTTP may close that side while the answer comes. */
+			return held->len > 0 || conn->opening->plain || !opening_starved(conn);
 		} else if (errno != EINTR) {
 			conn_abort(conn, "reset", "client: connection lost");
 			return false;
@@ -280,9 +281,12 @@ static void leaf_done(enum keeper_result result, const struct keeper_leaf *leaf,
 		fail(conn, ALERT_INTERNAL_ERROR, "no-leaf", text);
 }
 
-/* One audit entry per inspected connection, queued before the answer. False: the connection must not be inspected. */
-static bool audited(struct conn *conn)
+/* One audit entry per inspected connection, queued before the answer. Else the reason: it must not be inspected. */
+static const char *unaudited(struct conn *conn, const char *name)
 {
+	const char *closed = keeper_client_audit_closed(conn->worker->keeper);
+	if (closed)
+		return closed;
 	struct opening *o = conn->opening;
 	char peer[HOSTPORT_TEXT], server[HOSTPORT_TEXT];
 	hostport_ip_text(&conn->peer, peer);
@@ -290,10 +294,10 @@ static bool audited(struct conn *conn)
 	struct audit_entry entry = {.kind = AUDIT_INSPECTED};
 	audit_entry_add(&entry, AUDIT_N("flow", conn->flow.id));
 	audit_entry_add(&entry, AUDIT_C("client", bytes_str(peer)));
-	audit_entry_add(&entry, AUDIT_C("name", bytes_str(o->name.text)));
+	audit_entry_add(&entry, AUDIT_C("name", bytes_str(name)));
 	audit_entry_add(&entry, AUDIT_T("rule", bytes_str(o->verdict.label)));
 	audit_entry_add(&entry, AUDIT_T("role", bytes_str("reader")));
-	return keeper_client_audit(conn->worker->keeper, &entry);
+	return keeper_client_audit(conn->worker->keeper, &entry) ? NULL : "the queue to the audit log is full";
 }
 
 /* In TLS 1.2 the suite names the kind of key. */
@@ -431,14 +435,12 @@ static void inspect(struct conn *conn)
 		fail(conn, ALERT_INSUFFICIENT_SECURITY, "upstream-weak", err.text);
 		return;
 	}
-	const char *closed = keeper_client_audit_closed(conn->worker->keeper);
-	if (closed || !audited(conn)) {
-		if (conn->worker->config->audit_failure == CONFIG_AUDIT_BYPASS) {
+	const char *closed = unaudited(conn, o->name.text);
+	if (closed) {
+		if (conn->worker->config->audit_failure == CONFIG_AUDIT_BYPASS)
 			step_aside_for(conn, "the audit log is closed");
-		} else {
-			block(conn, ALERT_INTERNAL_ERROR, "audit-closed",
-				closed ? closed : "the queue to the audit log is full");
-		}
+		else
+			block(conn, ALERT_INTERNAL_ERROR, "audit-closed", closed);
 		return;
 	}
 	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label, "");
@@ -612,12 +614,14 @@ static void collect_ready(struct conn *conn)
 	}
 	if (result == COLLECT_NEED_MORE)
 		result = COLLECT_TOO_LONG;
+	/* What STARTTLS promised to be a hello never was plaintext: it would be promised again, for ever. */
+	bool promised = o->starttls.stage == STARTTLS_OVER && o->starttls.final == STARTTLS_HELLO;
 	if (result == COLLECT_DONE)
 		hello_known(conn);
 	else if (result == COLLECT_NOT_TLS && conn->server.fd < 0)
 		conn_end(conn, ENDING_FAILED, "not-tls",
 			"what is no TLS says nothing about where to go on this listener");
-	else if (result == COLLECT_NOT_TLS)
+	else if (result == COLLECT_NOT_TLS && !promised)
 		plain_begin(conn);
 	else
 		fail(conn, collect_alert(result), "hello-malformed", collect_result_text(result));
@@ -631,6 +635,7 @@ static void hello_late(struct conn *conn)
 static void collect_begin(struct conn *conn)
 {
 	struct opening *o = conn->opening;
+	free(o->scratch);
 	o->scratch = malloc((size_t)conn->worker->config->hello_octets);
 	if (!o->scratch) {
 		fail(conn, ALERT_INTERNAL_ERROR, "out-of-memory", "no memory for another hello");
@@ -838,6 +843,9 @@ static void go(struct conn *conn)
 
 void opening_go(struct conn *conn)
 {
+	/* A connection that carried plain requests before brings nothing of them along. */
+	conn->opening->facts = (struct policy_facts){0};
+	conn->opening->plain_go = NULL;
 	go(conn);
 }
 
@@ -872,9 +880,18 @@ static bool plain_permitted(struct conn *conn)
 	(void)policy_decide(o->policy, &o->facts, &o->verdict);
 	static const enum flow_action actions[] = {
 		[POLICY_INSPECT] = ACTION_INSPECT, [POLICY_BYPASS] = ACTION_BYPASS, [POLICY_BLOCK] = ACTION_BLOCK};
-	report_verdict(conn, actions[o->verdict.action], 1, o->verdict.label, "plain HTTP");
-	conn->unread = o->verdict.action == POLICY_BYPASS;
-	if (o->verdict.action != POLICY_BLOCK)
+	enum flow_action action = actions[o->verdict.action];
+	const char *closed = action == ACTION_INSPECT ? unaudited(conn, o->target.host) : NULL;
+	if (closed && conn->worker->config->audit_failure != CONFIG_AUDIT_BYPASS) {
+		conn->worker->counts.blocked++;
+		intake_refuse(conn, ENDING_BLOCKED, 503, "audit-closed", closed);
+		return false;
+	}
+	if (closed)
+		action = ACTION_BYPASS;
+	report_verdict(conn, action, 1, o->verdict.label, closed ? "the audit log is closed" : "plain HTTP");
+	conn->unread = action == ACTION_BYPASS;
+	if (action != ACTION_BLOCK)
 		return true;
 	conn->worker->counts.blocked++;
 	intake_refuse(conn, ENDING_BLOCKED, 403, "blocked", "blocked by rule");

@@ -21,6 +21,7 @@ struct plain_http {
 	struct http_asked asked;
 	bool close;     /* no further request is read from this connection */
 	bool responded; /* the final response's head has gone out */
+	bool over;      /* all of the response is here, and its end waits for the client to read */
 	struct http_upstream_proxy through;
 	char credentials[512];
 };
@@ -82,7 +83,11 @@ static void next_request(struct conn *conn)
 {
 	struct opening *o = conn->opening;
 	conn_drop_server(conn);
-	if (plain_of(conn)->close || outbox_stalled(&conn->to_client)) {
+	plain_of(conn)->over = outbox_stalled(&conn->to_client);
+	if (plain_of(conn)->over)
+		return;
+	bool last = conn->half[FLOW_UP].ended && o->held.len == 0;
+	if (plain_of(conn)->close || last) {
 		shutdown(conn->client.fd, SHUT_WR);
 		conn_end(conn, ENDING_DONE, "", "");
 		return;
@@ -223,12 +228,20 @@ static void exchange_ready(struct conn *conn)
 		lost(conn, "client: connection lost");
 		return;
 	}
+	if (plain_of(conn)->over) {
+		next_request(conn);
+		return;
+	}
 	if (!outbox_send(&conn->to_server, &conn->server, BYTES_NONE)) {
 		broken(conn, "upstream-reset", "the server closed the connection");
 		return;
 	}
 	if (!body_up(conn))
 		return;
+	if (conn->half[FLOW_UP].ended && !plain_of(conn)->up.done && conn->opening->held.len == 0) {
+		conn_abort(conn, "client-cut", "the client closed before its request was complete");
+		return;
+	}
 	/* What was held is gone: there is room for what the client's socket still has, and no event will say so again. */
 	if (conn->client.readable && !plain_of(conn)->up.done && !outbox_stalled(&conn->to_server))
 		conn_again(conn);

@@ -9,6 +9,8 @@
 
 /* Octets of plaintext one direction may move before others get their turn. */
 #define TURN_OCTETS ((size_t)512 * 1024)
+/* What a record costs beside its octets, as octets: small ones must not make a turn long. */
+#define RECORD_COST ((size_t)1024)
 
 static struct leg *source(struct conn *conn, enum flow_direction direction)
 {
@@ -35,7 +37,7 @@ static enum leg_result move(struct conn *conn, enum flow_direction direction)
 		struct bytes plain = bytes_of(from->room->plain, n);
 		report_data(conn, direction, plain);
 		conn->half[direction].octets += n;
-		moved += n;
+		moved += n + RECORD_COST * from->effort;
 		result = leg_write(to, plain);
 		if (result != LEG_OK)
 			return LEG_RESET;
@@ -92,8 +94,14 @@ static bool work(struct conn *conn, enum flow_direction direction)
 {
 	struct half *half = &conn->half[direction];
 	struct leg *from = source(conn, direction), *to = sink(conn, direction);
+	/* What waits goes first: a socket that takes all of it now says nothing more, and the source must move again. */
+	bool lost = leg_stalled(to) && leg_flush(to) != LEG_OK;
+	if (from->box.len - from->box.at > LEG_BOX_MAX) {
+		conn_abort(conn, "protocol-fault", "a side makes the proxy answer and does not read the answers");
+		return false;
+	}
 	enum leg_result result = half->ended ? LEG_WAIT : half->notified ? LEG_NOTIFIED : move(conn, direction);
-	if (leg_flush(to) != LEG_OK || leg_flush(from) != LEG_OK)
+	if (lost || leg_flush(to) != LEG_OK || leg_flush(from) != LEG_OK)
 		result = LEG_RESET;
 	switch (result) {
 	case LEG_OK:

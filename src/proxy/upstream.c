@@ -22,6 +22,7 @@
 struct upstream {
 	struct worker *worker;
 	SSL_CTX *ctx;
+	int (*security)(const SSL *, const SSL_CTX *, int, int, int, void *, void *); /* libssl's own judgement */
 	struct offer_known known;
 	struct cache *sessions; /* by conn->session_key: struct kept */
 	struct upstream_counts counts;
@@ -64,6 +65,12 @@ static void make_session_key(struct conn *conn)
 	writer_bytes(&w, bytes_of(conn->peer.ip, sizeof(conn->peer.ip)));
 	writer_bytes(&w, bytes_of(conn->origin.ip, sizeof(conn->origin.ip)));
 	writer_u16(&w, conn->origin.port);
+	/* Behind another proxy the address is that proxy's: what was asked of it tells servers apart. */
+	writer_vec16(&w, bytes_str(o->target.host));
+	writer_u16(&w, o->target.port);
+	/* What was required of one handshake is not known of another. */
+	writer_u8(&w, (uint8_t)o->verdict.options.require);
+	writer_u8(&w, (uint8_t)o->verdict.options.allow);
 	writer_bytes(&w, bytes_of(policy_digest(o->policy), POLICY_DIGEST));
 	writer_vec16(&w, bytes_str(o->name.text));
 	writer_vec16(&w, o->hello.suites);
@@ -239,6 +246,17 @@ static void keylog(const SSL *ssl, const char *line)
 	report_keylog(conn_of(ssl), line);
 }
 
+/* A server's own group may be so large that one handshake in it keeps everybody else waiting for a second. */
+#define DH_BITS_MAX 4096
+
+static int security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex)
+{
+	const struct upstream *up = ex;
+	if (op == SSL_SECOP_TMP_DH && other && EVP_PKEY_get_bits(other) > DH_BITS_MAX)
+		return 0;
+	return up->security(ssl, ctx, op, bits, nid, other, ex);
+}
+
 static SSL_CTX *make_ctx(struct worker *worker, struct offer_known *known)
 {
 	SSL_CTX *ctx = SSL_CTX_new_ex(slim_lib(worker->slim), NULL, TLS_client_method());
@@ -277,8 +295,12 @@ struct upstream *upstream_new(struct worker *worker, struct error *err)
 	up->worker = worker;
 	up->ctx = make_ctx(worker, &up->known);
 	up->sessions = cache_new(worker->config->session_cache ? worker->config->session_cache : 1, kept_free);
-	if (up->ctx && up->sessions)
+	if (up->ctx && up->sessions) {
+		up->security = SSL_CTX_get_security_callback(up->ctx);
+		SSL_CTX_set0_security_ex_data(up->ctx, up);
+		SSL_CTX_set_security_callback(up->ctx, security);
 		return up;
+	}
 	error_set_openssl(err, "the upstream TLS context cannot be made");
 	upstream_free(up);
 	return NULL;

@@ -26,7 +26,7 @@
 /* A handshake message longer than this, its 4 octets of header included, is refused. */
 #define COLLECT_MAX_MESSAGE 65536
 /* No stream has to be kept longer than this for an answer: the longest message with each octet in its own record. */
-#define COLLECT_MAX_STREAM (COLLECT_MAX_MESSAGE * 6)
+#define COLLECT_MAX_STREAM ((size_t)COLLECT_MAX_MESSAGE * 6)
 
 enum collect_result {
 	COLLECT_DONE,

@@ -7,7 +7,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
+# shellcheck source=tools/packages.sh
 . "$top/tools/packages.sh"
+# shellcheck source=tests/chroot/step.sh
 . "$here/step.sh"
 
 case "${1:-}" in
@@ -21,7 +23,7 @@ esac
 suite=$1
 kept=$top/build-chroot
 base=$kept/$suite.tar
-work= child=
+work='' child=''
 
 leave() {
 	[ -z "$child" ] || kill "$child" 2>/dev/null || true
@@ -34,6 +36,7 @@ trap 'exit 143' TERM
 
 # The mirrors as apt knows them: "Label URI" of each of Debian's own.
 mirrors() {
+	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
 		awk -F'|' '$1 == "Debian" && !seen[$2]++ {print $2, $3}'
 }
@@ -100,7 +103,7 @@ inside() {
 	' inside "$work/root" "$suite" "$1" &
 	child=$!
 	wait "$child"
-	child=
+	child=''
 }
 
 place_checkout() {

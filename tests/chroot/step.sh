@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # How a step of tests/chroot is told: "ok TEXT (N s)", or "not ok TEXT" and what it wrote, and the end. Sourced.
 
 # step TEXT COMMAND...: the command ends at the first failure in it; what it writes is kept for the case of one.

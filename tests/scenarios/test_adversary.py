@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import signal
 import socket
 import ssl
 import struct
@@ -14,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from lab import clients, events, overt, servers, settings, wire
-from lab.proc import PATIENCE, eventually, resident
+from lab import clients, overt, servers, settings, wire
+from lab.proc import PATIENCE, eventually
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
@@ -308,15 +307,6 @@ def test_a_greeting_that_comes_with_the_answer_of_the_proxy_in_between_is_not_lo
         assert wire.recv_to_end(sock) == b"221 bye\r\n"
 
 
-def test_a_refusal_reaches_a_client_that_is_still_sending(proxy):
-    made = proxy(rules=settings.rules(settings.rule("block", name=["block.test"])))
-    for _ in range(20):
-        with wire.connect(made.port) as sock:
-            head = "POST http://block.test/ HTTP/1.1\r\nHost: block.test\r\nContent-Length: 300000\r\n\r\n"
-            sock.sendall(head.encode() + bytes(300_000))
-            assert wire.recv_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 403 ")
-
-
 # What is read is in the audit log
 
 def _audit_log(proxy):
@@ -384,23 +374,3 @@ def test_a_server_with_a_huge_group_of_its_own_costs_little(bits, one, world, st
     assert _cost(one, lambda: one.get(server.port, "site.test", ctx=ctx), 3) < 0.08
     server.wait_quiet()
     assert server.received() == b""
-
-
-# Without loss
-
-@overt.requires("proxy --lossless")
-def test_a_transfer_that_waits_for_a_dead_scribe_goes_on_with_the_next(proxy, nginx):
-    size = 96 << 20
-    nginx.file("lossless.bin", bytes(size))
-    made = proxy("--workers", "1", "--lossless")
-    answers = []
-    scribe = made.members("scribe")[0]
-    os.kill(scribe, signal.SIGSTOP)
-    thread = threading.Thread(target=lambda: answers.append(made.curl(f"https://site.test:{nginx.port}/files/lossless.bin")),
-                              daemon=True)
-    thread.start()
-    time.sleep(1)  # until the ring is full; nothing announces that
-    assert not answers, "the transfer did not wait"
-    os.kill(scribe, signal.SIGKILL)
-    thread.join(PATIENCE)
-    assert answers and len(answers[0].body) == size, "the transfer stands still"

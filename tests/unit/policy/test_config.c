@@ -228,6 +228,14 @@ static void options_that_do_not_go_together_are_refused(void **state)
 	says(PROXY("--listen", "127.0.0.1:1", "--listen", "sni@127.0.0.1:1"), &err,
 		"--listen: 127.0.0.1:1 stands here twice");
 	says(PROXY("--disclosure-url", "ftp://x"), &err, "--disclosure-url: \"ftp://x\" begins with neither");
+	says(PROXY("--disclosure-url", "https://a.example/two words"), &err,
+		"--disclosure-url: \"https://a.example/two words\" holds what no URL may");
+	says(PROXY("--disclosure-url", "https://a.example/\xc3\xa4"), &err,
+		"--disclosure-url: \"https://a.example/\xc3\xa4\" holds what no URL may");
+	char long_url[400] = "https://a.example/";
+	memset(long_url + 18, 'a', sizeof(long_url) - 19);
+	long_url[18 + 239] = '\0';
+	says(PROXY("--disclosure-url", long_url), &err, "--disclosure-url: 257 octets are too many");
 	char *path = file("quiet: true\nmetrics: 192.0.2.1:1\n");
 	struct config *c = PROXY("--config", path);
 	assert_null(c);
