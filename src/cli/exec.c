@@ -110,19 +110,20 @@ static bool run_exec(const struct config *config, char *const *argv, int *code, 
 	struct run run = {.loop = loop_new(), .code = 1};
 	struct signals signals = {.io.fd = -1};
 	struct exec_env env;
+	struct authority *authority = NULL;
 	struct single_options options = {
+		.authority = &authority,
 		.config = config,
 		/* What a developer runs here talks to this machine more often than not. */
 		.rules = "allow: [loopback, link-local]\n",
 		.terminal_fd = config->quiet ? -1 : STDERR_FILENO,
 	};
 	int *fds = NULL;
-	bool ok = run.loop &&
-	          authority_in_memory(&options.authority, NULL, (int64_t)(clock_wall_ns() / NS_PER_S), err) &&
+	bool ok = run.loop && authority_in_memory(&authority, NULL, (int64_t)(clock_wall_ns() / NS_PER_S), err) &&
 	          listening_open(config, &fds, err);
 	options.listen_fds = fds;
 	uint16_t port = ok ? port_of(fds[0]) : 0;
-	if (ok && exec_env_make(&env, authority_pem(options.authority), port, err)) {
+	if (ok && exec_env_make(&env, authority_pem(authority), port, err)) {
 		ok = signals_watch(&signals, run.loop, caught, &run, err);
 		run.single = ok ? single_new(run.loop, &options, err) : NULL;
 		ok = run.single && listening_begin(config, fds, err) && run_child(&run, argv, &env, port, err);
@@ -134,7 +135,7 @@ static bool run_exec(const struct config *config, char *const *argv, int *code, 
 	}
 	*code = run.code;
 	listening_close(config, fds);
-	authority_free(options.authority);
+	authority_free(authority);
 	loop_free(run.loop);
 	return ok;
 }

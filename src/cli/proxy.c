@@ -66,13 +66,15 @@ static void caught(int number, void *ctx)
 	single_drain(run->single, drained, run);
 }
 
-static bool run_single(const struct config *config, struct authority *authority, const int *fds, struct error *err)
+static bool run_single(
+	const struct config *config, struct authority **authority, const int *fds, bool ca_made, struct error *err)
 {
 	struct run run = {.loop = loop_new()};
 	struct signals signals = {.io.fd = -1};
 	struct single_options options = {
 		.config = config,
 		.authority = authority,
+		.ca_made = ca_made,
 		.state = config->state,
 		.rules = "",
 		.audit = true,
@@ -105,9 +107,9 @@ static bool run_proxy(struct config *config, int argc, char **argv, struct error
 	if (config->keylog)
 		log_warn("key log on", LOG_S("file", config->keylog),
 			LOG_S("means", "whoever reads this file can decrypt the traffic of both legs (RFC 9850)"));
-	bool ok;
+	bool ok, made;
 	if (config->single)
-		ok = ca_open(config, &authority, err) && run_single(config, authority, fds, err);
+		ok = ca_open(config, &authority, &made, err) && run_single(config, &authority, fds, made, err);
 	else
 		ok = supervisor_run(config, argc, argv, fds, err); /* which never holds the CA key: the keeper does */
 	authority_free(authority);

@@ -43,10 +43,11 @@ static int run(struct leaf_store *store, const char *sql)
  * A WAL that is not synced at each commit may lose the last leaves at a power cut, never the file (sqlite.org/wal). Row
  * numbers grow, so the lowest are the oldest: no index is needed for that.
  */
-static const char schema[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000;"
-			     "CREATE TABLE IF NOT EXISTS leaf(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, "
-			     "expires INTEGER NOT NULL, der BLOB NOT NULL);"
-			     "CREATE INDEX IF NOT EXISTS leaf_expires ON leaf(expires);";
+static const char schema[] =
+	"PRAGMA secure_delete=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000;"
+	"CREATE TABLE IF NOT EXISTS leaf(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, "
+	"expires INTEGER NOT NULL, der BLOB NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS leaf_expires ON leaf(expires);";
 
 static int prepare(struct leaf_store *store, sqlite3_stmt **out, const char *sql)
 {

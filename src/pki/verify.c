@@ -49,18 +49,32 @@ void verifier_free(struct verifier *verifier)
 	free(verifier);
 }
 
+static bool own_has(const struct verifier *verifier, const X509 *cert)
+{
+	for (size_t i = 0; i < verifier->own_count; i++) {
+		if (X509_cmp(verifier->own[i], cert) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool verifier_add_own(struct verifier *verifier, struct bytes pem, struct error *err)
 {
 	BIO *bio = pem.len <= INT32_MAX ? BIO_new_mem_buf(pem.data, (int)pem.len) : NULL;
 	if (!bio)
 		return error_set(err, "own CA: out of memory");
-	size_t before = verifier->own_count;
+	size_t found = 0;
 	X509 *cert;
-	while (verifier->own_count < OWN_MAX && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
-		verifier->own[verifier->own_count++] = cert;
+	while (verifier->own_count < OWN_MAX && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+		found++;
+		if (own_has(verifier, cert))
+			X509_free(cert);
+		else
+			verifier->own[verifier->own_count++] = cert;
+	}
 	BIO_free(bio);
 	ERR_clear_error();
-	return verifier->own_count > before || error_set(err, "own CA: no certificate in the PEM given");
+	return found > 0 || error_set(err, "own CA: no certificate in the PEM given");
 }
 
 static bool same_key(const X509 *a, const X509 *b)

@@ -5,13 +5,20 @@
 
 #include <unistd.h>
 
-bool ca_open(const struct config *config, struct authority **out, struct error *err)
+bool ca_open(const struct config *config, struct authority **out, bool *made, struct error *err)
 {
 	int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
 	char host[64] = "";
+	bool missing = false;
+	*made = false;
 	if (config->ca_cert)
 		return authority_from_files(out, config->ca_cert, config->ca_key, now_s, err);
+	if (authority_load(out, config->state, now_s, &missing, err))
+		return true;
+	if (!missing)
+		return false;
 	gethostname(host, sizeof(host) - 1);
 	struct authority_make make = {.host = host[0] ? host : NULL};
-	return authority_open(out, config->state, &make, now_s, err);
+	*made = authority_open(out, config->state, &make, now_s, err);
+	return *made;
 }

@@ -7,7 +7,7 @@
 
 struct authority;
 
-/* Makes the one of the state directory when there is none. */
-must_check bool ca_open(const struct config *config, struct authority **out, struct error *err);
+/* Makes the one of the state directory when there is none, which *made then says. */
+must_check bool ca_open(const struct config *config, struct authority **out, bool *made, struct error *err);
 
 #endif

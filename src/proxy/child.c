@@ -249,17 +249,29 @@ static bool start_keeper(struct child_process *p, struct error *err)
 {
 	struct keeper_options options = {
 		.state = p->config->state,
+		.policy_url = p->config->disclosure_url,
 		.audit = true,
 		.retention_ns = p->config->retention_ns,
 		.refusals = {.lifetime_s = p->config->refusal_lifetime_ns / 1000000000,
 			.cap = p->config->refusal_cache},
 	};
 	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
-	if (!ca_open(p->config, &p->authority, err) || !drop_user(p, SANDBOX_KEEPER, err))
+	if (!ca_open(p->config, &p->authority, &options.ca_made, err) || !drop_user(p, SANDBOX_KEEPER, err))
 		return false;
 	options.authority = p->authority;
 	p->keeper = keeper_new(p->loop, &options, err);
 	return p->keeper && close_sandbox(SANDBOX_KEEPER, err);
+}
+
+/* `overt ca rotate` or `install` may have changed it. */
+static void reopen_ca(struct child_process *p)
+{
+	bool changed;
+	struct error err;
+	if (!keeper_reopen(p->keeper, p->config, &p->authority, &changed, &err))
+		log_error("ca not opened again", LOG_S("why", err.text), LOG_S("in-force", "the one opened before"));
+	else if (changed)
+		tell(p, FAMILY_AUTHORITY, authority_pem(p->authority));
 }
 
 static void keeper_received(struct child_process *p, struct ipc_message *message)
@@ -268,6 +280,8 @@ static void keeper_received(struct child_process *p, struct ipc_message *message
 	char name[64];
 	if (message->kind == FAMILY_DRAIN) {
 		end(p, 0);
+	} else if (message->kind == FAMILY_REOPEN && p->keeper) {
+		reopen_ca(p);
 	} else if (message->kind == FAMILY_SERVE && p->keeper) {
 		snprintf(name, sizeof(name), "%.*s", (int)message->body.len, (const char *)message->body.data);
 		int fd = take_fd(message, 0);
@@ -432,6 +446,8 @@ static void orphaned(struct ipc *ipc, const char *reason, void *ctx)
 	(void)ipc;
 	if (reason)
 		log_error("supervisor lost", LOG_S("why", reason));
+	if (p->keeper)
+		keeper_stop(p->keeper, "the supervisor is gone");
 	if (p->role == ROLE_WORKER && p->worker)
 		worker_drain(p->worker, worker_drained, p);
 	else

@@ -19,6 +19,7 @@ struct opening;
 
 /* One direction of a relay or tunnel. */
 struct half {
+	bool first;    /* this side ended before the other */
 	bool notified; /* close_notify came, and was passed on */
 	bool ended;    /* TCP's end came */
 	bool shut;     /* and was passed on */

@@ -2,6 +2,7 @@
 
 #include "base/cache.h"
 #include "base/log.h"
+#include "proxy/aia.h"
 #include "proxy/keeper.h"
 #include "proxy/scribe.h"
 #include "proxy/upstream.h"
@@ -27,6 +28,7 @@ struct worker_sample {
 	struct worker_counts worker;
 	struct keeper_client_counts keeper;
 	struct resolver_client_counts resolver;
+	struct aia_counts aia;
 	struct upstream_counts upstream;
 	struct verifier_counts verifier;
 	struct publish_counts publish;
@@ -107,6 +109,15 @@ static const struct counts_row worker_rows[] = {
 	TOTAL(W, resolver.cache_evicted, "dns_cache_evicted", "", "Names that left the cache because of its cap."),
 	GAUGE(W, resolver.cached, "dns_cache_entries", "", "Names in the cache."),
 	GAUGE(W, resolver.cache_cap, "dns_cache_cap", "", "Names that the cache may hold."),
+	TOTAL(W, aia.fetched, "issuers_fetched", "", "Issuers fetched that servers did not send."),
+	TOTAL(W, aia.failed, "issuer_fetches_failed", "why=\"failed\"", "Fetches of issuers that gave none."),
+	TOTAL(W, aia.refused, "issuer_fetches_failed", "why=\"full\"", ""),
+	TOTAL(W, aia.evicted, "issuer_cache_evicted", "",
+		"Addresses of issuers that left the cache because of its cap."),
+	GAUGE(W, aia.held, "issuer_cache_entries", "", "Addresses of issuers in the cache."),
+	GAUGE(W, aia.cap, "issuer_cache_cap", "", "Addresses of issuers that the cache may hold."),
+	GAUGE(W, aia.pending, "issuer_fetches_pending", "", "Issuers being fetched now."),
+	GAUGE(W, aia.pending_cap, "issuer_fetches_pending_cap", "", "Issuers that may be fetched at a time."),
 	TOTAL(W, upstream.kept, "sessions_kept", "", "Upstream sessions kept for resumption."),
 	TOTAL(W, upstream.offered, "sessions_offered", "", "Upstream sessions offered to servers."),
 	TOTAL(W, upstream.evicted, "sessions_evicted", "", "Sessions that left the cache because of its cap."),
@@ -284,6 +295,7 @@ void counts_worker(const struct worker *worker, struct writer *w)
 		.worker = worker->counts,
 		.keeper = keeper_client_count(worker->keeper),
 		.resolver = resolver_client_count(worker->resolver),
+		.aia = aia_count(worker->aia),
 		.upstream = upstream_count(worker->upstream),
 		.verifier = verifier_count(worker->verifier),
 		.publish = worker->publisher.counts,

@@ -37,6 +37,7 @@ enum family_message {
 	/* child to supervisor */
 	FAMILY_READY = 100, /* the work is taken up. The keeper: body is the PEM that clients may trust */
 	FAMILY_FAILED,      /* text: the child cannot start, and ends */
+	FAMILY_AUTHORITY,   /* the keeper has opened another CA: body is the PEM that clients may trust from now on */
 	FAMILY_COUNTS,      /* as counts_… of proxy/counts.h writes them */
 };
 

@@ -31,6 +31,7 @@ bool opening_new(struct conn *conn)
 	uint64_t most = 6 * conn->worker->config->hello_octets;
 	o->held.cap = most > HTTP_MAX_HEAD + 1 ? (size_t)most : HTTP_MAX_HEAD + 1;
 	o->policy = policy_keep(conn->worker->snapshot.policy);
+	o->generation = conn->worker->snapshot.generation;
 	conn->opening = o;
 	return true;
 }
@@ -42,6 +43,7 @@ void opening_free(struct conn *conn)
 		return;
 	conn->opening = NULL;
 	dial_cancel(o->dial);
+	aia_cancel(o->aia);
 	if (o->leaf_wait)
 		keeper_wait_cancel(o->leaf_wait);
 	buffer_clear(&o->held);
@@ -292,9 +294,12 @@ static const char *unaudited(struct conn *conn, const char *name)
 	hostport_ip_text(&conn->peer, peer);
 	hostport_text(&conn->origin, server);
 	struct audit_entry entry = {.kind = AUDIT_INSPECTED};
+	audit_entry_add(&entry, AUDIT_N("worker", conn->worker->number));
 	audit_entry_add(&entry, AUDIT_N("flow", conn->flow.id));
+	audit_entry_add(&entry, AUDIT_N("generation", o->generation));
 	audit_entry_add(&entry, AUDIT_C("client", bytes_str(peer)));
 	audit_entry_add(&entry, AUDIT_C("name", bytes_str(name)));
+	audit_entry_add(&entry, AUDIT_C("server", bytes_str(server)));
 	audit_entry_add(&entry, AUDIT_T("rule", bytes_str(o->verdict.label)));
 	audit_entry_add(&entry, AUDIT_T("role", bytes_str("reader")));
 	return keeper_client_audit(conn->worker->keeper, &entry) ? NULL : "the queue to the audit log is full";
@@ -449,11 +454,83 @@ static void inspect(struct conn *conn)
 	get_leaf(conn);
 }
 
+/* Step 3 once more: the issuer that the server did not send was fetched. */
+
+static void look_upstream(struct conn *conn);
+
+static void again_dialled(struct conn *conn, const struct dial_result *result)
+{
+	if (result->failure != DIAL_CONNECTED) {
+		fail(conn, ALERT_INTERNAL_ERROR, dial_failure_name(result->failure), result->text);
+		return;
+	}
+	if (!conn_take_server(conn, result->fd)) {
+		fail(conn, ALERT_INTERNAL_ERROR, "out-of-descriptors", "the fresh connection could not be registered");
+		return;
+	}
+	conn->origin = result->to;
+	look_upstream(conn);
+}
+
+static void issuer_fetched(bool found, const char *why, void *ctx)
+{
+	struct conn *conn = ctx;
+	struct opening *o = conn->opening;
+	char text[AIA_URL_MAX + 300];
+	o->aia = NULL;
+	snprintf(text, sizeof(text), "%s: %s", o->aia_url, found ? "the issuer was fetched" : why);
+	report_notice(
+		conn, found ? SEVERITY_INFO : SEVERITY_WARN, found ? "issuer-fetched" : "issuer-not-fetched", text);
+	if (found) {
+		dial(conn, &conn->origin, again_dialled);
+		return;
+	}
+	second_pass(conn);
+	if (carry_out(conn))
+		refuse_upstream(conn);
+}
+
+/* A server's certificate must not make the proxy connect to where only a rule may lead: no name counts here. */
+static bool permits_issuer(const struct hostport *to, void *ctx)
+{
+	struct conn *conn = ctx;
+	struct policy_facts facts = {
+		.known = POLICY_FACT_CLIENT | POLICY_FACT_SERVER | POLICY_FACT_PORT,
+		.client = conn->peer,
+		.server = *to,
+		.port = to->port,
+	};
+	return !worker_is_own(conn->worker, to) && policy_permits_target(conn->opening->policy, &facts);
+}
+
+static void issuer_late(struct conn *conn)
+{
+	conn_end(conn, ENDING_TIMEOUT, "timeout", "fetching the issuer took longer than all its deadlines");
+}
+
+/* True: the connection waits for a certificate that the server should have sent. Once per connection. */
+static bool fetch_issuer(struct conn *conn)
+{
+	struct opening *o = conn->opening;
+	if (o->aia_url[0] == '\0' || o->aia_tried || o->agreed)
+		return false;
+	o->aia_tried = true;
+	o->aia = aia_fetch(conn->worker->aia, o->aia_url, permits_issuer, issuer_fetched, conn);
+	if (!o->aia)
+		return false;
+	leg_free(&conn->leg2);
+	conn_drop_server(conn);
+	conn_enter(conn, wait_for_nothing, issuer_late, 2 * AIA_TIMEOUT_NS);
+	return true;
+}
+
 static void upstream_failed(struct conn *conn, enum leg_result result)
 {
 	char why[200], text[256];
 	struct opening *o = conn->opening;
-	if (o->verified.fault != VERIFY_OK) {
+	if (o->judged && o->verified.fault != VERIFY_OK) {
+		if (fetch_issuer(conn))
+			return;
 		second_pass(conn);
 		if (carry_out(conn))
 			refuse_upstream(conn);
@@ -492,6 +569,10 @@ static void upstream_ready(struct conn *conn)
 	struct worker *worker = conn->worker;
 	worker->counts.handshakes[2]++;
 	worker->counts.resumed[2] += (uint64_t)SSL_session_reused(conn->leg2.ssl);
+	/* Only sessions of handshakes that verified are kept, under what they verified for. */
+	if (!o->judged && SSL_session_reused(conn->leg2.ssl))
+		o->verified = (struct verify_verdict){
+			.fault = VERIFY_OK, .depth = -1, .text = "verified when its session was made"};
 	report_tls(conn, 2, &conn->leg2, &o->verified);
 	second_pass(conn);
 	if (!carry_out(conn))

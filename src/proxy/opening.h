@@ -10,6 +10,7 @@
 #include "pki/name.h"
 #include "pki/verify.h"
 #include "policy/rules.h"
+#include "proxy/aia.h"
 #include "proxy/dial.h"
 #include "proxy/intake_http.h"
 #include "proxy/intake_socks.h"
@@ -50,14 +51,20 @@ struct opening {
 
 	/* The decision. */
 	struct policy *policy; /* the snapshot this connection began with */
+	uint64_t generation;   /* of that snapshot */
 	struct policy_facts facts;
 	struct policy_verdict verdict;
 	char issuer_cn[256], issuer_o[256];
 
 	/* Step 3 to 5. */
-	struct verify_verdict verified;
+	struct verify_verdict verified; /* VERIFY_INTERNAL until something is known: nothing is good by default */
+	bool judged;                    /* the verification callback has run */
 	const char *
 		aside_reason; /* static text, why a verdict to inspect ends in stepping aside; NULL: the rule said so */
+	char aia_url
+		[AIA_URL_MAX]; /* where the issuer that the server did not send can be had; "": no rule, or nothing said */
+	bool aia_tried;
+	struct aia_fetch *aia;
 	bool certificate_asked; /* the server wants a client certificate, and none is configured */
 	bool session_offered;
 	uint8_t binding[32]; /* what leg 1's tickets are good for */

@@ -64,9 +64,16 @@ static void pass_end(struct conn *conn, enum flow_direction direction)
  */
 static void say_if_silent(struct conn *conn)
 {
-	if (conn->half[FLOW_UP].octets == 0 && conn->half[FLOW_DOWN].octets == 0)
+	if (conn->half[FLOW_UP].first && conn->half[FLOW_UP].octets == 0 && conn->half[FLOW_DOWN].octets == 0)
 		report_notice(conn, SEVERITY_INFO, "client-left-after-handshake",
 			"the client closed right after the handshake, without a request: it may not trust the leaf");
+}
+
+static void note_first(struct conn *conn, enum flow_direction direction)
+{
+	const struct half *other = &conn->half[direction == FLOW_UP ? FLOW_DOWN : FLOW_UP];
+	if (!other->notified && !other->ended)
+		conn->half[direction].first = true;
 }
 
 static void fail(struct conn *conn, enum flow_direction direction, enum leg_result result)
@@ -81,8 +88,10 @@ static void fail(struct conn *conn, enum flow_direction direction, enum leg_resu
 	char why[200], text[256];
 	leg_fault_text(bad, why, sizeof(why));
 	snprintf(text, sizeof(text), "%s: %s", bad == &conn->leg1 ? "client" : "server", why);
-	if (bad == &conn->leg1)
+	if (bad == &conn->leg1) {
+		note_first(conn, FLOW_UP);
 		say_if_silent(conn);
+	}
 	const char *name = result == LEG_FAULT ? "protocol-fault" : result == LEG_ALERT ? "alert" : "reset";
 	/* Where libssl has prepared an alert for the side at fault it goes out; the other must not take this for an end. */
 	(void)!leg_flush(from);
@@ -112,6 +121,7 @@ static bool work(struct conn *conn, enum flow_direction direction)
 		break;
 	case LEG_NOTIFIED:
 		if (!half->notified) {
+			note_first(conn, direction);
 			half->notified = true;
 			report_half(conn, direction);
 			leg_notify(to);
@@ -120,6 +130,7 @@ static bool work(struct conn *conn, enum flow_direction direction)
 		half->ended = half->ended || from->io->hung;
 		break;
 	case LEG_END:
+		note_first(conn, direction);
 		half->ended = true;
 		break;
 	default:

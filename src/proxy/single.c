@@ -37,7 +37,9 @@ static bool start_keeper(struct single *s, int *client_fd, struct error *err)
 {
 	struct keeper_options options = {
 		.state = s->options.state,
-		.authority = s->options.authority,
+		.authority = *s->options.authority,
+		.ca_made = s->options.ca_made,
+		.policy_url = s->options.config->disclosure_url,
 		.audit = s->options.audit,
 		.retention_ns = s->options.config->retention_ns,
 		.refusals = {.lifetime_s = s->options.config->refusal_lifetime_ns / 1000000000,
@@ -93,11 +95,13 @@ static bool start_scribe(struct single *s, struct error *err)
 
 static bool read_snapshot(struct single *s, struct snapshot *snapshot, struct error *err)
 {
-	int fd = snapshot_write(s->options.config, s->options.rules, authority_pem(s->options.authority), err);
+	int fd = snapshot_write(
+		s->options.config, s->options.rules, authority_pem(*s->options.authority), s->generation + 1, err);
 	if (fd < 0)
 		return false;
 	bool ok = snapshot_open(snapshot, fd, s->options.config, err);
 	close(fd);
+	s->generation += ok;
 	return ok;
 }
 
@@ -119,9 +123,9 @@ static void record_all(struct single *s)
 {
 	struct record record;
 	record_start(&record, s->options.config);
-	if (s->generation == 0)
+	if (s->generation == 1)
 		write_record(s, &record);
-	record_snapshot(&record, s->options.config, s->worker->snapshot.policy, ++s->generation);
+	record_snapshot(&record, s->options.config, s->worker->snapshot.policy, s->generation);
 	write_record(s, &record);
 	if (s->generation == 1 && record_keylog(&record, s->options.config))
 		write_record(s, &record);
@@ -217,6 +221,9 @@ bool single_reload(struct single *s, struct error *err)
 		log_error("log not reopened", LOG_S("why", files.text), LOG_S("do", "lines go on into the old file"));
 	if (!scribe_reopen(s->scribe, &files))
 		log_warn("output not reopened", LOG_S("why", files.text));
+	bool changed;
+	if (s->options.state && !keeper_reopen(s->keeper, s->options.config, s->options.authority, &changed, &files))
+		log_error("ca not opened again", LOG_S("why", files.text), LOG_S("in-force", "the one opened before"));
 	if (!read_snapshot(s, &fresh, err)) {
 		s->counts.reloads_refused++;
 		return false;

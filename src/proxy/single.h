@@ -13,10 +13,11 @@ struct authority;
 struct single;
 
 struct single_options {
-	const struct config *config; /* outlives the single */
-	struct authority *authority; /* likewise */
-	const char *state;           /* NULL: nothing is kept */
-	const char *rules;           /* text in place of a rules file when none is configured */
+	const struct config *config;  /* outlives the single */
+	struct authority **authority; /* likewise; the caller's, replaced by single_reload where the CA changed */
+	bool ca_made;                 /* it was made just now */
+	const char *state;            /* NULL: nothing is kept */
+	const char *rules;            /* text in place of a rules file when none is configured */
 	bool audit;
 	int terminal_fd;       /* -1: no table */
 	const int *listen_fds; /* likewise */

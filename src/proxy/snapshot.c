@@ -80,11 +80,16 @@ static bool add_users(struct bundle_writer *w, const char *path, struct error *e
 	return ok;
 }
 
-int snapshot_write(const struct config *config, const char *rules, struct bytes own_pem, struct error *err)
+int snapshot_write(
+	const struct config *config, const char *rules, struct bytes own_pem, uint64_t generation, struct error *err)
 {
 	struct bundle_writer w;
+	uint8_t number[8];
+	struct writer number_w = writer_over(number, sizeof(number));
 	if (!bundle_begin(&w, err))
 		return -1;
+	writer_u64(&number_w, generation);
+	bundle_add(&w, "generation", bytes_of(number, sizeof(number)));
 	bundle_add(&w, "own", own_pem);
 	if (add_rules(&w, config, rules, err) && add_trust(&w, config, err) && add_users(&w, config->proxy_auth, err))
 		return bundle_seal(&w, err);
@@ -124,7 +129,7 @@ static bool open_policy(struct snapshot *snapshot, struct error *err)
 
 bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *config, struct error *err)
 {
-	struct bytes users;
+	struct bytes users, generation;
 	*snapshot = (struct snapshot){.bundle = bundle_open(fd, err)};
 	if (!snapshot->bundle)
 		return false;
@@ -132,6 +137,8 @@ bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *confi
 	if (!bundle_find(snapshot->bundle, "trust", &snapshot->trust_pem) ||
 		!bundle_find(snapshot->bundle, "own", &snapshot->own_pem))
 		ok = ok && error_set(err, "the snapshot holds no trust anchors");
+	if (!bundle_find(snapshot->bundle, "generation", &generation) || !bytes_u64(&generation, &snapshot->generation))
+		ok = ok && error_set(err, "the snapshot does not say which one it is");
 	if (ok && bundle_find(snapshot->bundle, "users", &users))
 		ok = users_read(&snapshot->users, users, "proxy users", err);
 	if (ok)

@@ -14,10 +14,12 @@
 
 /*
  * Reads and checks everything that `config` names; `rules` is the text that stands for a rules file where none is
- * configured; `own_pem` are the CA certificates that clients may trust. Returns the
- * descriptor of the bundle, the caller's, or -1 with `err` naming file, line and column.
+ * configured; `own_pem` are the CA certificates that clients may trust; `generation` counts the snapshots of this run,
+ * from 1, for the audit log. Returns the descriptor of the bundle, the caller's, or -1 with `err` naming file, line and
+ * column.
  */
-must_check int snapshot_write(const struct config *config, const char *rules, struct bytes own_pem, struct error *err);
+must_check int snapshot_write(
+	const struct config *config, const char *rules, struct bytes own_pem, uint64_t generation, struct error *err);
 
 struct snapshot {
 	struct bundle *bundle;
@@ -25,6 +27,7 @@ struct snapshot {
 	struct bytes trust_pem, own_pem; /* in the bundle */
 	struct intake_users users;       /* likewise */
 	struct identities *identities;
+	uint64_t generation;
 };
 
 /* `fd` stays the caller's; `config` must outlive the snapshot. False with `err` set. */

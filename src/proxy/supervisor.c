@@ -54,7 +54,8 @@ struct supervisor {
 	char *own_pem; /* NUL-terminated, from the keeper */
 	int snapshot_fd;
 	struct keeper_client *records; /* for the audit entries of the family itself */
-	uint64_t generation;           /* snapshots activated so far */
+	uint64_t generation;           /* of the present snapshot: counts from 1 */
+	bool recorded;                 /* the audit log knows that the family started */
 	struct child keeper, resolver, scribe, *workers;
 	size_t worker_count;
 	uint32_t next_source;
@@ -181,9 +182,10 @@ static void give_up(struct supervisor *s, const char *why)
 
 static bool write_snapshot(struct supervisor *s, struct error *err)
 {
-	int fd = snapshot_write(s->config, "", bytes_str(s->own_pem), err);
+	int fd = snapshot_write(s->config, "", bytes_str(s->own_pem), s->generation + 1, err);
 	if (fd < 0)
 		return false;
+	s->generation++;
 	if (s->snapshot_fd >= 0)
 		close(s->snapshot_fd);
 	s->snapshot_fd = fd;
@@ -215,7 +217,7 @@ static void record_snapshot_now(struct supervisor *s)
 		log_error("snapshot not audited", LOG_S("why", err.text));
 		return;
 	}
-	record_snapshot(&record, s->config, snapshot.policy, ++s->generation);
+	record_snapshot(&record, s->config, snapshot.policy, snapshot.generation);
 	write_record(s, &record);
 	snapshot_close(&snapshot);
 }
@@ -224,8 +226,9 @@ static void records_changed(unsigned what, void *ctx)
 {
 	struct supervisor *s = ctx;
 	struct record record;
-	if (!(what & KEEPER_CHANGED_READY) || s->generation > 0)
+	if (!(what & KEEPER_CHANGED_READY) || s->recorded)
 		return;
+	s->recorded = true;
 	record_start(&record, s->config);
 	write_record(s, &record);
 	if (record_keylog(&record, s->config))
@@ -277,6 +280,36 @@ static void keeper_ready(struct supervisor *s, struct bytes pem)
 		start_worker(&s->workers[i]);
 }
 
+/* Rules, lists and trust as the files say now, to every worker. */
+static bool spread_snapshot(struct supervisor *s, struct error *err)
+{
+	if (!write_snapshot(s, err))
+		return false;
+	for (size_t i = 0; i < s->worker_count; i++)
+		tell(&s->workers[i], FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
+	if (s->records)
+		record_snapshot_now(s);
+	return true;
+}
+
+/* The pages offer the new CA, and what it issued is known for our own. */
+static void authority_changed(struct supervisor *s, struct bytes pem)
+{
+	struct error err;
+	char *copy = strndup((const char *)pem.data, pem.len);
+	if (!copy || !s->up || s->stops > 0) {
+		free(copy);
+		return;
+	}
+	free(s->own_pem);
+	s->own_pem = copy;
+	if (spread_snapshot(s, &err))
+		log_info("another ca");
+	else
+		log_error("workers not told the ca", LOG_S("why", err.text),
+			LOG_S("do", "send SIGHUP once it is mended"));
+}
+
 static void check_up(struct supervisor *s)
 {
 	bool up = s->keeper.ready && s->resolver.ready && s->scribe.ready;
@@ -317,11 +350,16 @@ static void received(struct ipc *ipc, struct ipc_message *message, void *ctx)
 		check_up(s);
 	} else if (message->kind == FAMILY_COUNTS) {
 		metrics_take(s->metrics, counts_of(child->role), child->number, message->body);
+	} else if (message->kind == FAMILY_AUTHORITY && child->role == ROLE_KEEPER) {
+		authority_changed(s, message->body);
 	} else if (message->kind == FAMILY_FAILED) {
 		child->failed = true;
-		log_error("child failed", LOG_S("child", family_role_name(child->role)), LOG_B("why", message->body));
+		/* While starting, the first failure is what the program ends with, and says once. */
 		if (!s->up && !s->err->text[0])
 			error_set(s->err, "%.*s", (int)message->body.len, (const char *)message->body.data);
+		else
+			log_error("child failed", LOG_S("child", family_role_name(child->role)),
+				LOG_B("why", message->body));
 	}
 }
 
@@ -440,6 +478,10 @@ static void child_gone(struct child *child, int status)
 		workers_gone(s);
 		return;
 	}
+	if (!s->up && child->failed) {
+		give_up(s, "");
+		return;
+	}
 	if (WIFSIGNALED(status))
 		log_error("child died", LOG_S("child", family_role_name(child->role)), LOG_N("number", child->number),
 			LOG_N("signal", (uint64_t)WTERMSIG(status)));
@@ -546,15 +588,11 @@ static void reload(struct supervisor *s)
 {
 	struct error err;
 	reopen(s);
-	if (!write_snapshot(s, &err)) {
+	if (!spread_snapshot(s, &err)) {
 		s->counts.reloads_refused++;
 		log_error("reload refused", LOG_S("why", err.text), LOG_S("in-force", "the old rules"));
 		return;
 	}
-	for (size_t i = 0; i < s->worker_count; i++)
-		tell(&s->workers[i], FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
-	if (s->records)
-		record_snapshot_now(s);
 	s->counts.reloads++;
 	log_info("reloaded");
 }

@@ -2,6 +2,7 @@
 
 #include "base/cache.h"
 #include "base/clock.h"
+#include "pki/summary.h"
 #include "proxy/conn.h"
 #include "proxy/offer.h"
 #include "proxy/opening.h"
@@ -176,6 +177,21 @@ static bool mirrors(struct conn *conn)
 	return verdict.decided && verdict.action == POLICY_INSPECT && verdict.options.invalid == POLICY_INVALID_MIRROR;
 }
 
+/*
+ * The issuer is missing and a rule lets it be fetched. True: it was, lately, and the verification is worth repeating. Else
+ * aia_url says where to get it, for the next attempt.
+ */
+static bool issuer_is_known(struct conn *conn, X509 *leaf, struct verify_request *request)
+{
+	struct opening *o = conn->opening;
+	bool missing = o->verified.faults & VERIFY_FAULT_BIT(VERIFY_MISSING_INTERMEDIATE);
+	o->aia_url[0] = '\0';
+	if (!missing || !o->verdict.options.aia || !leaf || !cert_issuer_url(leaf, o->aia_url, sizeof(o->aia_url)))
+		return false;
+	request->extra = aia_find(conn->worker->aia, o->aia_url);
+	return request->extra != NULL;
+}
+
 /* Sessions of a handshake that did not verify are never kept. */
 static void set_session_end(struct conn *conn)
 {
@@ -195,7 +211,10 @@ static int verify(X509_STORE_CTX *store, void *unused)
 	if (!o)
 		return 0;
 	struct verify_request request = request_for(conn, ssl);
+	o->judged = true;
 	bool good = verify_store_ctx(conn->worker->verifier, store, &request, &o->verified);
+	if (!good && issuer_is_known(conn, X509_STORE_CTX_get0_cert(store), &request))
+		good = verify_store_ctx(conn->worker->verifier, store, &request, &o->verified);
 	set_session_end(conn);
 	if (good)
 		return 1;
@@ -216,6 +235,8 @@ static int check_staple(SSL *ssl, void *unused)
 	if (SSL_version(ssl) >= TLS1_3_VERSION || (staple_of(ssl).len == 0 && o->verified.fault == VERIFY_OK))
 		return 1;
 	struct verify_request request = request_for(conn, ssl);
+	if (o->aia_url[0] != '\0')
+		request.extra = aia_find(conn->worker->aia, o->aia_url);
 	verify_chain(conn->worker->verifier, leaf, SSL_get_peer_cert_chain(ssl), &request, &o->verified);
 	set_session_end(conn);
 	return o->verified.fault == VERIFY_OK || mirrors(conn);
@@ -358,7 +379,11 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 		return UPSTREAM_NO_MEMORY;
 	}
 	SSL_set_connect_state(ssl);
-	o->verified = (struct verify_verdict){.depth = -1};
+	o->verified = (struct verify_verdict){.fault = VERIFY_INTERNAL,
+		.faults = VERIFY_FAULT_BIT(VERIFY_INTERNAL),
+		.depth = -1,
+		.text = "nothing was verified"};
+	o->judged = false;
 	make_session_key(conn);
 	offer_session(conn);
 	return UPSTREAM_OFFERED;

@@ -3,6 +3,7 @@
 #include "base/cache.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/aia.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
@@ -235,6 +236,11 @@ void worker_drain(struct worker *worker, void (*drained)(struct worker *worker, 
 
 void worker_set_snapshot(struct worker *worker, struct snapshot *fresh)
 {
+	struct error err;
+	/* A rotated CA: what it issued must not be taken for a server's. */
+	if (!bytes_equal(worker->snapshot.own_pem, fresh->own_pem) &&
+		!verifier_add_own(worker->verifier, fresh->own_pem, &err))
+		log_error("own ca not known", LOG_S("why", err.text));
 	snapshot_close(&worker->snapshot);
 	worker->snapshot = *fresh;
 	*fresh = (struct snapshot){0};
@@ -271,6 +277,10 @@ static bool is_local(const struct worker *worker, const struct hostport *address
 
 bool worker_is_own(const struct worker *worker, const struct hostport *address)
 {
+	/* Counters are for this machine's own programs, not for whoever may use the proxy. */
+	const struct hostport *metrics = &worker->config->metrics_at.at;
+	if (worker->config->metrics && metrics->port == address->port && hostport_same_ip(metrics, address))
+		return true;
 	static const struct hostport any6;
 	struct hostport any4;
 	if (!hostport_parse_ip(&any4, "0.0.0.0"))
@@ -390,6 +400,15 @@ static bool set_up(struct worker *worker, const struct worker_options *options, 
 	worker->resolver = resolver_client_new(worker->loop, options->resolver_fd, &resolver, NULL, worker, err);
 	if (!worker->resolver || !load_trust(worker, err) || !open_ring(worker, options->ring, err))
 		return false;
+	struct aia_options aia = {
+		.loop = worker->loop,
+		.resolver = worker->resolver,
+		.through = &worker->config->upstream_proxy,
+		.lib = worker->slim ? slim_lib(worker->slim) : NULL,
+	};
+	worker->aia = aia_new(&aia, err);
+	if (!worker->aia)
+		return false;
 	worker->upstream = upstream_new(worker, err);
 	if (!worker->upstream)
 		return false;
@@ -435,6 +454,7 @@ void worker_free(struct worker *worker)
 	loop_remove(worker->loop, &worker->ring_space);
 	answer_free(worker->answer);
 	upstream_free(worker->upstream);
+	aia_free(worker->aia);
 	verifier_free(worker->verifier);
 	trust_free(worker->trust);
 	slim_free(worker->slim);

@@ -22,6 +22,7 @@
 #define WORKER_SCRATCH    ((size_t)128 * 1024)
 #define WORKER_FLOW_SLOTS 4096
 
+struct aia;
 struct conn;
 struct upstream;
 struct answer;
@@ -56,6 +57,7 @@ struct worker {
 	struct slim *slim;
 	struct trust *trust;
 	struct verifier *verifier;
+	struct aia *aia;           /* issuers that servers do not send */
 	struct upstream *upstream; /* leg 2: context and session cache */
 	struct answer *answer;     /* leg 1: context and tickets */
 
