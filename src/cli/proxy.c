@@ -101,9 +101,9 @@ static bool run_proxy(struct config *config, int argc, char **argv, struct error
 {
 	struct authority *authority = NULL;
 	int *fds = NULL;
-	raise_limits(config);
 	if (!make_state(config->state, err) || !give_state(config, err) || !listening_open(config, &fds, err))
 		return false;
+	raise_limits(config);
 	if (config->keylog)
 		log_warn("key log on", LOG_S("file", config->keylog),
 			LOG_S("means", "whoever reads this file can decrypt the traffic of both legs (RFC 9850)"));

@@ -32,11 +32,12 @@ def _head(sock):
 
 
 def _one(sock):
-    """One response with a Content-Length: (status, head, body)."""
-    head, body = _head(sock)
+    """One response with a Content-Length: (status, head, body). What follows it stays in the socket."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += wire.recv_exactly(sock, 1)
     length = int(re.search(rb"content-length: *(\d+)", head, re.I).group(1))
-    body += wire.recv_exactly(sock, length - len(body))
-    return int(head.split()[1]), head, body
+    return int(head.split()[1]), head[:-4], wire.recv_exactly(sock, length)
 
 
 def _request(port, method="GET", path="/", headers="", version="1.1"):
