@@ -12,7 +12,7 @@
 #define AUDIT_TEXT_MAX   2048 /* octets of one field, after cleaning */
 
 enum audit_kind {
-	AUDIT_START,    /* version, config: the family starts */
+	AUDIT_START,    /* version, config_sha256: the family starts */
 	AUDIT_STOP,     /* reason */
 	AUDIT_SNAPSHOT, /* rules, rules_sha256, sinks, readers, config_sha256, operator, purpose, generation: activated */
 	AUDIT_INSPECTED, /* flow, client*, name*, rule, role, generation, server: one per inspected connection */
