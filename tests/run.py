@@ -123,8 +123,9 @@ def chroot(suite):
     """Counts the steps of tests/chroot/run.sh: a line each, "ok TEXT" or "not ok TEXT"."""
     def part(tally):
         failed = tally.failed
-        process = subprocess.Popen(["bash", "tests/chroot/run.sh", suite], cwd=TOP, stdout=subprocess.PIPE, text=True,
-                                   errors="replace")
+        # Whoever ends this program ends that one too, which then cleans up.
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "bash", "tests/chroot/run.sh", suite], cwd=TOP,
+                                   stdout=subprocess.PIPE, text=True, errors="replace")
         for line in process.stdout:
             if line.startswith("ok "):
                 tally.check(f"{suite}: {line[3:].rstrip()}", True)

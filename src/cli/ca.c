@@ -249,15 +249,25 @@ static enum ca_place_result for_each(const struct ca_options *options, const str
 	return result;
 }
 
+static bool system_holds(const struct ca_options *options, const struct authority *authority)
+{
+	bool holds = false;
+	for (size_t i = 0; !holds && authority_cert(authority, i); i++)
+		holds = ca_system_has(&options->places, authority_cert(authority, i));
+	return holds;
+}
+
 static bool places_change(const struct ca_options *options, const struct authority *authority, bool put)
 {
 	struct error err = {{0}};
 	const char *done = put ? "the CA is trusted there" : "the CA is not trusted there";
+	/* Who is not root and finds nothing in the system store has nothing to take out, and may rebuild nothing. */
+	bool idle = !put && geteuid() != 0 && !system_holds(options, authority);
 	enum ca_place_result result = for_each(options, authority, put ? ca_system_put : ca_system_remove, &err);
-	if (result == CA_PLACE_DONE)
+	if (result == CA_PLACE_DONE && !idle)
 		result = ca_system_update(&options->places, &err);
 	bool ok = place_report(options, "system store", result, done, &err);
-	if (ok && !put && result == CA_PLACE_DONE) {
+	if (ok && !put && !idle && result == CA_PLACE_DONE) {
 		result = for_each(options, authority, ca_java_remove, &err);
 		/* Where there is no Java of Debian's, there is nothing to say. */
 		ok = result == CA_PLACE_ABSENT || place_report(options, "java store", result, done, &err);

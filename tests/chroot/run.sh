@@ -24,9 +24,15 @@ suite=$1
 kept=$top/build-chroot
 base=$kept/$suite.tar
 work='' child=''
+first=()
 
 leave() {
-	[ -z "$child" ] || kill "$child" 2>/dev/null || true
+	# The end of a namespace's first process is the end of all in it; unshare waits for that.
+	if [ -n "$child" ]; then
+		read -ra first <"/proc/$child/task/$child/children" || true
+		kill -KILL "${first[@]:-$child}" 2>/dev/null || true
+		wait "$child" 2>/dev/null || true
+	fi
 	# What was mounted below was so in the namespace only, and is not seen here.
 	[ -z "$work" ] || rm -rf --one-file-system "$work"
 }
