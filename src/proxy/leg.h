@@ -27,7 +27,7 @@ struct leg_room {
 /* A peer that says more than this without any plaintext is cut off: libssl reads on as long as there is no plaintext. */
 #define LEG_CHATTER_MAX 100
 /* More than this waits unsent only for a peer that makes us answer and does not read. */
-#define LEG_BOX_MAX (1024 * 1024)
+#define LEG_BOX_MAX ((size_t)1024 * 1024)
 /* The relay flushes when this much is gathered, so that a whole record more always fits. */
 #define LEG_FLUSH ((size_t)64 * 1024)
 
