@@ -37,7 +37,10 @@ bool ring_create(struct ring_fds *fds, size_t size, struct error *err)
 	fds->control = memory_file("overt-ring-control", RING_CONTROL_LEN);
 	fds->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fds->space = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fds->data >= 0 && fds->control >= 0 && fds->wake >= 0 && fds->space >= 0)
+	/* Until its consumer is there and says otherwise, a ring wants all but secrets: a flow's beginning is not lost. */
+	const uint32_t wants = RING_WANTS_EVENTS | RING_WANTS_DATA;
+	bool made = fds->data >= 0 && fds->control >= 0 && fds->wake >= 0 && fds->space >= 0;
+	if (made && pwrite(fds->control, &wants, sizeof(wants), offsetof(struct ring_control, wants)) == sizeof(wants))
 		return true;
 	error_set_errno(err, "cannot make a ring of %zu octets", size);
 	ring_fds_close(fds);

@@ -66,6 +66,7 @@ must_check size_t ring_size(const struct ring_producer *ring);
  */
 must_check bool ring_wait(struct ring_producer *ring);
 
+/* What the consumer asked for last. Until it has: events and plaintext, so that nothing is lost while it starts. */
 must_check unsigned ring_wants(const struct ring_producer *ring);
 /* Takes the next skip the consumer asked for. False when there is none. */
 must_check bool ring_skip_next(struct ring_producer *ring, struct ring_skip *out);

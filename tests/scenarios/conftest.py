@@ -19,6 +19,8 @@ def pytest_configure(config):
     def stop(*_):
         raise KeyboardInterrupt  # so that fixtures stop what they started
     signal.signal(signal.SIGTERM, stop)
+    # A run in the background begins with SIGINT ignored, and what tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     names.setup()
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy",
                  "ssl_cert_file", "ssl_cert_dir", "sslkeylogfile"):
