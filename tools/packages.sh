@@ -1,6 +1,6 @@
 # The Debian packages that building and testing need, and how missing ones are installed. Sourced by run and test.
 
-build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev)
+build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libpcap-dev)
 # llhttp: Debian 13 has a library, Debian 12 only the C sources inside node-llhttp.
 if apt-cache show libllhttp-dev >/dev/null 2>&1; then
 	build_packages+=(libllhttp-dev)
@@ -8,10 +8,10 @@ else
 	build_packages+=(node-llhttp)
 fi
 
-test_packages=(libcmocka-dev libjansson-dev zlib1g-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
+test_packages=(libcmocka-dev libjansson-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
 	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps iproute2 nftables
 	apache2-bin git chromium libnss3-tools tshark groff mandoc shellcheck dovecot-imapd dovecot-pop3d dovecot-submissiond
-	ruby python3-requests postgresql-client)
+	ruby python3-requests postgresql-client softhsm2 libengine-pkcs11-openssl)
 # Programs that a machine may have from elsewhere, in a form that conflicts with Debian's: only where there is none.
 command -v node >/dev/null || test_packages+=(nodejs)
 command -v npm >/dev/null || test_packages+=(npm)
