@@ -181,18 +181,18 @@ static const struct counts_row keeper_rows[] = {
 #define S struct scribe_sample
 static const struct counts_row scribe_rows[] = {
 	TOTAL(S, scribe.events, "scribe_events", "", "Events read from the rings."),
-	TOTAL(S, scribe.flows, "flows", "", "Flows seen."),
-	GAUGE(S, scribe.open, "flows_open", "", "Flows followed now."),
-	TOTAL(S, scribe.exchanges, "exchanges", "", "Requests with their responses seen."),
+	TOTAL(S, scribe.feed.flows, "flows", "", "Flows seen."),
+	GAUGE(S, scribe.feed.open, "flows_open", "", "Flows followed now."),
+	TOTAL(S, scribe.feed.exchanges, "exchanges", "", "Requests with their responses seen."),
 	TOTAL(S, scribe.bad_events, "scribe_events_bad", "", "Events that could not be decoded."),
 	TOTAL(S, scribe.broken_rings, "rings_broken", "", "Rings let go because their worker broke the rules."),
-	TOTAL(S, scribe.evicted_flows, "flows_evicted", "", "Flows let go because of the cap."),
-	TOTAL(S, scribe.orphan_events, "scribe_events_orphaned", "", "Events of flows that were already over."),
-	TOTAL(S, scribe.lost_octets, "scribe_octets_lost", "",
+	TOTAL(S, scribe.feed.evicted_flows, "flows_evicted", "", "Flows let go because of the cap."),
+	TOTAL(S, scribe.feed.orphan_events, "scribe_events_orphaned", "", "Events of flows that were already over."),
+	TOTAL(S, scribe.feed.lost_octets, "scribe_octets_lost", "",
 		"Plaintext that workers could not publish, as the scribe learnt it."),
-	TOTAL(S, scribe.undecoded, "flows_undecoded", "", "Flows without a decoder for want of memory."),
+	TOTAL(S, scribe.feed.undecoded, "flows_undecoded", "", "Flows without a decoder for want of memory."),
 	TOTAL(S, scribe.skips_refused, "skips_refused", "", "Skips of bodies that found their table full."),
-	TOTAL(S, scribe.sink_lost, "sink_records_lost", "", "Records that outputs could not write."),
+	TOTAL(S, scribe.feed.sink_lost, "sink_records_lost", "", "Records that outputs could not write."),
 	TOTAL(S, log_lost, "log_lines_lost", "", LOG_LOST),
 };
 #undef S

@@ -1,15 +1,14 @@
 /*
- * proxy/scribe.h — drains the rings of the workers, keeps their flows, decodes, and feeds the sinks. Runs on a loop of
- * its own in its own process, or on the loop of `--single`. Workers are hostile writers to it: a ring that breaks the
- * rules is let go, and its flows end as lost; the others go on.
+ * proxy/scribe.h — drains the rings of the workers into the sinks. Runs on a loop of its own in its own process, or on
+ * the loop of `--single`. Workers are hostile writers to it: a ring that breaks the rules is let go, and its flows end
+ * as lost; the others go on.
  */
 #ifndef PROXY_SCRIBE_H
 #define PROXY_SCRIBE_H
 
 #include "base/loop.h"
-#include "decode/decoder.h"
 #include "flow/ring.h"
-#include "sink/sink.h"
+#include "sink/feed.h"
 
 struct scribe;
 
@@ -25,16 +24,11 @@ struct scribe_options {
 };
 
 struct scribe_counts {
-	uint64_t events, flows, exchanges;
+	struct feed_counts feed;
+	uint64_t events;
 	uint64_t bad_events; /* that did not decode */
 	uint64_t broken_rings;
-	uint64_t evicted_flows; /* let go because flow_max were open */
-	uint64_t orphan_events; /* of flows already over */
-	uint64_t lost_octets;   /* plaintext the workers could not publish */
-	uint64_t undecoded;     /* flows without a decoder for want of memory */
 	uint64_t skips_refused; /* skips that found the table full */
-	uint64_t sink_lost;     /* records that sinks could not write */
-	size_t open;
 };
 
 /* NULL with `err` set: a file that cannot be opened, memory. */

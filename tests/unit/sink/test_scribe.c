@@ -97,9 +97,9 @@ static void what_a_worker_publishes_comes_out_in_order(void **state)
 	say(EVENT_CLOSE, 5);
 	scribe_drain(scribe);
 	struct scribe_counts counts = scribe_count(scribe);
-	assert_int_equal(counts.flows, 1);
-	assert_int_equal(counts.exchanges, 1);
-	assert_int_equal(counts.open, 0);
+	assert_int_equal(counts.feed.flows, 1);
+	assert_int_equal(counts.feed.exchanges, 1);
+	assert_int_equal(counts.feed.open, 0);
 	stop();
 	char *all = jsonl();
 	const char *at = all;
@@ -125,7 +125,7 @@ static void a_flow_whose_worker_vanished_is_closed_as_lost(void **state)
 	say(EVENT_OPEN, 2);
 	say(EVENT_CLOSE, 1);
 	scribe_detach(scribe, 1);
-	assert_int_equal(scribe_count(scribe).open, 0);
+	assert_int_equal(scribe_count(scribe).feed.open, 0);
 	leave();
 	attach(2); /* its successor, with the same numbers of flows */
 	say(EVENT_OPEN, 1);
@@ -165,8 +165,8 @@ static void bodies_nobody_wants_are_skipped_at_both_ends(void **state)
 	publish_data(&pub, &flow, FLOW_UP, bytes_str(ask), T0);
 	publish_data(&pub, &flow, FLOW_DOWN, bytes_str("HTTP/1.1 204 No Content\r\n\r\n"), T0);
 	scribe_drain(scribe);
-	assert_int_equal(scribe_count(scribe).exchanges, 2);
-	assert_int_equal(scribe_count(scribe).lost_octets, 0);
+	assert_int_equal(scribe_count(scribe).feed.exchanges, 2);
+	assert_int_equal(scribe_count(scribe).feed.lost_octets, 0);
 	stop();
 	char *all = jsonl();
 	assert_non_null(strstr(all, "\"response_octets\":1000000"));
@@ -264,7 +264,7 @@ static void plaintext_lost_for_want_of_room_is_said_and_logged(void **state)
 	uint64_t lost = pub.counts.lost_octets;
 	assert_true(lost > 0);
 	scribe_drain(scribe);
-	assert_int_equal(scribe_count(scribe).lost_octets, lost);
+	assert_int_equal(scribe_count(scribe).feed.lost_octets, lost);
 	stop();
 	char expected[96];
 	size_t len;
@@ -308,15 +308,15 @@ static void a_hostile_worker_harms_only_itself(void **state)
 	scribe_drain(scribe);
 	struct scribe_counts counts = scribe_count(scribe);
 	assert_int_equal(counts.bad_events, 201);
-	assert_int_equal(counts.orphan_events, 1);
-	assert_int_equal(counts.open, 2);
+	assert_int_equal(counts.feed.orphan_events, 1);
+	assert_int_equal(counts.feed.open, 2);
 	struct ring_data *words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, hostile_fds.data, 0);
 	atomic_store(&words->head, UINT64_MAX);
 	munmap(words, 4096);
 	scribe_drain(scribe);
 	counts = scribe_count(scribe);
 	assert_int_equal(counts.broken_rings, 1);
-	assert_int_equal(counts.open, 1); /* the other worker's */
+	assert_int_equal(counts.feed.open, 1); /* the other worker's */
 	scribe_detach(scribe, 1);         /* gone already: nothing happens */
 	ring_producer_free(hostile.ring);
 	ring_fds_close(&hostile_fds);
@@ -335,8 +335,8 @@ static void the_table_of_flows_is_bounded_and_says_what_it_cost(void **state)
 	for (uint64_t i = 1; i <= 10; i++)
 		say(EVENT_OPEN, i);
 	scribe_drain(scribe);
-	assert_int_equal(scribe_count(scribe).open, 4);
-	assert_int_equal(scribe_count(scribe).evicted_flows, 6);
+	assert_int_equal(scribe_count(scribe).feed.open, 4);
+	assert_int_equal(scribe_count(scribe).feed.evicted_flows, 6);
 	stop();
 }
 
@@ -371,7 +371,7 @@ static void it_sleeps_when_idle_and_wakes_for_an_event(void **state)
 	assert_true(loop_timer_set(
 		loop, &watch, clock_monotonic_ns() + 30 * NS_PER_MS, (void (*)(struct loop_timer *))on_watch));
 	assert_true(loop_run(loop));
-	assert_true(scribe_count(scribe).flows >= rounds - 1);
+	assert_true(scribe_count(scribe).feed.flows >= rounds - 1);
 	stop();
 }
 
