@@ -333,11 +333,11 @@ static void resolver_received(struct child_process *p, struct ipc_message *messa
 static bool start_scribe(struct child_process *p, struct error *err)
 {
 	struct scribe_options options = {
-		.terminal_fd = p->config->quiet ? -1 : STDOUT_FILENO,
-		.jsonl = p->config->jsonl,
-		.pcapng = p->config->pcapng,
-		.keylog = p->config->keylog,
-		.unmasked = p->config->show_secrets,
+		.outputs.terminal_fd = p->config->quiet ? -1 : STDOUT_FILENO,
+		.outputs.jsonl = p->config->jsonl,
+		.outputs.pcapng = p->config->pcapng,
+		.outputs.keylog = p->config->keylog,
+		.outputs.unmasked = p->config->show_secrets,
 	};
 	if (!drop_user(p, SANDBOX_SCRIBE, err))
 		return false;

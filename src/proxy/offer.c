@@ -113,10 +113,11 @@ bool offer_apply(const struct offer *offer, SSL *ssl)
 {
 	bool ok = SSL_set_min_proto_version(ssl, offer->min_version) == 1 &&
 	          SSL_set_max_proto_version(ssl, offer->max_version) == 1;
-	if (ok && offer->suites13[0])
-		ok = SSL_set_ciphersuites(ssl, offer->suites13) == 1;
+	/* Those of TLS 1.2 first: libssl makes room for all that stand in the list when those of 1.3 come to it. */
 	if (ok && offer->suites12[0])
 		ok = SSL_set_cipher_list(ssl, offer->suites12) == 1;
+	if (ok && offer->suites13[0])
+		ok = SSL_set_ciphersuites(ssl, offer->suites13) == 1;
 	if (ok && offer->groups[0])
 		ok = SSL_set1_groups_list(ssl, offer->groups) == 1;
 	if (ok && offer->sigalgs[0])

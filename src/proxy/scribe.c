@@ -2,10 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sink/jsonl.h"
-#include "sink/keylog.h"
-#include "sink/pcapng.h"
-#include "sink/terminal.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -260,23 +256,6 @@ bool scribe_add_sink(struct scribe *scribe, struct sink *sink)
 	return feed_add_sink(scribe->feed, sink);
 }
 
-static bool add_new(struct scribe *scribe, struct sink *sink)
-{
-	return sink && scribe_add_sink(scribe, sink);
-}
-
-static bool add_sinks(struct scribe *scribe, const struct scribe_options *options, struct error *err)
-{
-	if (options->keylog && !add_new(scribe, keylog_new(options->keylog, err)))
-		return false;
-	if (options->jsonl && !add_new(scribe, jsonl_new(options->jsonl, options->unmasked, err)))
-		return false;
-	if (options->pcapng && !add_new(scribe, pcapng_new(options->pcapng, err)))
-		return false;
-	struct terminal_options terminal = {.fd = options->terminal_fd, .unmasked = options->unmasked};
-	return options->terminal_fd < 0 || add_new(scribe, terminal_new(&terminal, err));
-}
-
 struct scribe *scribe_new(struct loop *loop, const struct scribe_options *options, struct error *err)
 {
 	struct scribe *scribe = calloc(1, sizeof(*scribe));
@@ -291,7 +270,7 @@ struct scribe *scribe_new(struct loop *loop, const struct scribe_options *option
 		return NULL;
 	}
 	scribe->loop = loop;
-	if (add_sinks(scribe, options, err))
+	if (outputs_open(&options->outputs, scribe->feed, err))
 		return scribe;
 	scribe_close(scribe);
 	return NULL;

@@ -8,17 +8,13 @@
 
 #include "base/loop.h"
 #include "flow/ring.h"
-#include "sink/feed.h"
+#include "sink/outputs.h"
 
 struct scribe;
 
-/* Zeroed is a scribe without sinks, except terminal_fd: -1. Texts are used during scribe_new only. */
+/* Zeroed is a scribe without outputs, except outputs.terminal_fd: -1. */
 struct scribe_options {
-	int terminal_fd;              /* the table of requests; stays the caller's; -1: none */
-	const char *jsonl;            /* file name, "-" for standard output, NULL: none */
-	const char *pcapng;           /* file name or NULL */
-	const char *keylog;           /* file name or NULL */
-	bool unmasked;                /* credentials in the table and in jsonl as they are */
+	struct outputs outputs;
 	size_t flow_max;              /* flows followed at a time; 0: 262,144 */
 	struct decoder_limits limits; /* all 0: the default */
 };

@@ -82,11 +82,11 @@ static bool start_scribe(struct single *s, struct error *err)
 {
 	const struct config *config = s->options.config;
 	struct scribe_options options = {
-		.terminal_fd = s->options.terminal_fd,
-		.jsonl = config->jsonl,
-		.pcapng = config->pcapng,
-		.keylog = config->keylog,
-		.unmasked = config->show_secrets,
+		.outputs.terminal_fd = s->options.terminal_fd,
+		.outputs.jsonl = config->jsonl,
+		.outputs.pcapng = config->pcapng,
+		.outputs.keylog = config->keylog,
+		.outputs.unmasked = config->show_secrets,
 	};
 	s->scribe = scribe_new(s->loop, &options, err);
 	return s->scribe && ring_create(&s->ring, config->ring_octets, err) &&

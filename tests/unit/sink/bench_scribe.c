@@ -190,7 +190,7 @@ static void bench_whole(unsigned n)
 	struct ring_fds theirs;
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	struct loop *loop = loop_new();
-	struct scribe_options options = {.terminal_fd = null};
+	struct scribe_options options = {.outputs.terminal_fd = null};
 	struct scribe *scribe = scribe_new(loop, &options, &err);
 	if (!scribe || !ring_create(&theirs, RING_SIZE_DEFAULT, &err))
 		abort();

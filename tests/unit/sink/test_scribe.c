@@ -72,7 +72,7 @@ static char *jsonl(void)
 static struct scribe_options to_jsonl(void)
 {
 	unlink(file_in("scribe.jsonl"));
-	return (struct scribe_options){.terminal_fd = -1, .jsonl = file_in("scribe.jsonl")};
+	return (struct scribe_options){.outputs.terminal_fd = -1, .outputs.jsonl = file_in("scribe.jsonl")};
 }
 
 static unsigned count(const char *all, const char *what)
@@ -196,7 +196,7 @@ static void what_is_no_known_protocol_is_not_published_for_long(void **state)
 static void a_sink_of_plaintext_gets_all_of_it(void **state)
 {
 	(void)state;
-	struct scribe_options options = {.terminal_fd = -1, .pcapng = file_in("all.pcapng")};
+	struct scribe_options options = {.outputs.terminal_fd = -1, .outputs.pcapng = file_in("all.pcapng")};
 	start(&options);
 	assert_int_equal(ring_wants(pub.ring), RING_WANTS_EVENTS | RING_WANTS_DATA);
 	struct publish_flow flow = {.id = 5};
@@ -216,7 +216,7 @@ static void a_sink_of_plaintext_gets_all_of_it(void **state)
 static void without_sinks_nothing_is_wanted(void **state)
 {
 	(void)state;
-	struct scribe_options options = {.terminal_fd = -1};
+	struct scribe_options options = {.outputs.terminal_fd = -1};
 	start(&options);
 	assert_false(publish_wanted(&pub));
 	assert_false(publish_wants_secrets(&pub));
@@ -227,7 +227,7 @@ static void secrets_reach_the_key_log_and_leave_no_trace(void **state)
 {
 	(void)state;
 	struct scribe_options options = to_jsonl();
-	options.keylog = file_in("scribe.keys");
+	options.outputs.keylog = file_in("scribe.keys");
 	start(&options);
 	say(EVENT_OPEN, 5);
 	struct event event = {.kind = EVENT_KEYLOG, .flow = 5, .keylog = {bytes_str("CLIENT_RANDOM 00 123abc")}};
