@@ -9,7 +9,7 @@
 
 #define BACKDATE_S 3600 /* for clients whose clocks are behind */
 
-static bool serial_set(X509 *cert)
+bool cert_serial_set(X509 *cert)
 {
 	uint8_t raw[16];
 	if (RAND_bytes(raw, sizeof(raw)) != 1)
@@ -135,7 +135,7 @@ bool ca_make(struct ca *out, const struct authority_make *make, EVP_PKEY *key, i
 	else
 		key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
-	bool ok = key && cert && X509_set_version(cert, X509_VERSION_3) == 1 && serial_set(cert) &&
+	bool ok = key && cert && X509_set_version(cert, X509_VERSION_3) == 1 && cert_serial_set(cert) &&
 	          name_set(cert, make->host, now_s) && ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)from) &&
 	          ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)(from + life_s)) && X509_set_pubkey(cert, key) == 1 &&
 	          basics_add(cert) && constraints_add(cert, make->permit) && X509_sign(cert, key, EVP_sha256()) > 0;

@@ -50,6 +50,9 @@ must_check const struct ca *ca_issuing(const struct authority *authority, int64_
 must_check bool ca_make(struct ca *out, const struct authority_make *make, EVP_PKEY *key, int64_t now_s, int64_t life_s,
 	struct error *err);
 
+/* 127 random bits. */
+must_check bool cert_serial_set(X509 *cert);
+
 #define AUTHORITY_FILE_MAX (1U << 20)
 #define CA_KEYS_MAX        ((size_t)AUTHORITY_MAX * 2)
 

@@ -1,0 +1,3 @@
+#include "accord_body.h"
+
+FUZZ_ACCORD_BODY(accord_sealed)

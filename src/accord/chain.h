@@ -1,0 +1,23 @@
+/* accord/chain.h — certificates as a peer sent them, end entity first. Views into somebody else's bytes. */
+#ifndef ACCORD_CHAIN_H
+#define ACCORD_CHAIN_H
+
+#include "base/bytes.h"
+
+#include <openssl/x509.h>
+
+#define ACCORD_MAX_CERTS 8
+
+struct accord_chain {
+	struct bytes cert[ACCORD_MAX_CERTS]; /* DER */
+	size_t count;                        /* 1..ACCORD_MAX_CERTS where it is to be used; more were sent otherwise */
+	struct bytes staple;                 /* OCSPResponse stapled to the end entity, DER; empty when there is none */
+};
+
+/*
+ * The DER of these certificates, in memory that is put in *memory for the caller to free(). Of more than
+ * ACCORD_MAX_CERTS the first are written and all are counted. False for none, and without memory; *memory is then NULL.
+ */
+must_check bool accord_chain_write(const STACK_OF(X509) * certs, uint8_t **memory, struct accord_chain *out);
+
+#endif
