@@ -20,6 +20,11 @@ _overt_options()
 		flags=$both_flags
 		values=$both_values
 		;;
+	watch)
+		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
+		values="--read -r --interface -i --filter -f --connect --keys -k --private-key --psk --format -T --jsonl
+			--pcapng -w --plaintext --plaintext-pcapng --workers -j --connections --wait --wait-memory"
+		;;
 	ca)
 		flags="--help -h --everything"
 		values="--state --permit --format --lead --system-dir --nss"
@@ -51,9 +56,25 @@ _overt_reply()
 
 _overt_value()
 {
-	local option=$1 current=$2
+	local option=$1 current=$2 verb=$3
+	case $verb$option in
+	watch--format | watch-T)
+		_overt_reply < <(compgen -W "jsonl" -- "$current")
+		return
+		;;
+	watch--interface | watch-i)
+		_overt_reply < <(compgen -W "any $(ls /sys/class/net 2>/dev/null)" -- "$current")
+		return
+		;;
+	watch--plaintext)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -d -- "$current")
+		return
+		;;
+	esac
 	case $option in
-	--config | --rules | --trust | --crl | --ca-cert | --ca-key | --proxy-auth | --jsonl | --pcapng | --keylog)
+	--config | --rules | --trust | --crl | --ca-cert | --ca-key | --proxy-auth | --jsonl | --pcapng | --keylog | --read | -r | --keys | \
+		-k | --private-key | --psk | -w | --plaintext-pcapng)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 		;;
@@ -122,7 +143,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec ca check refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch ca check refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -134,16 +155,16 @@ _overt()
 		fi
 	fi
 	if _overt_waits "$before"; then
-		_overt_value "$before" "$current"
+		_overt_value "$before" "$current" "$verb"
 	elif [[ $current == -* ]]; then
 		_overt_reply < <(compgen -W "$flags $values" -- "$current")
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec ca check refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch ca check refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
-	elif [[ $verb == check || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
+	elif [[ $verb == check || $verb == watch || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 	fi

@@ -6,6 +6,7 @@
 #include "pki/authority.h"
 #include "pki/file.h"
 #include "pki/summary.h"
+#include "proxy/program.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -219,6 +220,7 @@ static int show(struct ca_options *options)
 static bool place_report(const struct ca_options *options, const char *place, enum ca_place_result result,
 	const char *done, const struct error *err)
 {
+	char program[PROGRAM_PATH_MAX];
 	switch (result) {
 	case CA_PLACE_DONE:
 		printf("%s: %s\n", place, done);
@@ -227,8 +229,8 @@ static bool place_report(const struct ca_options *options, const char *place, en
 		printf("%s: none here, or no tool for it: left alone\n", place);
 		return true;
 	case CA_PLACE_DENIED:
-		fprintf(stderr, "overt ca %s: %s; run: sudo overt ca %s --state %s%s%s%s%s --nss none\n",
-			options->action, err->text, options->action, options->state,
+		fprintf(stderr, "overt ca %s: %s; run: sudo %s ca %s --state %s%s%s%s%s --nss none\n", options->action,
+			err->text, program_called(program, sizeof(program)), options->action, options->state,
 			options->permit ? " --permit '" : "", options->permit ? options->permit : "",
 			options->permit ? "'" : "", options->everything ? " --everything" : "");
 		return false;
@@ -329,7 +331,7 @@ static struct authority_make make_for(const struct ca_options *options, char *ho
 static int install(struct ca_options *options)
 {
 	struct error err = {{0}};
-	char host[256];
+	char host[256], program[PROGRAM_PATH_MAX];
 	if (!options->permit == !options->everything) {
 		error_set(&err, options->permit
 					? "--permit and --everything exclude each other"
@@ -346,7 +348,8 @@ static int install(struct ca_options *options)
 		(void)failed(options, &err, EXIT_FAILURE);
 	ok = ok && places_change(options, authority, true);
 	if (ok)
-		printf("Undo with: overt ca remove --state %s\n", options->state);
+		printf("Undo with: %s ca remove --state %s\n", program_called(program, sizeof(program)),
+			options->state);
 	authority_free(authority);
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -14,6 +14,9 @@ static const struct verb {
 } verbs[] = {
 	{"proxy", verb_proxy, "inspect, pass through or block TLS connections as rules say"},
 	{"exec", verb_exec, "run one program and show its TLS traffic, with a proxy and a CA of its own"},
+	{"watch", verb_watch, "read TLS connections from a capture or an interface, with keys of an endpoint"},
+	{"get", verb_get, "fetch a page over Accord, and say who stands between and what was proven"},
+	{"accord", verb_accord, "make and show the Accord anchor, and check saved proofs"},
 	{"ca", verb_ca, "show, install, remove, export or rotate the local CA"},
 	{"check", verb_check, "check a rules file, and say which rule would decide"},
 	{"refusals", verb_refusals, "list clients that did not accept a leaf, by name"},

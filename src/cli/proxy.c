@@ -11,6 +11,7 @@
 #include "proxy/signals.h"
 #include "proxy/single.h"
 #include "proxy/supervisor.h"
+#include "proxy/takeover.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -48,6 +49,11 @@ static void caught(int number, void *ctx)
 	struct error err;
 	if (number == SIGCHLD)
 		return;
+	if (number == SIGUSR2) {
+		log_error("upgrade failed", LOG_S("why", "--single runs everything in one process: stop and start it"),
+			LOG_S("in-force", "the program that was running"));
+		return;
+	}
 	if (number == SIGHUP) {
 		supervisor_say_reloading();
 		if (single_reload(run->single, &err))
@@ -97,11 +103,11 @@ static bool run_single(
 	return ok;
 }
 
-static bool run_proxy(struct config *config, int argc, char **argv, struct error *err)
+static bool run_proxy(struct config *config, int argc, char **argv, struct takeover *takeover, struct error *err)
 {
 	struct authority *authority = NULL;
 	int *fds = NULL;
-	if (!make_state(config->state, err) || !give_state(config, err) || !listening_open(config, &fds, err))
+	if (!make_state(config->state, err) || !give_state(config, err) || !listening_take(config, takeover, &fds, err))
 		return false;
 	raise_limits(config);
 	if (config->keylog)
@@ -111,19 +117,22 @@ static bool run_proxy(struct config *config, int argc, char **argv, struct error
 	if (config->single)
 		ok = ca_open(config, &authority, &made, err) && run_single(config, &authority, fds, made, err);
 	else
-		ok = supervisor_run(config, argc, argv, fds, err); /* which never holds the CA key: the keeper does */
+		ok = supervisor_run(
+			config, argc, argv, fds, takeover, err); /* which never holds the CA key: the keeper does */
 	authority_free(authority);
 	listening_close(config, fds);
 	return ok;
 }
 
 /* What goes wrong at the end is also said where the program was started, wherever the log goes. */
-static int run_logged(struct config *config, int argc, char **argv)
+static int run_logged(struct config *config, int argc, char **argv, struct takeover *takeover)
 {
 	struct error err;
 	int before = config->log_target == CONFIG_LOG_STDERR ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	bool ok = log_place_open(config, &err);
-	ok = ok && run_proxy(config, argc, argv, &err);
+	ok = ok && run_proxy(config, argc, argv, takeover, &err);
+	if (!ok)
+		takeover_failed(takeover, &err);
 	if (before >= 0) {
 		if (!ok)
 			log_error("ended", LOG_S("why", err.text));
@@ -133,30 +142,43 @@ static int run_logged(struct config *config, int argc, char **argv)
 	return ok ? 0 : complain("proxy", &err, EXIT_MISUSE);
 }
 
-int verb_proxy(int argc, char **argv)
+/* Reads the configuration and runs. `takeover` is whose place this program takes, or NULL. */
+static int configure_and_run(int argc, char **argv, struct takeover *takeover)
 {
 	struct error err;
-	int rest;
-	if (wants_help(argc, argv)) {
-		help();
-		return 0;
-	}
+	int rest, code;
 	struct config *config = config_load(CONFIG_PROXY, argc, argv, &rest, &err);
-	if (!config)
-		return complain("proxy", &err, EXIT_MISUSE);
-	if (rest < argc) {
+	if (config && rest < argc) {
 		error_set(&err, "%s: no such option (overt proxy --help lists them)", argv[rest]);
 		config_free(config);
+		config = NULL;
+	}
+	if (!config) {
+		takeover_failed(takeover, &err);
 		return complain("proxy", &err, EXIT_MISUSE);
 	}
-	int code;
 	log_setup("proxy", STDERR_FILENO, config->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	if (config->print_nft)
 		code = nft_print(stdout, config);
 	else if (!sandbox_prepare(&err))
 		code = complain("proxy", &err, 1);
 	else
-		code = run_logged(config, argc, argv);
+		code = run_logged(config, argc, argv, takeover);
 	config_free(config);
+	return code;
+}
+
+int verb_proxy(int argc, char **argv)
+{
+	struct takeover *takeover;
+	struct error err;
+	if (wants_help(argc, argv)) {
+		help();
+		return 0;
+	}
+	if (!takeover_open(&takeover, &err))
+		return complain("proxy", &err, EXIT_MISUSE);
+	int code = configure_and_run(argc, argv, takeover);
+	takeover_free(takeover);
 	return code;
 }

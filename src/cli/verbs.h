@@ -4,12 +4,15 @@
 
 #define EXIT_MISUSE 2
 
+int verb_accord(int argc, char **argv);
 int verb_ca(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_exec(int argc, char **argv);
+int verb_get(int argc, char **argv);
 int verb_help(int argc, char **argv);
 int verb_proxy(int argc, char **argv);
 int verb_refusals(int argc, char **argv);
 int verb_version(int argc, char **argv);
+int verb_watch(int argc, char **argv);
 
 #endif

@@ -106,6 +106,7 @@ enum chunked_result chunked_read(struct chunked *body, struct bytes *in, size_t 
 			return CHUNKED_DATA;
 		}
 		bool last = body->state == STATE_LAST_LF;
+		body->trailer += body->state >= STATE_LINE;
 		if (++body->extra > cap || !bytes_u8(in, &c) || !octet(body, c))
 			return CHUNKED_BAD;
 		if (last)

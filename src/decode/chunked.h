@@ -6,8 +6,9 @@
 
 /* Zeroed is the beginning of a body. */
 struct chunked {
-	uint64_t left;  /* of the chunk's data */
-	uint32_t extra; /* octets of sizes, extensions and trailers since data was last seen */
+	uint64_t left;    /* of the chunk's data */
+	uint32_t trailer; /* octets behind the last chunk, the empty line at the end included */
+	uint32_t extra;   /* octets of sizes, extensions and trailers since data was last seen */
 	uint8_t state;
 	uint8_t digits;
 };

@@ -36,8 +36,8 @@ struct decoder_limits {
 
 /*
  * What the messages leave open: a response without a request (h1) has stream 0. A tunnel through h2 (CONNECT) ends with
- * its stream, as MESSAGE_UPGRADED, its octets counted as bodies; one through h1 when it begins. Trailers are not given
- * out. An h2 message against the rules is given out as sent where it can be, and its exchange ends as MESSAGE_BROKEN.
+ * its stream, as MESSAGE_UPGRADED, its octets counted as bodies; one through h1 when it begins. Trailers come with
+ * the end (decode/trailers.h has their caps). An h2 message against the rules is given out as sent where it can be, and its exchange ends as MESSAGE_BROKEN.
  *
  * Called from within the decoder's own functions. They must not call the decoder back. Views last for the call only.
  */

@@ -91,8 +91,19 @@ void exchange_remove(struct exchanges *open, struct exchange *exchange)
 
 void exchanges_clear(struct exchanges *open)
 {
+	struct exchange *exchange;
+	for (size_t i = 0; (exchange = exchange_at(open, i)) != NULL; i++) {
+		trailers_free(exchange->trailers[FLOW_UP]);
+		trailers_free(exchange->trailers[FLOW_DOWN]);
+	}
 	free(open->list);
 	*open = (struct exchanges){0};
+}
+
+void exchange_set_trailers(struct exchange *exchange, enum flow_direction direction, struct trailers *trailers)
+{
+	trailers_free(exchange->trailers[direction]);
+	exchange->trailers[direction] = trailers;
 }
 
 void tell_notice(const struct decoder *decoder, enum flow_severity severity, const char *name, const char *text)
@@ -129,6 +140,7 @@ void tell_body(const struct decoder *decoder, struct exchange *exchange, enum fl
 void tell_end(const struct decoder *decoder, struct exchanges *open, struct exchange *exchange, uint64_t time_ns)
 {
 	bool complete = exchange->done[FLOW_UP] && exchange->done[FLOW_DOWN];
+	struct trailers *up = exchange->trailers[FLOW_UP], *down = exchange->trailers[FLOW_DOWN];
 	struct message_end end = {
 		.flow = decoder->flow,
 		.stream = exchange->stream,
@@ -137,10 +149,14 @@ void tell_end(const struct decoder *decoder, struct exchanges *open, struct exch
 		.response_octets = exchange->octets[FLOW_DOWN],
 		.duration_ns = time_ns > exchange->start_ns ? time_ns - exchange->start_ns : 0,
 		.ending = exchange->ending == MESSAGE_DONE && !complete ? MESSAGE_RESET : exchange->ending,
+		.request_trailers = trailers_view(up),
+		.response_trailers = trailers_view(down),
 	};
 	exchange_remove(open, exchange);
 	if (decoder->out->end)
 		decoder->out->end(decoder->ctx, &end);
+	trailers_free(up);
+	trailers_free(down);
 }
 
 void tell_end_all(const struct decoder *decoder, struct exchanges *open, enum message_ending why, uint64_t time_ns)

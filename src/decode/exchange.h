@@ -6,6 +6,7 @@
 #define DECODE_EXCHANGE_H
 
 #include "decode/decoder.h"
+#include "decode/trailers.h"
 
 /* The head of every decoder. */
 struct decoder {
@@ -21,13 +22,14 @@ struct decoder {
 struct exchange {
 	uint64_t stream;
 	uint64_t start_ns;
-	uint64_t octets[2];         /* of the bodies */
-	bool done[2];               /* complete, or nothing more of it can be seen */
-	bool begun[2];              /* its (final) head was given out */
-	bool head;                  /* HEAD: the response has no body */
-	bool connect;               /* CONNECT */
-	bool upgrade;               /* asked for another protocol */
-	enum message_ending ending; /* MESSAGE_DONE as long as nothing spoilt it */
+	uint64_t octets[2];           /* of the bodies */
+	bool done[2];                 /* complete, or nothing more of it can be seen */
+	bool begun[2];                /* its (final) head was given out */
+	bool head;                    /* HEAD: the response has no body */
+	bool connect;                 /* CONNECT */
+	bool upgrade;                 /* asked for another protocol */
+	enum message_ending ending;   /* MESSAGE_DONE as long as nothing spoilt it */
+	struct trailers *trailers[2]; /* NULL: none */
 };
 
 /*
@@ -57,6 +59,8 @@ void tell_notice(const struct decoder *decoder, enum flow_severity severity, con
 /* Counts the octets as body of that direction, and gives them out where bodies are wanted: `part` or else `lost`. */
 void tell_body(const struct decoder *decoder, struct exchange *exchange, enum flow_direction direction,
 	struct bytes part, uint64_t lost, uint64_t time_ns);
+/* Its trailers of that direction, which it owns from now on; NULL is allowed. */
+void exchange_set_trailers(struct exchange *exchange, enum flow_direction direction, struct trailers *trailers);
 /* Its end, and away with it. The ending is what spoilt it; MESSAGE_RESET where it is not complete. */
 void tell_end(const struct decoder *decoder, struct exchanges *open, struct exchange *exchange, uint64_t time_ns);
 /* The end of all: those that nothing spoilt yet were so by `why`. */

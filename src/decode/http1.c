@@ -391,17 +391,40 @@ static void take_length(struct http1 *h, enum flow_direction direction, struct b
 		body_over(h, direction, time_ns);
 }
 
+/* The last `octets` of what was read belong to the trailer section. An empty one, as nearly all are, costs nothing. */
+static void keep_trailer(struct way *way, struct bytes read, size_t octets, bool over)
+{
+	bool empty = over && way->chunked.trailer == strlen("\r\n") && octets == way->chunked.trailer;
+	/* Without memory they are not shown. The coding's own cap is that of the buffer. */
+	if (octets > 0 && !empty && bytes_skip(&read, read.len - octets))
+		(void)!buffer_add(&way->pending, read);
+}
+
+static void tell_trailers(struct http1 *h, enum flow_direction direction)
+{
+	struct way *way = &h->ways[direction];
+	struct exchange *exchange = current(h, direction);
+	if (exchange && way->pending.len > 0)
+		exchange_set_trailers(exchange, direction, trailers_read(buffer_bytes(&way->pending)));
+	forget(&way->pending);
+}
+
 static void take_chunked(struct http1 *h, enum flow_direction direction, struct bytes *in, uint64_t time_ns)
 {
 	struct way *way = &h->ways[direction];
-	struct bytes part;
-	switch (chunked_read(&way->chunked, in, h->base.limits.head_octets, &part)) {
+	struct bytes part, before = *in;
+	uint32_t seen = way->chunked.trailer;
+	enum chunked_result result = chunked_read(&way->chunked, in, h->base.limits.head_octets, &part);
+	before.len -= in->len;
+	keep_trailer(way, before, way->chunked.trailer - seen, result == CHUNKED_END);
+	switch (result) {
 	case CHUNKED_MORE:
 		break;
 	case CHUNKED_DATA:
 		body(h, direction, part, 0, time_ns);
 		break;
 	case CHUNKED_END:
+		tell_trailers(h, direction);
 		body_over(h, direction, time_ns);
 		break;
 	case CHUNKED_BAD:

@@ -142,6 +142,12 @@ static struct exchange *opens(struct http2 *h, uint32_t stream, const struct htt
 	return exchange;
 }
 
+/* What comes after a message's head are trailers. */
+static void keep_trailers(struct exchange *exchange, enum flow_direction direction, const struct http2_fields *fields)
+{
+	exchange_set_trailers(exchange, direction, trailers_copy(fields->headers, fields->header_count, fields->cut));
+}
+
 static void request_block(struct http2 *h, const struct http2_fields *fields, uint64_t time_ns)
 {
 	struct way *way = &h->ways[FLOW_UP];
@@ -150,7 +156,8 @@ static void request_block(struct http2 *h, const struct http2_fields *fields, ui
 	if (!exchange && (way->block_stream & 1) && way->block_stream > way->highest) {
 		way->highest = way->block_stream;
 		exchange = opens(h, way->block_stream, fields, way->block_ns);
-	}
+	} else if (exchange && !exchange->done[FLOW_UP])
+		keep_trailers(exchange, FLOW_UP, fields);
 	if (exchange && way->block_ends_stream && !exchange->done[FLOW_UP])
 		stream_ends(h, exchange, FLOW_UP, time_ns);
 }
@@ -214,9 +221,10 @@ static void response_block(struct http2 *h, const struct http2_fields *fields, u
 	struct exchange *exchange = exchange_find(&h->open, way->block_stream);
 	if (!exchange || exchange->done[FLOW_DOWN])
 		return;
-	/* What comes after the response's head are trailers. */
 	if (!exchange->begun[FLOW_DOWN])
 		tell_response(h, exchange, fields);
+	else
+		keep_trailers(exchange, FLOW_DOWN, fields);
 	if (way->block_ends_stream)
 		stream_ends(h, exchange, FLOW_DOWN, time_ns);
 }

@@ -57,11 +57,19 @@ enum message_ending {
 	MESSAGE_ENDING_COUNT,
 };
 
+/* Fields behind a body (RFC 9110, 6.5), pseudo-headers left out. */
+struct message_trailers {
+	const struct message_header *fields;
+	size_t count; /* 0: there were none */
+	bool cut;     /* the decoder's caps left some out */
+};
+
 /* Exactly one for every request and for every response without a request (h1 only). */
 struct message_end {
 	uint64_t flow, stream, time_ns;
 	uint64_t request_octets, response_octets; /* of the bodies, as in message_body; lost and skipped ones count */
 	uint64_t duration_ns;                     /* from the request's head to here */
+	struct message_trailers request_trailers, response_trailers;
 	enum message_ending ending;
 };
 

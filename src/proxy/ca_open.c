@@ -1,5 +1,6 @@
 #include "proxy/ca_open.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "pki/authority.h"
 
@@ -21,4 +22,9 @@ bool ca_open(const struct config *config, struct authority **out, bool *made, st
 	struct authority_make make = {.host = host[0] ? host : NULL};
 	*made = authority_open(out, config->state, &make, now_s, err);
 	return *made;
+}
+
+bool ca_in_token(const struct config *config)
+{
+	return config->ca_key && bytes_starts(bytes_str(config->ca_key), bytes_str("pkcs11:"));
 }

@@ -10,4 +10,7 @@ struct authority;
 /* Makes the one of the state directory when there is none, which *made then says. */
 must_check bool ca_open(const struct config *config, struct authority **out, bool *made, struct error *err);
 
+/* Its key stays in a token (RFC 7512), which is asked for every signature. */
+must_check bool ca_in_token(const struct config *config);
+
 #endif

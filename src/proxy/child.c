@@ -14,7 +14,6 @@
 #include "proxy/snapshot.h"
 #include "proxy/worker.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -40,6 +39,7 @@ struct child_process {
 	struct ring_fds ring;
 	/* keeper */
 	struct authority *authority;
+	bool ca_made;
 	struct keeper *keeper;
 	/* resolver */
 	struct resolver *resolvers[RESOLVERS_MAX];
@@ -207,6 +207,43 @@ static void worker_ring(struct child_process *p, struct ipc_message *message)
 	p->ring = fresh;
 }
 
+static void forget_listeners(struct child_process *p)
+{
+	for (size_t i = 0; i < p->listen_count; i++)
+		close(p->listen_fds[i]);
+	p->listen_count = 0;
+}
+
+/*
+ * The kernel wakes one of all who watch a socket for each connection, and another family may be among them (upgrade.h).
+ * So what it woke this worker for has to be taken before it drains, and its wish to be woken ends before that.
+ */
+static void accept_last(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->listener_count; i++) {
+		struct loop_io *io = &worker->listeners[i].io;
+		uint64_t before;
+		loop_remove(worker->loop, io);
+		do {
+			before = worker->counts.accepted;
+			worker->accept_paused = false;
+			io->ready(io);
+		} while (worker->counts.accepted > before);
+	}
+}
+
+static void drain_worker(struct child_process *p)
+{
+	if (!p->worker) {
+		end(p, 0);
+		return;
+	}
+	accept_last(p->worker);
+	/* Whoever goes on listening does so alone. */
+	forget_listeners(p);
+	worker_drain(p->worker, worker_drained, p);
+}
+
 static void worker_received(struct child_process *p, struct ipc_message *message)
 {
 	struct error err;
@@ -233,10 +270,7 @@ static void worker_received(struct child_process *p, struct ipc_message *message
 		worker_ring(p, message);
 		break;
 	case FAMILY_DRAIN:
-		if (p->worker)
-			worker_drain(p->worker, worker_drained, p);
-		else
-			end(p, 0);
+		drain_worker(p);
 		break;
 	default:
 		break;
@@ -244,6 +278,13 @@ static void worker_received(struct child_process *p, struct ipc_message *message
 }
 
 /* Keeper. */
+
+static bool open_ca(struct child_process *p, struct error *err)
+{
+	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
+	return p->authority ||
+	       (ca_open(p->config, &p->authority, &p->ca_made, err) && drop_user(p, SANDBOX_KEEPER, err));
+}
 
 static bool start_keeper(struct child_process *p, struct error *err)
 {
@@ -255,12 +296,39 @@ static bool start_keeper(struct child_process *p, struct error *err)
 		.refusals = {.lifetime_s = p->config->refusal_lifetime_ns / 1000000000,
 			.cap = p->config->refusal_cache},
 	};
-	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
-	if (!ca_open(p->config, &p->authority, &options.ca_made, err) || !drop_user(p, SANDBOX_KEEPER, err))
+	if (!open_ca(p, err))
 		return false;
 	options.authority = p->authority;
+	options.ca_made = p->ca_made;
 	p->keeper = keeper_new(p->loop, &options, err);
-	return p->keeper && close_sandbox(SANDBOX_KEEPER, err);
+	return p->keeper && close_sandbox(ca_in_token(p->config) ? SANDBOX_KEEPER_TOKEN : SANDBOX_KEEPER, err);
+}
+
+static void prepare_keeper(struct child_process *p)
+{
+	struct error err;
+	if (open_ca(p, &err))
+		tell(p, FAMILY_PREPARED, authority_pem(p->authority));
+	else
+		fail(p, &err);
+}
+
+static void give_peer(int fd, const char *name, void *ctx)
+{
+	struct child_process *p = ctx;
+	struct ipc_message message = {.kind = FAMILY_PEER, .body = bytes_str(name), .fds = {fd}, .fd_count = 1};
+	if (ipc_send(p->channel, &message) != IPC_SENT)
+		log_error("worker not handed over", LOG_S("worker", name));
+	close(fd);
+}
+
+static void hand_over(struct child_process *p)
+{
+	if (p->keeper)
+		keeper_hand_over(p->keeper, give_peer, p);
+	p->keeper = NULL;
+	tell(p, FAMILY_HANDED, BYTES_NONE);
+	end(p, 0);
 }
 
 /* `overt ca rotate` or `install` may have changed it. */
@@ -280,6 +348,10 @@ static void keeper_received(struct child_process *p, struct ipc_message *message
 	char name[64];
 	if (message->kind == FAMILY_DRAIN) {
 		end(p, 0);
+	} else if (message->kind == FAMILY_PREPARE) {
+		prepare_keeper(p);
+	} else if (message->kind == FAMILY_HAND_OVER) {
+		hand_over(p);
 	} else if (message->kind == FAMILY_REOPEN && p->keeper) {
 		reopen_ca(p);
 	} else if (message->kind == FAMILY_SERVE && p->keeper) {
@@ -449,7 +521,7 @@ static void orphaned(struct ipc *ipc, const char *reason, void *ctx)
 	if (p->keeper)
 		keeper_stop(p->keeper, "the supervisor is gone");
 	if (p->role == ROLE_WORKER && p->worker)
-		worker_drain(p->worker, worker_drained, p);
+		drain_worker(p);
 	else
 		end(p, 1);
 }
@@ -461,8 +533,7 @@ static void clean_up(struct child_process *p)
 	authority_free(p->authority);
 	scribe_close(p->scribe);
 	snapshot_close(&p->snapshot);
-	for (size_t i = 0; i < p->listen_count; i++)
-		close(p->listen_fds[i]);
+	forget_listeners(p);
 	free(p->listen_fds);
 	ring_fds_close(&p->ring);
 	ipc_free(p->channel);
@@ -496,10 +567,7 @@ int child_main(int argc, char **argv)
 	(void)argc;
 	if (!role_named(argv[1] + 6, &p.role))
 		return 2;
-	/* A terminal's Ctrl-C and a service manager's TERM reach the whole group: only the supervisor decides. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
+	family_ignore_signals();
 	log_setup(family_role_name(p.role), STDERR_FILENO, LOG_LEVEL_INFO);
 	p.loop = loop_new();
 	if (!p.loop || !sandbox_prepare(&err))

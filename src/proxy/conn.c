@@ -149,6 +149,17 @@ void conn_deadline(struct conn *conn, uint64_t ns)
 		loop_timer_set(conn->worker->loop, &conn->timer, loop_now_ns(conn->worker->loop) + ns, timer_late);
 }
 
+void conn_note_traffic(struct conn *conn)
+{
+	uint64_t traffic = conn->half[FLOW_UP].octets + conn->half[FLOW_DOWN].octets + conn->leg1.wire_in +
+	                   conn->leg1.box.sent + conn->leg2.wire_in + conn->leg2.box.sent + conn->to_client.sent +
+	                   conn->to_server.sent;
+	if (traffic == conn->traffic)
+		return;
+	conn->traffic = traffic;
+	conn->active_ns = loop_now_ns(conn->worker->loop);
+}
+
 void conn_again(struct conn *conn)
 {
 	loop_task_queue(conn->worker->loop, &conn->again, task_ready);

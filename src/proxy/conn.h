@@ -39,8 +39,10 @@ struct conn {
 	void (*ready)(struct conn *conn);
 	void (*late)(struct conn *conn);
 	uint64_t opened_ns, active_ns; /* monotonic */
+	uint64_t traffic;              /* octets moved when active_ns was set */
 	bool over;
 	bool unread; /* plain HTTP that a rule bypasses: relayed, not published */
+	bool shown;  /* a tunnel whose octets are published: plain HTTP that changed to another protocol */
 
 	struct hostport peer;   /* the client's */
 	struct hostport origin; /* the server's, once connected */
@@ -54,6 +56,7 @@ struct conn {
 
 	uint8_t session_key[32]; /* where leg 2's sessions are kept: they come long after the handshake */
 	int64_t session_ends_s;  /* none is kept past this; 0: none at all */
+	bool session_asked;      /* the server asked for a client certificate when they were made */
 };
 
 /* Takes the accepted, non-blocking `fd`. NULL, and `fd` closed, without memory or when registering fails. */
@@ -79,6 +82,8 @@ void conn_stage(struct conn *conn, void (*ready)(struct conn *conn), void (*late
 void conn_enter(struct conn *conn, void (*ready)(struct conn *conn), void (*late)(struct conn *conn), uint64_t ns);
 /* The deadline of the present stage, from now. 0: none. */
 void conn_deadline(struct conn *conn, uint64_t ns);
+/* Sets active_ns if octets moved since it was set. Being woken alone is no sign of life. */
+void conn_note_traffic(struct conn *conn);
 /* Calls `ready` again in the next turn. */
 void conn_again(struct conn *conn);
 

@@ -33,6 +33,7 @@ must_check const char *counts_process(enum counts_of of);
 struct supervisor_counts {
 	uint64_t restarts[4]; /* by enum family_role */
 	uint64_t reloads, reloads_refused;
+	uint64_t upgrades_refused; /* another program was to take over, and did not */
 	uint64_t messages_refused; /* a child's queue was full */
 	uint64_t files_limit;      /* open files allowed to each process */
 	uint64_t ready;            /* 1: every process has taken up its work */

@@ -7,12 +7,26 @@
 
 #include "base/bytes.h"
 
+#include <signal.h>
+
 enum family_role { ROLE_KEEPER, ROLE_RESOLVER, ROLE_SCRIBE, ROLE_WORKER, ROLES };
 
 static inline const char *family_role_name(enum family_role role)
 {
 	static const char *const names[] = {"keeper", "resolver", "scribe", "worker"};
 	return names[role];
+}
+
+/*
+ * A terminal's Ctrl-C and a service manager's signals reach the whole group: only the supervisor decides. Done before exec
+ * too, which keeps it, so that there is no moment at which a signal would end a child.
+ */
+static inline void family_ignore_signals(void)
+{
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 }
 
 #define FAMILY_FD         3
@@ -34,11 +48,16 @@ enum family_message {
 	FAMILY_DRAIN,  /* end when what is in progress has ended */
 	FAMILY_REOPEN, /* files of outputs by name again; fd, if any: the new standard error. To all */
 	FAMILY_COUNT,  /* say your figures: answered by FAMILY_COUNTS. To all */
+	FAMILY_PREPARE, /* open the CA and nothing else: another keeper still has the state. To the keeper, before START */
+	FAMILY_HAND_OVER, /* close the state and give back the workers' channels: another keeper goes on. To the keeper */
 	/* child to supervisor */
 	FAMILY_READY = 100, /* the work is taken up. The keeper: body is the PEM that clients may trust */
 	FAMILY_FAILED,      /* text: the child cannot start, and ends */
 	FAMILY_AUTHORITY,   /* the keeper has opened another CA: body is the PEM that clients may trust from now on */
 	FAMILY_COUNTS,      /* as counts_… of proxy/counts.h writes them */
+	FAMILY_PREPARED,    /* the keeper has the CA: body is the PEM */
+	FAMILY_PEER,        /* fd and a name: the channel of a worker whose keeper another shall be */
+	FAMILY_HANDED,      /* the keeper has closed everything in the state, and ends */
 };
 
 /* What a child builds its configuration from: the same words and the same text for all of them. */

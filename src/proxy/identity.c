@@ -4,6 +4,7 @@
 #include "policy/names.h"
 
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,6 +71,14 @@ bool identities_bundle(
 	return true;
 }
 
+/* Over the file's octets; the key in the other one belongs to the certificate, or the pair is refused. */
+static bool digest_file(struct identity *identity, const struct bundle *bundle, const char *path)
+{
+	struct bytes text;
+	char entry[ENTRY_MAX];
+	return bundle_find(bundle, entry_of(path, entry), &text) && SHA256(text.data, text.len, identity->digest);
+}
+
 static BIO *bio_of(const struct bundle *bundle, const char *path, struct error *err)
 {
 	struct bytes text;
@@ -123,7 +132,8 @@ static bool open_entry(struct entry *entry, const struct bundle *bundle, const c
 	BIO *cert = bio_of(bundle, entry->cert_path, err);
 	BIO *key = cert ? bio_of(bundle, entry->key_path, err) : NULL;
 	bool ok = key && read_chain(&entry->identity, cert, entry->cert_path, err) &&
-	          read_key(&entry->identity, key, entry->key_path, err);
+	          read_key(&entry->identity, key, entry->key_path, err) &&
+	          digest_file(&entry->identity, bundle, entry->cert_path);
 	BIO_free(cert);
 	BIO_free(key);
 	if (ok && pattern) {

@@ -16,6 +16,7 @@ struct identity {
 	X509 *cert;
 	STACK_OF(X509) * chain; /* those above it that stand in the same file */
 	EVP_PKEY *key;
+	uint8_t digest[32]; /* SHA-256 of the file of certificates */
 };
 
 struct identities;

@@ -7,7 +7,9 @@
  *  - one request per upstream connection. The head sent on says `Connection: close`, and only the octets that belong to
  *    this request are sent, so whatever the server makes of them, no second request can be among them;
  *  - the client's connection lives on, towards any host: its next request is read when the response has ended;
- *  - a message whose end could be read in two ways is refused (400, or 502 for a response), never repaired.
+ *  - a message whose end could be read in two ways is refused (400, or 502 for a response), never repaired;
+ *  - a change of protocol (RFC 9110, 7.8) is passed on when a request without a body asks for it and the server does what
+ *    it was asked, as WebSocket begins. Not to HTTP or TLS: further requests, or secrets, would hide behind it.
  *
  * The grammar is read here and not by llhttp, which accepts more than RFC 9112 does, and not the same in each version
  * and build (bare LF and folded lines in trailers, HTTP/0.9, blanks before a colon, anything in place of CRLF after a
@@ -103,7 +105,7 @@ must_check enum intake_http_result intake_http_read(struct intake_http *h, struc
 
 /*
  * Writes the head to send upstream for INTAKE_HTTP_ABSOLUTE: origin-form, Host as the target says (RFC 9112, 3.2.2),
- * without hop-by-hop fields, with Via (RFC 9110, 7.6.3) and `Connection: close`. An HTTP/1.0 client's request goes on
+ * without hop-by-hop fields, with Via (RFC 9110, 7.6.3) and `Connection: close`, or `upgrade`. An HTTP/1.0 client's request goes on
  * as HTTP/1.0, so that the response needs no other framing than the client can read. `upstream_proxy`, when not NULL,
  * makes it absolute-form for that proxy, with its credentials (may be empty) as Proxy-Authorization.
  * The writer is full when it did not fit: HTTP_MAX_FORWARD octets always do for
@@ -118,19 +120,23 @@ void intake_http_forward(const struct intake_http *h, struct bytes via,
 /* The field's value, or an empty view. The first one when there are more. */
 must_check struct bytes http_field(const struct http_head *head, const char *name);
 
+#define HTTP_UPGRADE_MAX 63 /* octets of the Upgrade field of a request that is passed on */
+
 /* What must be remembered of a request to read and send on its response. */
 struct http_asked {
 	bool head;   /* the method is HEAD: no body follows */
 	bool http10; /* the client knows neither chunks nor interim responses */
 	bool close;
+	char upgrade[HTTP_UPGRADE_MAX + 1]; /* the protocols it may change to, as in its Upgrade field; "": to none */
 };
 
 must_check struct http_asked http_asked(const struct http_head *request);
 
 enum http_response_result {
 	HTTP_RESPONSE_NEED_MORE,
-	HTTP_RESPONSE_BAD,     /* answer 502 with *why */
-	HTTP_RESPONSE_INTERIM, /* a 1xx: send it on, then read the next head behind it with a new scan */
+	HTTP_RESPONSE_BAD,      /* answer 502 with *why */
+	HTTP_RESPONSE_INTERIM,  /* a 1xx: send it on, then read the next head behind it with a new scan */
+	HTTP_RESPONSE_SWITCHES, /* 101, as asked: what follows it in both directions is another protocol */
 	HTTP_RESPONSE_FINAL,
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -324,6 +325,26 @@ void ipc_free(struct ipc *ipc)
 		ipc->unwanted = true;
 	else
 		destroy(ipc);
+}
+
+int ipc_release(struct ipc *ipc, int wait_ms)
+{
+	struct pollfd out = {.fd = ipc->io.fd, .events = POLLOUT};
+	if (!ipc->closed)
+		flush(ipc);
+	while (ipc->first && poll(&out, 1, wait_ms) == 1) {
+		flush(ipc);
+		/* Polled, it may not end: a peer that is gone is writable. */
+		if (out.revents & (POLLERR | POLLHUP))
+			break;
+	}
+	int fd = ipc->first || ipc->closed ? -1 : ipc->io.fd;
+	if (fd >= 0) {
+		loop_remove(ipc->loop, &ipc->io);
+		ipc->io.fd = -1;
+	}
+	ipc_free(ipc);
+	return fd;
 }
 
 static enum ipc_result enqueue(struct ipc *ipc, const struct ipc_message *message)

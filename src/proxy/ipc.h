@@ -61,6 +61,13 @@ must_check struct ipc *ipc_new(
 /* Closes the socket; queued messages are lost and wiped. `closed` is not called. NULL is allowed. */
 void ipc_free(struct ipc *ipc);
 
+/*
+ * Ends the channel without a word to the peer and returns its descriptor, the caller's, in which everything still stands
+ * that the peer sent and nobody has received. -1 when messages of ours found no way out within `wait_ms`: the channel is
+ * then closed. Not inside a callback of this channel.
+ */
+must_check int ipc_release(struct ipc *ipc, int wait_ms);
+
 /* Copies the body; the descriptors are duplicated by need, the caller's stay the caller's. Never calls back. */
 must_check enum ipc_result ipc_send(struct ipc *ipc, const struct ipc_message *message);
 must_check struct ipc_counts ipc_count(const struct ipc *ipc);

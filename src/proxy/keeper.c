@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PEER_QUEUE ((size_t)4 * 1024 * 1024) /* octets waiting for a slow worker */
-#define SYNCS_MAX  1024                      /* synced entries a peer may have on the way */
+#define PEER_QUEUE    ((size_t)4 * 1024 * 1024) /* octets waiting for a slow worker */
+#define PEER_WAIT_MS  1000 /* for a slow worker to take its answers before another keeper serves it */
+#define REFUSAL_BURST 10   /* seconds' worth of refusals that may come at once */
 
 #define OWNER(member, pointer) ((struct keeper *)(void *)((char *)(pointer)-offsetof(struct keeper, member)))
 
@@ -27,12 +28,6 @@ void keeper_send(struct peer *peer, uint16_t kind, uint32_t id, struct bytes bod
 	enum ipc_result result = ipc_send(peer->ipc, &message);
 	if (result == IPC_FULL || result == IPC_TOO_LONG)
 		peer->keeper->counts.answers_refused++;
-}
-
-static void broadcast(struct keeper *keeper, uint16_t kind, struct bytes body)
-{
-	for (struct peer *peer = keeper->peers; peer; peer = peer->next)
-		keeper_send(peer, kind, 0, body);
 }
 
 /* Ticket keys. */
@@ -93,15 +88,14 @@ static void export_keys(struct keeper *keeper, struct exported *exported, struct
 	}
 }
 
-static struct bytes welcome_body(struct keeper *keeper, bool supervisor)
+static struct bytes welcome_body(struct keeper *keeper, const struct peer *peer)
 {
 	struct keeper_welcome welcome = {.refusal_lifetime_s = refusal_lifetime_s(keeper->refusals)};
 	struct exported exported = {0};
 	struct authority_issuer issuer;
 	struct bytes body = BYTES_NONE;
-	const char *reason = keeper_audit_closed(keeper);
-	welcome.audit_reason = bytes_str(reason ? reason : "");
-	if (!supervisor) {
+	welcome.audit_reason = bytes_str(keeper_audit_reason(peer));
+	if (!peer->supervisor) {
 		welcome.chain_count = authority_chain(keeper->authority, now_s(), welcome.chain);
 		if (authority_issuer(keeper->authority, now_s(), &issuer))
 			memcpy(keeper->issuer, issuer.sha256, sizeof(keeper->issuer));
@@ -121,7 +115,7 @@ static struct bytes welcome_body(struct keeper *keeper, bool supervisor)
 void keeper_welcome(struct keeper *keeper, struct peer *only)
 {
 	for (struct peer *peer = only ? only : keeper->peers; peer; peer = only ? NULL : peer->next) {
-		struct bytes body = welcome_body(keeper, peer->supervisor);
+		struct bytes body = welcome_body(keeper, peer);
 		if (body.len)
 			keeper_send(peer, KEEPER_WELCOME, 0, body);
 		OPENSSL_cleanse(keeper->room, body.len);
@@ -138,97 +132,20 @@ static void send_refusal(const struct refusal *refusal, void *ctx)
 		keeper_send(ctx, KEEPER_REFUSAL, 0, body);
 }
 
-/* Audit. */
-
-/* KEEPER_AUDITED is owed to a peer that may be gone when the time comes. */
-struct owed {
-	struct keeper *keeper;
-	uint64_t serial;
-	uint32_t id;
-};
-
-static void pay(struct keeper *keeper, uint64_t serial, uint32_t id, bool ok)
-{
-	uint8_t yes = ok;
-	for (struct peer *peer = keeper->peers; peer; peer = peer->next) {
-		if (peer->serial != serial)
-			continue;
-		peer->syncs--;
-		keeper_send(peer, KEEPER_AUDITED, id, bytes_of(&yes, 1));
-		return;
-	}
-}
-
-static void entry_synced(bool ok, void *ctx)
-{
-	struct owed owed = *(struct owed *)ctx;
-	free(ctx);
-	pay(owed.keeper, owed.serial, owed.id, ok);
-}
-
-static void audit_synced(struct peer *peer, const struct audit_entry *entry, uint32_t id)
-{
-	struct owed *owed = peer->syncs < SYNCS_MAX ? malloc(sizeof(*owed)) : NULL;
-	peer->syncs++;
-	if (owed) {
-		*owed = (struct owed){.keeper = peer->keeper, .serial = peer->serial, .id = id};
-		if (keeper_audit(peer->keeper, entry, entry_synced, owed) == AUDIT_QUEUED)
-			return;
-		free(owed);
-	}
-	pay(peer->keeper, peer->serial, id, false);
-}
-
-static bool may_write(const struct peer *peer, enum audit_kind kind)
-{
-	return peer->supervisor ? kind <= AUDIT_CA : kind == AUDIT_INSPECTED || kind == AUDIT_KEYLOG;
-}
-
-static void on_audit(struct peer *peer, const struct ipc_message *message)
-{
-	struct keeper *keeper = peer->keeper;
-	struct audit_entry entry;
-	struct error err;
-	bool good = audit_entry_read(message->body, &entry, &err);
-	if (good && !may_write(peer, entry.kind))
-		good = error_set(&err, "%s may not write entries of kind %s", peer->name, audit_kind_name(entry.kind));
-	if (!good) {
-		keeper->counts.audit_invalid++;
-		log_warn("audit entry refused", LOG_S("from", peer->name), LOG_S("reason", err.text));
-		peer->syncs += message->kind == KEEPER_AUDIT_SYNC;
-		if (message->kind == KEEPER_AUDIT_SYNC)
-			pay(keeper, peer->serial, message->id, false);
-	} else if (message->kind == KEEPER_AUDIT_SYNC) {
-		audit_synced(peer, &entry, message->id);
-	} else if (keeper->audit && audit_append(keeper->audit, &entry, clock_wall_ns(), NULL) == AUDIT_INVALID) {
-		keeper->counts.audit_invalid++;
-	}
-}
-
-enum audit_result keeper_audit(struct keeper *keeper, const struct audit_entry *entry, audit_synced_fn *done, void *ctx)
-{
-	if (keeper->audit)
-		return audit_append_synced(keeper->audit, entry, clock_wall_ns(), done, ctx);
-	done(true, ctx);
-	return AUDIT_QUEUED;
-}
-
-const char *keeper_audit_closed(const struct keeper *keeper)
-{
-	return keeper->audit ? audit_log_closed(keeper->audit) : NULL;
-}
-
-static void audit_changed(const char *reason, void *ctx)
-{
-	uint8_t room[1024];
-	struct bytes body;
-	struct writer w = writer_over(room, sizeof(room));
-	writer_vec16(&w, bytes_str(reason ? reason : ""));
-	if (writer_done(&w, &body))
-		broadcast(ctx, KEEPER_AUDIT_STATE, body);
-}
-
 /* Refusals. */
+
+/* A full disk would be told every second: only the change is, and the counter says how many are lost. */
+static void refusals_state(struct keeper *keeper, bool good, const struct error *err)
+{
+	if (good == !keeper->refusals_failing)
+		return;
+	keeper->refusals_failing = !good;
+	uint64_t lost = refusal_count(keeper->refusals).lost;
+	if (good)
+		log_info("refusals written again", LOG_N("lost", lost));
+	else
+		log_warn("refusals not written", LOG_S("reason", err->text), LOG_N("lost", lost));
+}
 
 static bool on_refusal(struct peer *peer, const struct ipc_message *message)
 {
@@ -236,11 +153,17 @@ static bool on_refusal(struct peer *peer, const struct ipc_message *message)
 	struct error err;
 	if (!keeper_refusal_read(message->body, &refusal))
 		return false;
-	if (!refusal_add(peer->keeper->refusals, &refusal, (uint64_t)now_s(), &err)) {
-		log_warn("refusal not noted", LOG_S("reason", err.text));
+	struct keeper *keeper = peer->keeper;
+	uint32_t rate = keeper->options.refusal_rate;
+	if (!bucket_take(&peer->refusals, rate, rate * REFUSAL_BURST, clock_monotonic_ns())) {
+		keeper->counts.refusals_over_rate++;
 		return true;
 	}
-	for (struct peer *each = peer->keeper->peers; each; each = each->next)
+	if (!refusal_add(keeper->refusals, &refusal, (uint64_t)now_s(), &err)) {
+		refusals_state(keeper, false, &err);
+		return true;
+	}
+	for (struct peer *each = keeper->peers; each; each = each->next)
 		send_refusal(&refusal, each);
 	return true;
 }
@@ -282,7 +205,7 @@ static bool handle(struct peer *peer, struct ipc_message *message)
 		return !peer->supervisor && keeper_leaf_answer(peer, message);
 	case KEEPER_AUDIT:
 	case KEEPER_AUDIT_SYNC:
-		on_audit(peer, message);
+		keeper_on_audit(peer, message);
 		return true;
 	case KEEPER_REFUSAL_ADD:
 		return on_refusal(peer, message);
@@ -316,6 +239,11 @@ static void on_closed(struct ipc *ipc, const char *reason, void *ctx)
 
 static const struct ipc_handlers handlers = {.received = on_received, .closed = on_closed};
 
+static struct bucket full_bucket(uint32_t tokens)
+{
+	return (struct bucket){.tokens = tokens, .filled_ns = clock_monotonic_ns()};
+}
+
 static bool serve(struct keeper *keeper, int fd, const char *name, bool supervisor, struct error *err)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
@@ -332,8 +260,9 @@ static bool serve(struct keeper *keeper, int fd, const char *name, bool supervis
 	snprintf(peer->name, sizeof(peer->name), "%s", name);
 	peer->serial = keeper->next_serial++;
 	peer->supervisor = supervisor;
-	peer->tokens = keeper->options.mint_burst;
-	peer->filled_ns = clock_monotonic_ns();
+	peer->leaves = full_bucket(keeper->options.mint_burst);
+	peer->entries = full_bucket(keeper->options.audit_burst);
+	peer->refusals = full_bucket(keeper->options.refusal_rate * REFUSAL_BURST);
 	peer->next = keeper->peers;
 	peer->at = &keeper->peers;
 	if (peer->next)
@@ -394,8 +323,9 @@ static void on_second(struct loop_timer *timer)
 {
 	struct keeper *keeper = OWNER(second_timer, timer);
 	struct error err;
-	if (!refusal_flush(keeper->refusals, (uint64_t)now_s(), &err))
-		log_warn("refusals not written", LOG_S("reason", err.text));
+	if (refusal_due(keeper->refusals, (uint64_t)now_s()))
+		refusals_state(keeper, refusal_flush(keeper->refusals, (uint64_t)now_s(), &err), &err);
+	keeper_audit_end_waits(keeper);
 	if (keeper->leaf_store)
 		leaf_store_flush(keeper->leaf_store, now_s());
 	renew(keeper);
@@ -403,18 +333,6 @@ static void on_second(struct loop_timer *timer)
 }
 
 /* Life. */
-
-static bool open_audit(struct keeper *keeper, struct error *err)
-{
-	char log_path[4096];
-	char openings[4096];
-	snprintf(log_path, sizeof(log_path), "%s/audit.log", keeper->options.state);
-	snprintf(openings, sizeof(openings), "%s/openings", keeper->options.state);
-	struct audit_options options = {
-		.path = log_path, .openings = openings, .retention_ns = keeper->options.retention_ns};
-	keeper->audit = audit_log_new(keeper->loop, &options, audit_changed, keeper, err);
-	return keeper->audit != NULL;
-}
 
 static bool open_stores(struct keeper *keeper, struct error *err)
 {
@@ -450,7 +368,7 @@ static bool set_up(struct keeper *keeper, struct error *err)
 		return error_set(err, "no randomness for ticket keys");
 	if (!open_stores(keeper, err))
 		return false;
-	if (keeper->options.audit && keeper->options.state && !open_audit(keeper, err))
+	if (keeper->options.audit && keeper->options.state && !keeper_audit_open(keeper, err))
 		return false;
 	uint64_t now = clock_monotonic_ns();
 	return (loop_timer_set(keeper->loop, &keeper->ticket_timer, now + keeper->options.ticket_ns, on_ticket_time) &&
@@ -458,22 +376,46 @@ static bool set_up(struct keeper *keeper, struct error *err)
 	       error_set(err, "no memory for the keeper");
 }
 
-/* Without a word in the audit log: one that never came to life says nothing. */
-static void keeper_close(struct keeper *keeper)
+static void close_state(struct keeper *keeper)
 {
 	loop_timer_clear(keeper->loop, &keeper->ticket_timer);
 	loop_timer_clear(keeper->loop, &keeper->second_timer);
+	/* Whoever waits for an entry to be on the disk is told now. */
 	audit_log_free(keeper->audit);
+	refusal_store_close(keeper->refusals);
+	leaf_store_close(keeper->leaf_store);
+	leaf_keys_free(keeper->leaf_keys);
+	secret_free(keeper->tickets);
+}
+
+/* Without a word in the audit log: one that never came to life says nothing. */
+static void keeper_close(struct keeper *keeper)
+{
+	close_state(keeper);
 	while (keeper->peers) {
 		struct peer *peer = keeper->peers;
 		keeper->peers = peer->next;
 		ipc_free(peer->ipc);
 		free(peer);
 	}
-	refusal_store_close(keeper->refusals);
-	leaf_store_close(keeper->leaf_store);
-	leaf_keys_free(keeper->leaf_keys);
-	secret_free(keeper->tickets);
+	free(keeper->room);
+	free(keeper);
+}
+
+void keeper_hand_over(struct keeper *keeper, void (*give)(int fd, const char *name, void *ctx), void *ctx)
+{
+	keeper_stop(keeper, "handed over");
+	close_state(keeper);
+	while (keeper->peers) {
+		struct peer *peer = keeper->peers;
+		keeper->peers = peer->next;
+		int fd = ipc_release(peer->ipc, PEER_WAIT_MS);
+		if (fd >= 0 && !peer->supervisor)
+			give(fd, peer->name, ctx);
+		else if (fd >= 0)
+			close(fd);
+		free(peer);
+	}
 	free(keeper->room);
 	free(keeper);
 }
@@ -503,6 +445,9 @@ struct keeper *keeper_new(struct loop *loop, const struct keeper_options *option
 	struct keeper_options *o = &keeper->options;
 	o->mint_rate = o->mint_rate ? o->mint_rate : 200;
 	o->mint_burst = o->mint_burst ? o->mint_burst : 2000;
+	o->audit_rate = o->audit_rate ? o->audit_rate : 10000;
+	o->audit_burst = o->audit_burst ? o->audit_burst : 50000;
+	o->refusal_rate = o->refusal_rate ? o->refusal_rate : 100;
 	o->leaf_rows = o->leaf_rows ? o->leaf_rows : LEAF_STORE_ROWS;
 	o->ticket_ns = o->ticket_ns ? o->ticket_ns : 3600 * NS_PER_S;
 	bound_by_retention(o);

@@ -4,7 +4,8 @@
  * process of its own or, with --single, on the worker's loop.
  *
  * A worker gets leaves for the leaf keys it was given, no others, at a limited rate; it can add audit entries of the kinds
- * a worker may write and note refusals; nothing it sends can change rules, keys or older entries.
+ * a worker may write and note refusals, at a limited rate too; nothing it sends can change rules, keys or older entries.
+ * A worker over its rate of entries is told that the log is closed to it: it inspects nothing until it is told otherwise.
  */
 #ifndef PROXY_KEEPER_H
 #define PROXY_KEEPER_H
@@ -27,20 +28,26 @@ struct keeper_options {
 	uint64_t retention_ns; /* of audit openings; bounds refusals and stored leaves too. 0: no openings are kept */
 	uint32_t mint_rate;    /* new leaves per second and worker; 0 means 200 */
 	uint32_t mint_burst;   /* 0 means 2000 */
+	uint32_t audit_rate;   /* audit entries per second and worker; 0 means 10,000 */
+	uint32_t audit_burst;  /* 0 means 50,000. Over it a worker is told to wait; it may overdraw by as much again */
+	uint32_t refusal_rate; /* refusals noted per second and worker, ten times that at once; 0 means 100 */
 	size_t leaf_rows;      /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
 	uint64_t ticket_ns;    /* between rotations of ticket keys; 0 means one hour */
 	struct refusal_limits refusals;
 };
 
 struct keeper_counts {
-	uint64_t minted;          /* leaves made */
-	uint64_t found;           /* found in the store */
-	uint64_t failed;          /* not to be had; the log says why */
-	uint64_t names_over_cap;  /* names left out of leaves (pki/mint.h) */
-	uint64_t rate_refused;    /* requests over a worker's rate */
-	uint64_t malformed;       /* messages that broke the form: their worker was cut off */
-	uint64_t audit_invalid;   /* entries that a worker may not write */
-	uint64_t answers_refused; /* messages for which a slow worker's queue had no room */
+	uint64_t minted;             /* leaves made */
+	uint64_t found;              /* found in the store */
+	uint64_t failed;             /* not to be had; the log says why */
+	uint64_t names_over_cap;     /* names left out of leaves (pki/mint.h) */
+	uint64_t rate_refused;       /* requests over a worker's rate */
+	uint64_t malformed;          /* messages that broke the form: their worker was cut off */
+	uint64_t audit_invalid;      /* entries that a worker may not write */
+	uint64_t audit_waits;        /* times a worker was told to write no more for now */
+	uint64_t audit_over_rate;    /* entries of a worker that went on all the same: not written */
+	uint64_t refusals_over_rate; /* not noted */
+	uint64_t answers_refused;    /* messages for which a slow worker's queue had no room */
 	size_t workers;
 	size_t rows, rows_cap; /* of the leaf store, with what its cap and its faults cost */
 	uint64_t rows_pruned, rows_lost;
@@ -57,6 +64,13 @@ must_check struct keeper *keeper_new(struct loop *loop, const struct keeper_opti
 void keeper_stop(struct keeper *keeper, const char *reason);
 /* Closes all channels, syncs the audit log (this may block). NULL is allowed. */
 void keeper_free(struct keeper *keeper);
+
+/*
+ * As keeper_free for one that another keeper goes on for: the audit log's last entry says so, everything in the state is
+ * closed, and then each worker's channel is given away with all that the worker has sent and nobody has read. `give`
+ * owns the descriptor. What a worker was promised is answered before.
+ */
+void keeper_hand_over(struct keeper *keeper, void (*give)(int fd, const char *name, void *ctx), void *ctx);
 
 /* Serves a worker on `fd`, which it takes. `name` is for the log and is copied. WELCOME is sent at once. */
 must_check bool keeper_serve(struct keeper *keeper, int fd, const char *name, struct error *err);

@@ -5,6 +5,7 @@
 #include "pki/authority.h"
 #include "pki/summary.h"
 #include "policy/config.h"
+#include "proxy/ca_open.h"
 
 /* The audit entries about the CA, and opening it again while the keeper runs. */
 
@@ -91,7 +92,7 @@ bool keeper_reopen(struct keeper *keeper, const struct config *config, struct au
 	struct authority *fresh;
 	*changed = false;
 	/* A token was opened once, with what the process could do then. */
-	if (config->ca_key && strncmp(config->ca_key, "pkcs11:", 7) == 0)
+	if (ca_in_token(config))
 		return true;
 	if (!load(config, &fresh, err))
 		return false;

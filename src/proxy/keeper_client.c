@@ -7,6 +7,7 @@
 #include "pki/leaf_key.h"
 #include "pki/summary.h"
 #include "proxy/ipc.h"
+#include "proxy/list.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -19,16 +20,16 @@
 
 /* A leaf asked for, and who waits for it. It lives until the answer comes, also when nobody waits any more. */
 struct flight {
-	struct flight *next, **at;
+	struct list_item item;
 	uint32_t id;
 	enum keeper_key key_kind;
 	bool faulty;
 	uint8_t key[KEY_LEN];
-	struct keeper_wait *waits;
+	struct list_item *waits; /* struct keeper_wait */
 };
 
 struct keeper_wait {
-	struct keeper_wait *next, **at; /* in its flight, or in the client's list of settled ones */
+	struct list_item item; /* in its flight, or in the client's list of settled ones */
 	struct keeper_client *client;
 	struct loop_timer timer;
 	struct loop_task task;
@@ -72,8 +73,8 @@ struct keeper_client {
 	struct cache *by_key; /* struct flight */
 	struct cache *by_id;
 	struct cache *refusals; /* struct refusal */
-	struct flight *flights;
-	struct keeper_wait *settled;
+	struct list_item *flights;
+	struct list_item *settled;
 	struct syncing *syncs;
 	size_t flying;
 	uint32_t next_id;
@@ -106,37 +107,6 @@ static void note_change(struct keeper_client *client, unsigned what)
 
 /* Waits. */
 
-static void wait_link(struct keeper_wait **list, struct keeper_wait *wait)
-{
-	wait->next = *list;
-	wait->at = list;
-	if (wait->next)
-		wait->next->at = &wait->next;
-	*list = wait;
-}
-
-/* Off its list. Harmless when on none. */
-static void wait_unlink(struct keeper_wait *wait)
-{
-	if (!wait->at)
-		return;
-	*wait->at = wait->next;
-	if (wait->next)
-		wait->next->at = wait->at;
-	wait->at = NULL;
-}
-
-/* The first of a list that is not empty, taken off it. */
-static struct keeper_wait *wait_pop(struct keeper_wait **list)
-{
-	struct keeper_wait *wait = *list;
-	*list = wait->next;
-	if (wait->next)
-		wait->next->at = list;
-	wait->at = NULL;
-	return wait;
-}
-
 static void leaf_release(struct keeper_leaf *leaf)
 {
 	X509_free(leaf->cert);
@@ -146,7 +116,7 @@ static void leaf_release(struct keeper_leaf *leaf)
 
 static void wait_free(struct keeper_wait *wait)
 {
-	wait_unlink(wait);
+	list_remove(&wait->item);
 	loop_timer_clear(wait->client->loop, &wait->timer);
 	loop_task_cancel(wait->client->loop, &wait->task);
 	wait->client->counts.pending--;
@@ -178,7 +148,7 @@ static void settle(struct keeper_wait *wait, enum keeper_result result, const ch
 {
 	wait->result = result;
 	wait->text = text;
-	wait_link(&wait->client->settled, wait);
+	list_push(&wait->client->settled, &wait->item);
 	loop_task_queue(wait->client->loop, &wait->task, on_settled);
 }
 
@@ -206,30 +176,16 @@ static struct bytes flight_id(const struct flight *flight)
 	return bytes_of(&flight->id, sizeof(flight->id));
 }
 
-/* The first of those in the air, taken off their list. */
-static struct flight *flight_pop(struct flight **list)
-{
-	struct flight *flight = *list;
-	*list = flight->next;
-	if (flight->next)
-		flight->next->at = list;
-	flight->at = NULL;
-	return flight;
-}
-
 static void flight_end(struct keeper_client *client, struct flight *flight, enum keeper_result result,
 	const struct keeper_leaf *leaf, const char *text)
 {
 	cache_remove(client->by_key, flight_key(flight));
 	cache_remove(client->by_id, flight_id(flight));
-	if (flight->at) {
-		*flight->at = flight->next;
-		if (flight->next)
-			flight->next->at = flight->at;
-	}
+	list_remove(&flight->item);
 	client->flying--;
-	while (flight->waits)
-		wait_tell(wait_pop(&flight->waits), result, leaf, text);
+	struct list_item *first;
+	while ((first = list_pop(&flight->waits)))
+		wait_tell((struct keeper_wait *)(void *)first, result, leaf, text);
 	free(flight);
 }
 
@@ -243,11 +199,7 @@ static struct flight *flight_new(
 	flight->key_kind = request->key;
 	flight->faulty = request->faults != 0;
 	memcpy(flight->key, key, KEY_LEN);
-	flight->next = client->flights;
-	flight->at = &client->flights;
-	if (flight->next)
-		flight->next->at = &flight->next;
-	client->flights = flight;
+	list_push(&client->flights, &flight->item);
 	client->flying++;
 	struct writer w = writer_over(client->room, IPC_BODY_MAX);
 	struct ipc_message message = {.kind = KEEPER_LEAF_GET, .id = flight->id};
@@ -400,7 +352,7 @@ static bool begin(struct keeper_client *client, struct keeper_wait *wait, const 
 	else
 		flight = flight_new(client, request, key);
 	if (flight) {
-		wait_link(&flight->waits, wait);
+		list_push(&flight->waits, &wait->item);
 	} else {
 		client->counts.full++;
 		settle(wait, KEEPER_LEAF_FULL, "too many leaves are being asked for");
@@ -601,8 +553,9 @@ static bool handle(struct keeper_client *client, const struct ipc_message *messa
 /* Everything on the way has failed. */
 static void fail_all(struct keeper_client *client)
 {
-	while (client->flights)
-		flight_end(client, flight_pop(&client->flights), KEEPER_GONE, NULL, "the keeper process is gone");
+	struct list_item *first;
+	while ((first = list_pop(&client->flights)))
+		flight_end(client, (struct flight *)(void *)first, KEEPER_GONE, NULL, "the keeper process is gone");
 	while (client->syncs)
 		syncing_tell(&client->syncs, false);
 }
@@ -805,14 +758,15 @@ void keeper_client_free(struct keeper_client *client)
 		return;
 	ipc_free(client->ipc);
 	loop_task_cancel(client->loop, &client->changed_task);
-	while (client->flights) {
-		struct flight *flight = flight_pop(&client->flights);
-		while (flight->waits)
-			wait_free(wait_pop(&flight->waits));
+	struct list_item *first;
+	while ((first = list_pop(&client->flights))) {
+		struct flight *flight = (struct flight *)(void *)first;
+		while ((first = list_pop(&flight->waits)))
+			wait_free((struct keeper_wait *)(void *)first);
 		free(flight);
 	}
-	while (client->settled)
-		wait_free(wait_pop(&client->settled));
+	while ((first = list_pop(&client->settled)))
+		wait_free((struct keeper_wait *)(void *)first);
 	while (client->syncs) {
 		struct syncing *syncing = client->syncs;
 		client->syncs = syncing->next;

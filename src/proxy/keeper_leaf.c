@@ -29,21 +29,6 @@ static bool refuse(struct making *making, enum keeper_refusal_cause cause, const
 	return error_set(&making->text, "%s", text);
 }
 
-/* A bucket of tokens: as many new leaves at once as it holds, then as fast as it fills. */
-static bool take_token(struct peer *peer)
-{
-	const struct keeper_options *options = &peer->keeper->options;
-	uint64_t now = clock_monotonic_ns();
-	peer->tokens += (double)(now - peer->filled_ns) / (double)NS_PER_S * options->mint_rate;
-	peer->filled_ns = now;
-	if (peer->tokens > options->mint_burst)
-		peer->tokens = options->mint_burst;
-	if (peer->tokens < 1)
-		return false;
-	peer->tokens -= 1;
-	return true;
-}
-
 static bool find_key(struct making *making)
 {
 	struct keeper *keeper = making->keeper;
@@ -125,7 +110,8 @@ static bool make(struct making *making)
 		keeper->counts.found++;
 		return true;
 	}
-	if (!take_token(making->peer)) {
+	if (!bucket_take(&making->peer->leaves, keeper->options.mint_rate, keeper->options.mint_burst,
+		    clock_monotonic_ns())) {
 		keeper->counts.rate_refused++;
 		return refuse(making, KEEPER_RATE, "this worker asks for too many new leaves");
 	}

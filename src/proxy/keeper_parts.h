@@ -4,6 +4,7 @@
 
 #include "pki/leaf_key.h"
 #include "pki/leaf_store.h"
+#include "proxy/bucket.h"
 #include "proxy/keeper.h"
 
 /* A worker, or the supervisor. */
@@ -14,9 +15,9 @@ struct peer {
 	char name[32];
 	uint64_t serial; /* never used twice: names a peer that may be gone when something is done */
 	bool supervisor;
-	unsigned syncs; /* entries whose KEEPER_AUDITED is owed */
-	double tokens;  /* of new leaves */
-	uint64_t filled_ns;
+	unsigned syncs;                          /* entries whose KEEPER_AUDITED is owed */
+	struct bucket leaves, entries, refusals; /* what it may still ask for, write and note */
+	bool audit_waits;                        /* it was told to write no more for now */
 };
 
 struct keeper {
@@ -29,6 +30,7 @@ struct keeper {
 	bool key_given[KEEPER_KEYS]; /* workers have it; the RSA key is made when first asked for */
 	uint8_t issuer[32];          /* as told to workers */
 	struct refusal_store *refusals;
+	bool refusals_failing; /* the log knows */
 	struct audit_log *audit;
 	struct ticket_keys *tickets; /* in memory of its own */
 	struct loop_timer ticket_timer, second_timer;
@@ -45,6 +47,15 @@ void keeper_welcome(struct keeper *keeper, struct peer *peer);
 
 /* Says in the audit log which CA issues; once, when the keeper starts. */
 void keeper_ca_opened(struct keeper *keeper);
+
+/* Opens STATE/audit.log. */
+must_check bool keeper_audit_open(struct keeper *keeper, struct error *err);
+/* KEEPER_AUDIT and KEEPER_AUDIT_SYNC. */
+void keeper_on_audit(struct peer *peer, const struct ipc_message *message);
+/* Why this peer may write no entries now; "" when it may. */
+must_check const char *keeper_audit_reason(const struct peer *peer);
+/* Those who were told to wait and may go on are told so. Every second. */
+void keeper_audit_end_waits(struct keeper *keeper);
 
 /* Answers KEEPER_LEAF_GET. False when it is malformed. */
 must_check bool keeper_leaf_answer(struct peer *peer, const struct ipc_message *message);

@@ -1,6 +1,8 @@
 /*
  * proxy/keeper_wire.h — the messages between a worker and the keeper: bodies of ipc messages, both ways. Sans I/O. The
  * keeper holds workers to be hostile, so everything is checked; nothing read is copied, views point into the body.
+ *
+ * During an upgrade a keeper serves workers of the program before it: what changes here changes UPGRADE_WIRE (upgrade.h).
  */
 #ifndef PROXY_KEEPER_WIRE_H
 #define PROXY_KEEPER_WIRE_H

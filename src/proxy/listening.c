@@ -2,6 +2,7 @@
 
 #include "base/hostport.h"
 #include "base/log.h"
+#include "proxy/takeover.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -79,14 +80,16 @@ int listening_one(const char *option, const struct listen_at *at, struct error *
 	return fd;
 }
 
-bool listening_open(const struct config *config, int **fds, struct error *err)
+bool listening_take(const struct config *config, struct takeover *takeover, int **fds, struct error *err)
 {
 	size_t count = config->listen.count;
 	*fds = calloc(count ? count : 1, sizeof(**fds));
 	if (!*fds)
 		return error_set(err, "no memory for listeners");
 	for (size_t i = 0; i < count; i++) {
-		(*fds)[i] = open_one("listen", &config->listen.items[i], err);
+		(*fds)[i] = takeover_listener(takeover, &config->listen.items[i]);
+		if ((*fds)[i] < 0)
+			(*fds)[i] = open_one("listen", &config->listen.items[i], err);
 		if ((*fds)[i] >= 0)
 			continue;
 		for (size_t k = 0; k < i; k++)
@@ -96,6 +99,11 @@ bool listening_open(const struct config *config, int **fds, struct error *err)
 		return false;
 	}
 	return true;
+}
+
+bool listening_open(const struct config *config, int **fds, struct error *err)
+{
+	return listening_take(config, NULL, fds, err);
 }
 
 bool listening_begin(const struct config *config, const int *fds, struct error *err)
@@ -116,9 +124,17 @@ void listening_end(const struct config *config, const int *fds)
 		shutdown(fds[i], SHUT_RDWR);
 }
 
+void listening_leave(const struct config *config, int *fds)
+{
+	for (size_t i = 0; fds && i < config->listen.count; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
 void listening_close(const struct config *config, int *fds)
 {
-	for (size_t i = 0; fds && i < config->listen.count; i++)
-		close(fds[i]);
+	listening_leave(config, fds);
 	free(fds);
 }

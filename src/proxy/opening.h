@@ -15,6 +15,7 @@
 #include "proxy/intake_http.h"
 #include "proxy/intake_socks.h"
 #include "proxy/keeper_client.h"
+#include "proxy/replay.h"
 #include "proxy/starttls.h"
 #include "proxy/target.h"
 #include "tls/collect.h"
@@ -39,7 +40,9 @@ struct opening {
 	struct starttls starttls;
 	struct plain_http *plain; /* an absolute-form request in progress; NULL: none */
 	void (*plain_go)(struct conn *conn);
-	bool agreed; /* TLS began by STARTTLS: the server cannot be connected to afresh for it */
+	bool agreed;          /* TLS began in the middle: a fresh connection must be brought there first */
+	struct replay replay; /* how */
+	void (*reconnected)(struct conn *conn);
 	bool by_sni; /* the target is known only when the hello is */
 
 	/* The hello. */
@@ -65,8 +68,13 @@ struct opening {
 		[AIA_URL_MAX]; /* where the issuer that the server did not send can be had; "": no rule, or nothing said */
 	bool aia_tried;
 	struct aia_fetch *aia;
-	bool certificate_asked; /* the server wants a client certificate, and none is configured */
+	bool certificate_requested; /* the server asks for a client certificate */
+	bool certificate_lacking;   /* and none is configured: the handshake stands still */
+	bool certificate_empty;     /* a rule says to go on without one */
+	bool shown;                 /* the server got a certificate, that of this digest */
+	uint8_t shown_digest[32];
 	bool session_offered;
+	bool session_asked; /* the offered session comes of a handshake in which the server asked for a client certificate */
 	uint8_t binding[32]; /* what leg 1's tickets are good for */
 	struct keeper_wait *leaf_wait;
 };
@@ -85,9 +93,6 @@ must_check bool opening_watch(struct conn *conn, enum flow_direction direction, 
 must_check bool opening_new(struct conn *conn);
 /* Harmless when there is none. */
 void opening_free(struct conn *conn);
-
-/* The last step: both legs' particulars are known, the leaf is at hand. */
-void opening_answer(struct conn *conn, const struct keeper_leaf *leaf);
 
 /*
  * Reads what the client has sent into `held`. False when the connection is over: ended here, with that reported. A full

@@ -4,6 +4,7 @@
 #include "proxy/intake.h"
 #include "proxy/opening.h"
 #include "proxy/report.h"
+#include "proxy/tunnel.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -13,6 +14,9 @@
 #include <sys/socket.h>
 
 #define TURN_OCTETS ((size_t)256 * 1024)
+#define PIECE       ((size_t)16 * 1024) /* read, and published, at a time */
+/* What one piece can come to: the head that it completes, rewritten, and the body behind it. */
+#define PIECE_SHOWN (HTTP_MAX_FORWARD + PIECE)
 
 struct plain_http {
 	struct http_body up, down;
@@ -60,9 +64,11 @@ static bool body_up(struct conn *conn)
 	struct opening *o = conn->opening;
 	struct error why;
 	size_t used = 0;
-	if (plain->up.done || outbox_stalled(&conn->to_server) || conn->server.fd < 0)
+	if (plain->up.done || outbox_stalled(&conn->to_server) || conn->server.fd < 0 || !report_ready(conn, PIECE))
 		return true;
 	struct bytes in = buffer_bytes(&o->held);
+	if (conn->worker->config->lossless && in.len > PIECE)
+		in.len = PIECE;
 	enum http_body_result result = http_body_feed(&plain->up, in, &used, &why);
 	if (result == HTTP_BODY_BAD) {
 		broken(conn, "bad-request", why.text);
@@ -76,6 +82,8 @@ static bool body_up(struct conn *conn)
 		return false;
 	}
 	buffer_drop(&o->held, used);
+	if (o->held.len > 0 && !plain->up.done)
+		conn_again(conn);
 	return true;
 }
 
@@ -144,6 +152,27 @@ static bool send_head(struct conn *conn, const struct http_head *head, bool fina
 	return false;
 }
 
+/* The connection goes on in another protocol: octets both ways, which are shown as they are. */
+static bool switch_over(struct conn *conn)
+{
+	struct opening *o = conn->opening;
+	struct buffer up = o->held, down = plain_of(conn)->answer;
+	if (up.len > PIECE) {
+		conn_abort(
+			conn, "client-early", "the client spoke the new protocol before the server had agreed to it");
+		return false;
+	}
+	o->held = plain_of(conn)->answer = (struct buffer){0};
+	opening_free(conn);
+	report_data(conn, FLOW_DOWN, buffer_bytes(&down));
+	report_data(conn, FLOW_UP, buffer_bytes(&up));
+	conn->shown = true;
+	tunnel_begin(conn, buffer_bytes(&up), buffer_bytes(&down));
+	buffer_clear(&up);
+	buffer_clear(&down);
+	return false;
+}
+
 /* Heads out of the answer so far; when the final one is through, what lies behind it is body. */
 static bool heads_down(struct conn *conn)
 {
@@ -165,6 +194,8 @@ static bool heads_down(struct conn *conn)
 			return false;
 		buffer_drop(&plain->answer, len);
 		plain->scan = (struct http_scan){0};
+		if (result == HTTP_RESPONSE_SWITCHES)
+			return switch_over(conn);
 	}
 	struct buffer rest = plain->answer;
 	plain->answer = (struct buffer){.cap = rest.cap};
@@ -198,13 +229,13 @@ static bool took(struct conn *conn, struct bytes piece)
 static void answer_down(struct conn *conn)
 {
 	size_t moved = 0;
-	while (conn->server.readable && !outbox_stalled(&conn->to_client)) {
+	while (conn->server.readable && !outbox_stalled(&conn->to_client) && report_ready(conn, PIECE_SHOWN)) {
 		if (moved >= TURN_OCTETS) {
 			conn_again(conn);
 			return;
 		}
 		/* body_down and send_head write to the scratch only before reading more. */
-		uint8_t piece[16 * 1024];
+		uint8_t piece[PIECE];
 		ssize_t n = recv(conn->server.fd, piece, sizeof(piece), 0);
 		if (n < 0 && errno == EAGAIN) {
 			conn->server.readable = false;
@@ -219,9 +250,8 @@ static void answer_down(struct conn *conn)
 	}
 }
 
-static void exchange_ready(struct conn *conn)
+static void exchange_turn(struct conn *conn)
 {
-	conn->active_ns = loop_now_ns(conn->worker->loop);
 	if (!opening_fill(conn))
 		return;
 	if (!outbox_send(&conn->to_client, &conn->client, BYTES_NONE)) {
@@ -243,9 +273,16 @@ static void exchange_ready(struct conn *conn)
 		return;
 	}
 	/* What was held is gone: there is room for what the client's socket still has, and no event will say so again. */
-	if (conn->client.readable && !plain_of(conn)->up.done && !outbox_stalled(&conn->to_server))
+	bool room = conn->opening->held.len < conn->opening->held.cap;
+	if (conn->client.readable && room && !plain_of(conn)->up.done && !outbox_stalled(&conn->to_server))
 		conn_again(conn);
 	answer_down(conn);
+}
+
+static void exchange_ready(struct conn *conn)
+{
+	exchange_turn(conn);
+	conn_note_traffic(conn);
 }
 
 static void exchange_late(struct conn *conn)
@@ -278,9 +315,19 @@ static void send_request(struct conn *conn)
 	}
 	/* The head's views end here: held octets move. */
 	buffer_drop(&o->held, o->http.head.len);
-	conn->active_ns = loop_now_ns(conn->worker->loop);
 	conn_stage(conn, exchange_ready, exchange_late);
-	conn_deadline(conn, conn->worker->config->idle_timeout_ns);
+}
+
+static void request_ready(struct conn *conn)
+{
+	if (report_ready(conn, HTTP_MAX_FORWARD))
+		send_request(conn);
+}
+
+static void begin_exchange(struct conn *conn)
+{
+	conn->active_ns = loop_now_ns(conn->worker->loop);
+	conn_enter(conn, request_ready, exchange_late, conn->worker->config->idle_timeout_ns);
 }
 
 void plain_http_begin(struct conn *conn)
@@ -303,5 +350,5 @@ void plain_http_begin(struct conn *conn)
 	}
 	o->intake = INTAKE_HTTP;
 	o->target = o->http.target;
-	opening_go_plain(conn, send_request);
+	opening_go_plain(conn, begin_exchange);
 }

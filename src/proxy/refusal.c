@@ -32,12 +32,22 @@ struct refusal_store {
 	struct refusal_counts counts;
 	uint64_t expired_s; /* when old ones were last looked for */
 	bool begun;         /* a transaction is open: one commit for many refusals */
+	uint64_t pending;   /* refusals in it */
 };
 
+static void recount(struct refusal_store *store);
+
+/* SQLite may have given the transaction up by itself (a full disk): what stood in it is lost, the next begins anew. */
 static bool fault(struct refusal_store *store, const char *doing, struct error *err)
 {
-	store->counts.lost++;
-	return error_set(err, "refusals: cannot %s: %s", doing, sqlite3_errmsg(store->db));
+	error_set(err, "refusals: cannot %s: %s", doing, sqlite3_errmsg(store->db));
+	if (store->begun && sqlite3_get_autocommit(store->db)) {
+		store->begun = false;
+		store->counts.lost += store->pending;
+		store->pending = 0;
+		recount(store);
+	}
+	return false;
 }
 
 /* Runs a statement that gives no rows. */
@@ -179,13 +189,17 @@ bool refusal_add(struct refusal_store *store, struct refusal *refusal, uint64_t 
 {
 	sqlite3_stmt *add = store->statements[ADD];
 	sqlite3_stmt *read = store->statements[READ];
-	if (!begin(store))
+	if (!begin(store)) {
+		store->counts.lost++;
 		return fault(store, "note one", err);
+	}
 	bind_pair(add, refusal);
 	sqlite3_bind_int(add, 3, refusal->alert);
 	sqlite3_bind_int64(add, 4, (sqlite3_int64)now_s);
-	if (!run(store, ADD))
+	if (!run(store, ADD)) {
+		store->counts.lost++;
 		return fault(store, "note one", err);
+	}
 	bind_pair(read, refusal);
 	bool found = sqlite3_step(read) == SQLITE_ROW;
 	if (found)
@@ -194,15 +208,20 @@ bool refusal_add(struct refusal_store *store, struct refusal *refusal, uint64_t 
 	if (!found)
 		return fault(store, "read one", err);
 	store->counts.added++;
+	store->pending++;
 	store->counts.held += refusal->count == 1;
 	evict(store);
 	return true;
 }
 
+bool refusal_due(const struct refusal_store *store, uint64_t now_s)
+{
+	return store->begun || (store->counts.held > 0 && now_s - store->expired_s >= EXPIRE_EVERY_S);
+}
+
 bool refusal_flush(struct refusal_store *store, uint64_t now_s, struct error *err)
 {
-	/* An idle keeper asks every second. */
-	if (!store->begun && (store->counts.held == 0 || now_s - store->expired_s < EXPIRE_EVERY_S))
+	if (!refusal_due(store, now_s))
 		return true;
 	store->expired_s = now_s;
 	uint64_t before = now_s > store->limits.lifetime_s ? now_s - store->limits.lifetime_s : 0;
@@ -218,6 +237,7 @@ bool refusal_flush(struct refusal_store *store, uint64_t now_s, struct error *er
 	if (!run(store, COMMIT))
 		return fault(store, "write them", err);
 	store->begun = false;
+	store->pending = 0;
 	return true;
 }
 

@@ -34,7 +34,7 @@ struct refusal_counts {
 	uint64_t added;   /* refusals noted */
 	uint64_t expired; /* pairs whose lifetime was over */
 	uint64_t evicted; /* pairs that left because of the cap */
-	uint64_t lost;    /* refusals that could not be noted, and commits that failed */
+	uint64_t lost;    /* refusals that could not be noted, or not be written: a full disk, a file locked for long */
 	size_t held, cap;
 };
 
@@ -49,6 +49,8 @@ void refusal_store_close(struct refusal_store *store);
  * processes, after refusal_flush. False with `err` set: not noted.
  */
 must_check bool refusal_add(struct refusal_store *store, struct refusal *refusal, uint64_t now_s, struct error *err);
+/* Whether refusal_flush has anything to do. */
+must_check bool refusal_due(const struct refusal_store *store, uint64_t now_s);
 /* Removes those whose lifetime is over and commits. What is removed is overwritten with zeros (secure_delete). */
 must_check bool refusal_flush(struct refusal_store *store, uint64_t now_s, struct error *err);
 /* Newest first, those whose lifetime is over left out. `visit` must not change the store. */

@@ -150,10 +150,9 @@ static bool finished(const struct conn *conn)
 
 static void relay_ready(struct conn *conn)
 {
-	conn->active_ns = loop_now_ns(worker_loop(conn->worker));
-	if (!work(conn, FLOW_UP) || !work(conn, FLOW_DOWN))
-		return;
-	if (!finished(conn))
+	bool goes_on = work(conn, FLOW_UP) && work(conn, FLOW_DOWN);
+	conn_note_traffic(conn);
+	if (!goes_on || !finished(conn))
 		return;
 	say_if_silent(conn);
 	bool cut = !conn->half[FLOW_UP].notified || !conn->half[FLOW_DOWN].notified;

@@ -199,7 +199,7 @@ void report_data(struct conn *conn, enum flow_direction direction, struct bytes 
 
 bool report_ready(struct conn *conn, size_t octets)
 {
-	return !conn->worker->config->lossless || publish_ready(publisher(conn), octets);
+	return !conn->worker->config->lossless || conn->unread || publish_ready(publisher(conn), octets);
 }
 
 void report_close(struct conn *conn, enum flow_ending ending, const char *name, const char *text)

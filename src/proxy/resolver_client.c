@@ -2,6 +2,7 @@
 
 #include "base/cache.h"
 #include "base/clock.h"
+#include "proxy/list.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -13,15 +14,15 @@
 
 /* A name asked for, and who waits for it. It lives until the answer comes, also when nobody waits any more. */
 struct flight {
-	struct flight *next, **at;
+	struct list_item item;
 	uint32_t id;
 	char name[RESOLVER_NAME_MAX + 1];
 	size_t name_len;
-	struct resolver_wait *waits;
+	struct list_item *waits; /* struct resolver_wait */
 };
 
 struct resolver_wait {
-	struct resolver_wait *next, **at; /* in its flight, or in the client's list of settled ones */
+	struct list_item item; /* in its flight, or in the client's list of settled ones */
 	struct resolver_client *client;
 	struct loop_timer timer;
 	struct loop_task task;
@@ -45,8 +46,8 @@ struct resolver_client {
 	struct cache *names;   /* struct remembered by name */
 	struct cache *by_name; /* struct flight; never fuller than its cap */
 	struct cache *by_id;
-	struct flight *flights;
-	struct resolver_wait *settled; /* their result is known; told at the end of the turn */
+	struct list_item *flights;
+	struct list_item *settled; /* their result is known; told at the end of the turn */
 	uint32_t next_id;
 	size_t flying;
 	struct resolver_client_counts counts;
@@ -54,41 +55,10 @@ struct resolver_client {
 
 #define OWNER(type, member, pointer) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-static void wait_link(struct resolver_wait **list, struct resolver_wait *wait)
-{
-	wait->next = *list;
-	wait->at = list;
-	if (wait->next)
-		wait->next->at = &wait->next;
-	*list = wait;
-}
-
-/* Off its list. Harmless when on none. */
-static void wait_unlink(struct resolver_wait *wait)
-{
-	if (!wait->at)
-		return;
-	*wait->at = wait->next;
-	if (wait->next)
-		wait->next->at = wait->at;
-	wait->at = NULL;
-}
-
-/* The first of a list that is not empty, taken off it. */
-static struct resolver_wait *wait_pop(struct resolver_wait **list)
-{
-	struct resolver_wait *wait = *list;
-	*list = wait->next;
-	if (wait->next)
-		wait->next->at = list;
-	wait->at = NULL;
-	return wait;
-}
-
 static void wait_free(struct resolver_wait *wait)
 {
 	struct loop *loop = wait->client->loop;
-	wait_unlink(wait);
+	list_remove(&wait->item);
 	loop_timer_clear(loop, &wait->timer);
 	loop_task_cancel(loop, &wait->task);
 	wait->client->counts.pending--;
@@ -122,7 +92,7 @@ static bool settle(struct resolver_wait *wait, enum resolver_result result, cons
 		return false;
 	*wait->answer = *answer;
 	wait->result = result;
-	wait_link(&wait->client->settled, wait);
+	list_push(&wait->client->settled, &wait->item);
 	loop_task_queue(wait->client->loop, &wait->task, on_settled);
 	return true;
 }
@@ -159,32 +129,18 @@ static struct bytes flight_id(const struct flight *flight)
 	return bytes_of(&flight->id, sizeof(flight->id));
 }
 
-/* The first of those in the air, taken off their list. */
-static struct flight *flight_pop(struct flight **list)
-{
-	struct flight *flight = *list;
-	*list = flight->next;
-	if (flight->next)
-		flight->next->at = list;
-	flight->at = NULL;
-	return flight;
-}
-
 /* Off all lists, and everybody told. */
 static void flight_end(struct resolver_client *client, struct flight *flight, enum resolver_result result,
 	const struct resolver_answer *answer)
 {
 	(void)cache_remove(client->by_name, flight_name(flight));
 	(void)cache_remove(client->by_id, flight_id(flight));
-	if (flight->at) {
-		*flight->at = flight->next;
-		if (flight->next)
-			flight->next->at = flight->at;
-	}
+	list_remove(&flight->item);
 	client->flying--;
 	/* A call may cancel other waits of this flight: each time the first that is left. */
-	while (flight->waits)
-		wait_tell(wait_pop(&flight->waits), result, answer);
+	struct list_item *first;
+	while ((first = list_pop(&flight->waits)))
+		wait_tell((struct resolver_wait *)(void *)first, result, answer);
 	free(flight);
 }
 
@@ -196,11 +152,7 @@ static struct flight *flight_new(struct resolver_client *client, struct bytes na
 	memcpy(flight->name, name.data, name.len);
 	flight->name_len = name.len;
 	flight->id = client->next_id++;
-	flight->next = client->flights;
-	flight->at = &client->flights;
-	if (flight->next)
-		flight->next->at = &flight->next;
-	client->flights = flight;
+	list_push(&client->flights, &flight->item);
 	client->flying++;
 	struct ipc_message message = {.kind = RESOLVER_RESOLVE, .id = flight->id, .body = name};
 	if (cache_put(client->by_name, flight_name(flight), flight) &&
@@ -255,8 +207,9 @@ static void on_closed(struct ipc *ipc, const char *reason, void *ctx)
 	(void)reason;
 	ipc_free(ipc);
 	client->ipc = NULL;
-	while (client->flights)
-		flight_end(client, flight_pop(&client->flights), RESOLVER_GONE, &answer);
+	struct list_item *first;
+	while ((first = list_pop(&client->flights)))
+		flight_end(client, (struct flight *)(void *)first, RESOLVER_GONE, &answer);
 	if (client->gone)
 		client->gone(client->ctx);
 }
@@ -268,8 +221,9 @@ bool resolver_client_attach(struct resolver_client *client, int fd, struct error
 	struct resolver_answer answer = {.text = "the resolver process is gone"};
 	ipc_free(client->ipc);
 	client->ipc = ipc_new(client->loop, fd, QUEUE_CAP, &handlers, client, err);
-	while (client->flights)
-		flight_end(client, flight_pop(&client->flights), RESOLVER_GONE, &answer);
+	struct list_item *first;
+	while ((first = list_pop(&client->flights)))
+		flight_end(client, (struct flight *)(void *)first, RESOLVER_GONE, &answer);
 	return client->ipc != NULL;
 }
 
@@ -337,7 +291,7 @@ static bool begin(struct resolver_client *client, struct resolver_wait *wait, st
 		client->counts.refused++;
 		return settle_text(wait, RESOLVER_REFUSED, "too many names are being looked up");
 	}
-	wait_link(&flight->waits, wait);
+	list_push(&flight->waits, &wait->item);
 	return true;
 }
 
@@ -405,14 +359,15 @@ void resolver_client_free(struct resolver_client *client)
 	if (!client)
 		return;
 	ipc_free(client->ipc);
-	while (client->flights) {
-		struct flight *flight = flight_pop(&client->flights);
-		while (flight->waits)
-			wait_free(wait_pop(&flight->waits));
+	struct list_item *first;
+	while ((first = list_pop(&client->flights))) {
+		struct flight *flight = (struct flight *)(void *)first;
+		while ((first = list_pop(&flight->waits)))
+			wait_free((struct resolver_wait *)(void *)first);
 		free(flight);
 	}
-	while (client->settled)
-		wait_free(wait_pop(&client->settled));
+	while ((first = list_pop(&client->settled)))
+		wait_free((struct resolver_wait *)(void *)first);
 	cache_free(client->by_name);
 	cache_free(client->by_id);
 	cache_free(client->names);

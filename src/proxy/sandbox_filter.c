@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -135,13 +136,28 @@ static void threads(struct filter *filter)
 	allow_masked(filter, SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD);
 }
 
-static void sockets(struct filter *filter, const int *families, bool stream_only)
+static void allow_socket(struct filter *filter, int family, int protocol)
 {
-	for (; *families != END; families++) {
-		struct scmp_arg_cmp compared[] = {SCMP_CMP(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)*families),
-			SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM)};
-		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), compared, stream_only ? 2 : 1);
+	struct scmp_arg_cmp compared[] = {SCMP_CMP(0, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)family),
+		SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM),
+		SCMP_CMP(2, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)protocol)};
+	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), compared, 3);
+}
+
+/* TCP and nothing else: a stream may also be SCTP or MPTCP, which are much more kernel than that. */
+static void sockets_tcp(struct filter *filter)
+{
+	for (const int *family = families_ip; *family != END; family++) {
+		allow_socket(filter, *family, 0);
+		allow_socket(filter, *family, IPPROTO_TCP);
 	}
+}
+
+/* Of every type. */
+static void sockets(struct filter *filter, const int *families)
+{
+	for (; *families != END; families++)
+		allow_masked(filter, SCMP_SYS(socket), 0, UINT32_MAX, (uint32_t)*families);
 }
 
 static void worker(struct filter *filter)
@@ -150,7 +166,7 @@ static void worker(struct filter *filter)
 	rules(filter, SCMP_ACT_ERRNO(EACCES), files_refused);
 	rule(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), &with_path, 1);
 	rules(filter, SCMP_ACT_ALLOW, network);
-	sockets(filter, families_ip, true);
+	sockets_tcp(filter);
 	memory_without_code(filter);
 }
 
@@ -166,7 +182,7 @@ static void scribe(struct filter *filter)
 {
 	keeper(filter);
 	rules(filter, SCMP_ACT_ALLOW, network);
-	sockets(filter, families_ip, true);
+	sockets_tcp(filter);
 	threads(filter);
 }
 
@@ -177,7 +193,7 @@ static void resolver(struct filter *filter)
 	rules(filter, SCMP_ACT_ALLOW, network);
 	allow_masked(filter, SCMP_SYS(open), 1, O_ACCMODE | O_CREAT, O_RDONLY);
 	allow_masked(filter, SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT, O_RDONLY);
-	sockets(filter, families_all, false);
+	sockets(filter, families_all);
 	/* Modules of nsswitch.conf are loaded when first needed. */
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), NULL, 0);
 	rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), NULL, 0);
@@ -198,7 +214,7 @@ static void build(struct filter *filter, enum sandbox_role role)
 		break;
 	case SANDBOX_KEEPER_TOKEN:
 		keeper(filter);
-		sockets(filter, families_unix, false);
+		sockets(filter, families_unix);
 		rule(filter, SCMP_ACT_ALLOW, SCMP_SYS(connect), NULL, 0);
 		threads(filter);
 		break;

@@ -19,6 +19,7 @@ static sigset_t watched(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGCHLD);
 	return set;
 }
@@ -44,5 +45,9 @@ void signals_close(struct signals *signals)
 	loop_remove(signals->loop, &signals->io);
 	close(signals->io.fd);
 	signals->io.fd = -1;
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }

@@ -1,4 +1,4 @@
-/* proxy/signals.h — SIGINT, SIGTERM, SIGHUP and SIGCHLD as events of a loop. */
+/* proxy/signals.h — SIGINT, SIGTERM, SIGHUP, SIGUSR2 and SIGCHLD as events of a loop. */
 #ifndef PROXY_SIGNALS_H
 #define PROXY_SIGNALS_H
 
@@ -14,7 +14,7 @@ struct signals {
 
 must_check bool signals_watch(struct signals *signals, struct loop *loop, void (*caught)(int number, void *ctx),
 	void *ctx, struct error *err);
-/* Also unblocks them. */
+/* For the end of a program: those that come from now on do nothing, so that none turns a good end into another. */
 void signals_close(struct signals *signals);
 
 #endif

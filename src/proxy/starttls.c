@@ -38,23 +38,28 @@ static bool starts_nocase(struct bytes in, const char *text)
 	return bytes_take(&in, strlen(text), &front) && bytes_equal_nocase(front, bytes_str(text));
 }
 
-enum starttls_protocol starttls_by_greeting(struct bytes in)
+/* SMTP's servers should name SMTP or ESMTP in their first line (RFC 5321, 4.2). */
+static bool names_smtp(struct bytes in)
 {
-	if (starts_nocase(in, "* OK"))
-		return STARTTLS_IMAP;
-	if (starts_nocase(in, "+OK"))
-		return STARTTLS_POP3;
-	if (!starts_nocase(in, "220 ") && !starts_nocase(in, "220-"))
-		return STARTTLS_NONE;
-	/* FTP greets with 220 too; SMTP servers name SMTP or ESMTP in their first line (RFC 5321, 4.2). */
 	in.len = bytes_find(in, '\n', 0);
 	while (in.len > 0) {
 		if (starts_nocase(in, "SMTP"))
-			return STARTTLS_SMTP;
+			return true;
 		if (!bytes_skip(&in, 1))
 			break;
 	}
-	return STARTTLS_NONE;
+	return false;
+}
+
+void starttls_begin_by_greeting(struct starttls *s, struct bytes in)
+{
+	bool greets = starts_nocase(in, "220 ") || starts_nocase(in, "220-");
+	enum starttls_protocol protocol = greets                      ? STARTTLS_SMTP
+	                                  : starts_nocase(in, "* OK") ? STARTTLS_IMAP
+	                                  : starts_nocase(in, "+OK")  ? STARTTLS_POP3
+	                                                              : STARTTLS_NONE;
+	starttls_begin(s, protocol);
+	s->guessed = greets && !names_smtp(in);
 }
 
 static enum starttls_result over(struct starttls *s, enum starttls_result result)
@@ -215,6 +220,9 @@ static enum starttls_result smtp_client(struct starttls *s, struct bytes rest)
 		return smtp_content(s);
 	struct bytes line = line_text(&s->client);
 	struct bytes verb = take_word(&line);
+	if (s->guessed && !word_is(verb, "EHLO") && !word_is(verb, "HELO") && !word_is(verb, "LHLO"))
+		return over(s, STARTTLS_PLAIN);
+	s->guessed = false;
 	if (!owe(s, word_is(verb, "DATA")))
 		return refuse(s, too_many);
 	if (word_is(verb, "BDAT") && !text_number(take_word(&line), INT64_MAX, &s->client.skip))
@@ -292,6 +300,7 @@ static enum starttls_result imap_client(struct starttls *s, struct bytes rest)
 	s->awaits_go = s->client.middle && s->client.brace == BRACE_CLOSED;
 	if (!begins)
 		return STARTTLS_PASS;
+	s->answered = false;
 	struct bytes line = line_text(&s->client);
 	struct bytes tag = take_word(&line);
 	s->tag_len = tag.len;
@@ -304,10 +313,12 @@ static enum starttls_result imap_server(struct starttls *s, struct bytes rest)
 {
 	if (!imap_literal(&s->server))
 		return STARTTLS_PASS;
+	s->answered = s->answered || !s->client_spoke;
 	struct bytes line = line_text(&s->server);
 	struct bytes tag = take_word(&line);
 	if (tag.len == 0 || !bytes_equal(tag, bytes_of(s->tag, s->tag_len)))
 		return STARTTLS_PASS;
+	s->answered = true;
 	/* The command is over. If the client still waited to send a literal, it will not. */
 	if (s->awaits_go) {
 		s->client.skip = 0;
@@ -402,7 +413,7 @@ enum starttls_result starttls_feed(struct starttls *s, enum starttls_side side, 
 		return refuse(s, "the server sent plaintext behind its agreement to TLS");
 	if (s->stage == STARTTLS_AGREED && in.data[0] != TLS_HANDSHAKE)
 		return refuse(s, "the client sent plaintext where TLS was agreed");
-	bool opens = client && !s->client_spoke && !s->server_spoke && in.data[0] == TLS_HANDSHAKE;
+	bool opens = client && !s->client_spoke && (!s->server_spoke || s->guessed) && in.data[0] == TLS_HANDSHAKE;
 	if (s->stage == STARTTLS_AGREED || opens)
 		return over(s, STARTTLS_HELLO);
 	if (client && s->asked)
@@ -416,4 +427,18 @@ enum starttls_result starttls_feed(struct starttls *s, enum starttls_side side, 
 	if (!client)
 		return postgresql_server(s, in);
 	return s->client.len == 0 && in.data[0] == TLS_HANDSHAKE ? refuse(s, unasked) : postgresql_client(s, in);
+}
+
+bool starttls_settled(const struct starttls *s)
+{
+	switch (s->protocol) {
+	case STARTTLS_SMTP:
+		return s->waiting == 0;
+	case STARTTLS_POP3:
+		return s->waiting == 0 && !s->in_reply;
+	case STARTTLS_IMAP:
+		return s->answered;
+	default:
+		return !s->asked;
+	}
 }

@@ -47,6 +47,7 @@ struct starttls {
 
 	struct starttls_lines client, server;
 	bool client_spoke, server_spoke;
+	bool guessed; /* SMTP: only the client's first command will tell whether it is (EHLO), or FTP */
 	bool asked;   /* the client has asked for TLS and may say nothing until the answer */
 	bool data;    /* SMTP: mail content follows, up to a line with a dot alone */
 	bool bare_lf; /* SMTP: the line of content before ended in LF without CR */
@@ -55,6 +56,7 @@ struct starttls {
 	unsigned oldest, waiting;
 	bool in_reply;                /* POP3: within the lines of one */
 	bool awaits_go;               /* IMAP: the client waits for "+" before it sends its literal */
+	bool answered;                /* IMAP: the greeting is in, or the reply to the client's latest command */
 	uint8_t tag[STARTTLS_PREFIX]; /* IMAP: of the client's latest command */
 	size_t tag_len;
 	uint8_t request; /* PostgreSQL: what the client asked for, S or G */
@@ -63,13 +65,20 @@ struct starttls {
 void starttls_begin(struct starttls *s, enum starttls_protocol protocol);
 /* What usually stands behind a port: 25, 587, 2525, 143, 110, 5432; else STARTTLS_NONE. */
 must_check enum starttls_protocol starttls_by_port(uint16_t port);
-/* As a server's first octets say; STARTTLS_NONE when they say nothing (yet). */
-must_check enum starttls_protocol starttls_by_greeting(struct bytes in);
+/*
+ * As starttls_begin, for what a server's first octets say; STARTTLS_NONE when they say nothing (yet). FTP greets with 220
+ * as SMTP does, and SMTP's servers may leave that word out: such a dialogue is watched until the client's first command,
+ * and is STARTTLS_PLAIN from there unless that is SMTP's.
+ */
+void starttls_begin_by_greeting(struct starttls *s, struct bytes in);
 
 /*
  * Watches the next octets of one side, in the order they came. All of `in` is judged at once: the result says what to
  * do with all of it.
  */
 must_check enum starttls_result starttls_feed(struct starttls *s, enum starttls_side side, struct bytes in);
+
+/* True when the server has greeted, where servers do, and owes no reply. */
+must_check bool starttls_settled(const struct starttls *s);
 
 #endif

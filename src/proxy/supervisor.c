@@ -1,4 +1,4 @@
-#include "proxy/supervisor.h"
+#include "proxy/supervisor_parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,9 +12,12 @@
 #include "proxy/listening.h"
 #include "proxy/log_place.h"
 #include "proxy/metrics.h"
+#include "proxy/program.h"
 #include "proxy/record.h"
 #include "proxy/signals.h"
 #include "proxy/snapshot.h"
+#include "proxy/takeover.h"
+#include "proxy/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,51 +32,11 @@
 #define RESTART_NS   (500 * NS_PER_MS) /* a child that dies at once is not started again at once */
 #define STOP_WAIT_NS (5 * NS_PER_S)    /* for keeper and scribe to finish writing */
 
-struct supervisor;
-
-struct child {
-	struct supervisor *supervisor;
-	enum family_role role;
-	uint32_t number; /* of a worker, from 0 */
-	pid_t pid;       /* 0: not running */
-	struct ipc *ipc;
-	bool ready;
-	bool failed;     /* it said why */
-	uint32_t source; /* of a worker's ring: new with each start */
-	uint64_t started_ns;
-	struct loop_timer restart;
-};
-
-struct supervisor {
-	struct loop *loop;
-	const struct config *config;
-	int argc;
-	char *const *argv;
-	const int *listen_fds;
-	struct bytes config_text;
-	char *own_pem; /* NUL-terminated, from the keeper */
-	int snapshot_fd;
-	struct keeper_client *records; /* for the audit entries of the family itself */
-	uint64_t generation;           /* of the present snapshot: counts from 1 */
-	bool recorded;                 /* the audit log knows that the family started */
-	struct child keeper, resolver, scribe, *workers;
-	size_t worker_count;
-	uint32_t next_source;
-	struct loop_timer stop_late;
-	struct metrics *metrics; /* NULL: nobody may ask */
-	struct supervisor_counts counts;
-	int stops;
-	bool up; /* every child has been ready once */
-	bool ok;
-	struct error *err;
-};
-
 static void child_start(struct child *child);
-static void give_up(struct supervisor *s, const char *why);
 
 /* Messages. */
 
-static void tell(struct child *child, enum family_message kind, struct bytes body, const int *fds, size_t count)
+void supervisor_tell(struct child *child, enum family_message kind, struct bytes body, const int *fds, size_t count)
 {
 	struct ipc_message message = {.kind = (uint16_t)kind, .body = body, .fd_count = count};
 	if (!child->ipc)
@@ -106,9 +69,9 @@ static void tell_setup(struct child *child)
 	struct bytes out;
 	family_setup_write(&body_w, &setup);
 	if (!w.full && s->argc <= FAMILY_ARGUMENTS && writer_done(&body_w, &out))
-		tell(child, FAMILY_SETUP, out, NULL, 0);
+		supervisor_tell(child, FAMILY_SETUP, out, NULL, 0);
 	else
-		give_up(s, "the configuration file or the command line is too long");
+		supervisor_give_up(s, "the configuration file or the command line is too long");
 }
 
 /* A pair of channel ends: one to the server, with a name, the other to the worker. */
@@ -122,10 +85,17 @@ static void introduce(struct child *worker, struct child *server, enum family_me
 		return;
 	}
 	snprintf(name, sizeof(name), "worker %u", worker->number);
-	tell(server, FAMILY_SERVE, bytes_str(name), &fds[0], 1);
-	tell(worker, kind, BYTES_NONE, &fds[1], 1);
-	close(fds[0]);
+	supervisor_tell(worker, kind, BYTES_NONE, &fds[1], 1);
 	close(fds[1]);
+	if (server->role == ROLE_KEEPER && worker->supervisor->waiting) {
+		/* A keeper that has not opened the state yet serves nobody: kept until it has. */
+		if (worker->keeper_end >= 0)
+			close(worker->keeper_end);
+		worker->keeper_end = fds[0];
+		return;
+	}
+	supervisor_tell(server, FAMILY_SERVE, bytes_str(name), &fds[0], 1);
+	close(fds[0]);
 }
 
 static void give_ring(struct child *worker)
@@ -142,8 +112,8 @@ static void give_ring(struct child *worker)
 	struct writer w = writer_over(body, sizeof(body));
 	writer_u32(&w, worker->source);
 	int fds[] = {ring.data, ring.control, ring.wake, ring.space};
-	tell(&s->scribe, FAMILY_RING, bytes_of(body, 4), fds, 4);
-	tell(worker, FAMILY_RING, bytes_of(body, 4), fds, 4);
+	supervisor_tell(&s->scribe, FAMILY_RING, bytes_of(body, 4), fds, 4);
+	supervisor_tell(worker, FAMILY_RING, bytes_of(body, 4), fds, 4);
 	ring_fds_close(&ring);
 }
 
@@ -152,7 +122,8 @@ static void give_listeners(struct child *worker)
 	const struct supervisor *s = worker->supervisor;
 	for (size_t i = 0; i < s->config->listen.count; i += IPC_FDS_MAX) {
 		size_t rest = s->config->listen.count - i;
-		tell(worker, FAMILY_LISTEN, BYTES_NONE, s->listen_fds + i, rest < IPC_FDS_MAX ? rest : IPC_FDS_MAX);
+		supervisor_tell(
+			worker, FAMILY_LISTEN, BYTES_NONE, s->listen_fds + i, rest < IPC_FDS_MAX ? rest : IPC_FDS_MAX);
 	}
 }
 
@@ -160,19 +131,19 @@ static void start_worker(struct child *worker)
 {
 	struct supervisor *s = worker->supervisor;
 	child_start(worker);
-	tell(worker, FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
+	supervisor_tell(worker, FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
 	give_listeners(worker);
 	introduce(worker, &s->keeper, FAMILY_KEEPER);
 	introduce(worker, &s->resolver, FAMILY_RESOLVER);
 	give_ring(worker);
-	tell(worker, FAMILY_START, BYTES_NONE, NULL, 0);
+	supervisor_tell(worker, FAMILY_START, BYTES_NONE, NULL, 0);
 }
 
 /* Going up: the keeper first, since its CA belongs into the snapshot; then the rest. */
 
 static void stop_all(struct supervisor *s);
 
-static void give_up(struct supervisor *s, const char *why)
+void supervisor_give_up(struct supervisor *s, const char *why)
 {
 	if (!s->err->text[0])
 		error_set(s->err, "%s", why);
@@ -236,7 +207,7 @@ static void records_changed(unsigned what, void *ctx)
 	record_snapshot_now(s);
 }
 
-static void open_records(struct supervisor *s)
+void supervisor_open_records(struct supervisor *s)
 {
 	static const struct keeper_client_limits limits;
 	int fds[2];
@@ -245,7 +216,7 @@ static void open_records(struct supervisor *s)
 		log_error("no channel", LOG_S("why", err.text));
 		return;
 	}
-	tell(&s->keeper, FAMILY_SERVE, bytes_str(FAMILY_SUPERVISOR), &fds[0], 1);
+	supervisor_tell(&s->keeper, FAMILY_SERVE, bytes_str(FAMILY_SUPERVISOR), &fds[0], 1);
 	close(fds[0]);
 	bool ok = true;
 	if (s->records)
@@ -256,26 +227,18 @@ static void open_records(struct supervisor *s)
 		log_error("no channel", LOG_S("why", err.text));
 }
 
-static void keeper_ready(struct supervisor *s, struct bytes pem)
+/* The rest of the family, once the CA is known. */
+static void start_others(struct supervisor *s)
 {
-	free(s->own_pem);
-	s->own_pem = strndup((const char *)pem.data, pem.len);
-	if (s->workers[0].pid != 0 || s->up) {
-		for (size_t i = 0; i < s->worker_count; i++)
-			introduce(&s->workers[i], &s->keeper, FAMILY_KEEPER);
-		open_records(s);
-		return;
-	}
 	struct error err;
 	if (!s->own_pem || !write_snapshot(s, &err)) {
-		give_up(s, s->own_pem ? err.text : "no memory for the snapshot");
+		supervisor_give_up(s, s->own_pem ? err.text : "no memory for the snapshot");
 		return;
 	}
-	open_records(s);
 	child_start(&s->resolver);
 	child_start(&s->scribe);
-	tell(&s->resolver, FAMILY_START, BYTES_NONE, NULL, 0);
-	tell(&s->scribe, FAMILY_START, BYTES_NONE, NULL, 0);
+	supervisor_tell(&s->resolver, FAMILY_START, BYTES_NONE, NULL, 0);
+	supervisor_tell(&s->scribe, FAMILY_START, BYTES_NONE, NULL, 0);
 	for (size_t i = 0; i < s->worker_count; i++)
 		start_worker(&s->workers[i]);
 }
@@ -286,7 +249,7 @@ static bool spread_snapshot(struct supervisor *s, struct error *err)
 	if (!write_snapshot(s, err))
 		return false;
 	for (size_t i = 0; i < s->worker_count; i++)
-		tell(&s->workers[i], FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
+		supervisor_tell(&s->workers[i], FAMILY_SNAPSHOT, BYTES_NONE, &s->snapshot_fd, 1);
 	if (s->records)
 		record_snapshot_now(s);
 	return true;
@@ -310,21 +273,64 @@ static void authority_changed(struct supervisor *s, struct bytes pem)
 			LOG_S("do", "send SIGHUP once it is mended"));
 }
 
+/* A keeper in the place of one that died. */
+static void keeper_again(struct supervisor *s, struct bytes pem)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		introduce(&s->workers[i], &s->keeper, FAMILY_KEEPER);
+	supervisor_open_records(s);
+	/* The CA may have been rotated, and nobody sent SIGHUP: this keeper has opened the new one. */
+	if (s->own_pem && !bytes_equal(bytes_str(s->own_pem), pem))
+		authority_changed(s, pem);
+}
+
+static void keeper_ready(struct supervisor *s, struct bytes pem)
+{
+	if (s->waiting) {
+		supervisor_keeper_took_over(s);
+	} else if (s->workers[0].pid != 0 || s->up) {
+		keeper_again(s, pem);
+	} else {
+		free(s->own_pem);
+		s->own_pem = strndup((const char *)pem.data, pem.len);
+		start_others(s);
+		if (s->stops == 0)
+			supervisor_open_records(s);
+	}
+}
+
+/* It has the CA; the state is still another program's. */
+static void keeper_prepared(struct supervisor *s, struct bytes pem)
+{
+	s->keeper.prepared = true;
+	free(s->own_pem);
+	s->own_pem = strndup((const char *)pem.data, pem.len);
+	start_others(s);
+}
+
 static void check_up(struct supervisor *s)
 {
-	bool up = s->keeper.ready && s->resolver.ready && s->scribe.ready;
+	bool up = s->resolver.ready && s->scribe.ready;
 	for (size_t i = 0; i < s->worker_count; i++)
 		up = up && s->workers[i].ready;
 	if (!up || s->up)
 		return;
-	s->up = true;
-	struct error err;
-	if (!listening_begin(s->config, s->listen_fds, &err)) {
-		give_up(s, err.text);
+	if (!s->keeper.ready) {
+		if (s->waiting && s->keeper.prepared)
+			takeover_ready(s->takeover);
 		return;
 	}
+	struct error err;
+	if (!listening_begin(s->config, s->listen_fds, &err)) {
+		supervisor_give_up(s, err.text);
+		return;
+	}
+	s->up = true;
 	log_info("ready", LOG_N("workers", s->worker_count));
-	sd_notify(0, "READY=1");
+	if (s->takeover)
+		takeover_serving(s->takeover);
+	else
+		sd_notify(0, "READY=1");
 }
 
 static enum counts_of counts_of(enum family_role role)
@@ -343,6 +349,9 @@ static void received(struct ipc *ipc, struct ipc_message *message, void *ctx)
 	struct child *child = ctx;
 	struct supervisor *s = child->supervisor;
 	(void)ipc;
+	/* Who was told to stop while it starts takes no further step. */
+	if (s->stops > 0 && (message->kind == FAMILY_READY || message->kind == FAMILY_PREPARED))
+		return;
 	if (message->kind == FAMILY_READY) {
 		child->ready = true;
 		if (child->role == ROLE_KEEPER)
@@ -352,6 +361,14 @@ static void received(struct ipc *ipc, struct ipc_message *message, void *ctx)
 		metrics_take(s->metrics, counts_of(child->role), child->number, message->body);
 	} else if (message->kind == FAMILY_AUTHORITY && child->role == ROLE_KEEPER) {
 		authority_changed(s, message->body);
+	} else if (message->kind == FAMILY_PREPARED && child->role == ROLE_KEEPER && s->waiting) {
+		keeper_prepared(s, message->body);
+		check_up(s);
+	} else if (message->kind == FAMILY_PEER && child->role == ROLE_KEEPER && s->upgrade) {
+		if (message->fd_count == 1)
+			upgrade_peer(s->upgrade, message->fds[0], message->body);
+	} else if (message->kind == FAMILY_HANDED && child->role == ROLE_KEEPER && s->upgrade) {
+		upgrade_yours(s->upgrade);
 	} else if (message->kind == FAMILY_FAILED) {
 		child->failed = true;
 		/* While starting, the first failure is what the program ends with, and says once. */
@@ -382,6 +399,7 @@ static no_return void become(enum family_role role, int channel)
 	snprintf(name, sizeof(name), "child:%s", family_role_name(role));
 	char *argv[] = {program, name, NULL};
 	sigset_t none;
+	family_ignore_signals();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The table goes to standard output, which only the scribe may write. */
@@ -402,10 +420,10 @@ static void child_start(struct child *child)
 	struct supervisor *s = child->supervisor;
 	struct error err;
 	int fds[2];
-	child->ready = child->failed = false;
+	child->ready = child->failed = child->prepared = false;
 	child->started_ns = clock_monotonic_ns();
 	if (!ipc_pair(fds, &err)) {
-		give_up(s, err.text);
+		supervisor_give_up(s, err.text);
 		return;
 	}
 	child->pid = fork();
@@ -415,7 +433,7 @@ static void child_start(struct child *child)
 	if (child->pid < 0) {
 		child->pid = 0;
 		close(fds[0]);
-		give_up(s, "a process cannot be started");
+		supervisor_give_up(s, "a process cannot be started");
 		return;
 	}
 	child->ipc = ipc_new(s->loop, fds[0], FAMILY_QUEUE, &handlers, child, &err);
@@ -433,13 +451,20 @@ static void restart(struct loop_timer *timer)
 		return;
 	}
 	child_start(child);
-	tell(child, FAMILY_START, BYTES_NONE, NULL, 0);
+	supervisor_tell(child, FAMILY_START, BYTES_NONE, NULL, 0);
 	for (size_t i = 0; i < s->worker_count; i++) {
 		if (child->role == ROLE_RESOLVER)
 			introduce(&s->workers[i], child, FAMILY_RESOLVER);
 		else if (child->role == ROLE_SCRIBE)
 			give_ring(&s->workers[i]);
 	}
+}
+
+void supervisor_restart(struct child *child)
+{
+	uint64_t lived = clock_monotonic_ns() - child->started_ns;
+	uint64_t wait = lived > 10 * RESTART_NS ? 0 : RESTART_NS;
+	loop_timer_set(child->supervisor->loop, &child->restart, clock_monotonic_ns() + wait, restart);
 }
 
 static void workers_gone(struct supervisor *s)
@@ -451,9 +476,9 @@ static void workers_gone(struct supervisor *s)
 	keeper_client_free(s->records);
 	s->records = NULL;
 	/* What the workers have seen is written out before the rest ends. */
-	tell(&s->scribe, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
-	tell(&s->keeper, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
-	tell(&s->resolver, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
+	supervisor_tell(&s->scribe, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
+	supervisor_tell(&s->keeper, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
+	supervisor_tell(&s->resolver, FAMILY_DRAIN, BYTES_NONE, NULL, 0);
 	if (s->scribe.pid == 0 && s->keeper.pid == 0 && s->resolver.pid == 0)
 		loop_stop(s->loop);
 }
@@ -463,7 +488,7 @@ static void tell_scribe_gone(struct supervisor *s, uint32_t source)
 	uint8_t body[4];
 	struct writer w = writer_over(body, sizeof(body));
 	writer_u32(&w, source);
-	tell(&s->scribe, FAMILY_DETACH, bytes_of(body, 4), NULL, 0);
+	supervisor_tell(&s->scribe, FAMILY_DETACH, bytes_of(body, 4), NULL, 0);
 }
 
 static void child_gone(struct child *child, int status)
@@ -478,8 +503,13 @@ static void child_gone(struct child *child, int status)
 		workers_gone(s);
 		return;
 	}
+	if (child->role == ROLE_KEEPER && s->giving) {
+		/* It gave the state away, or died before it could: nobody has it open now. */
+		upgrade_yours(s->upgrade);
+		return;
+	}
 	if (!s->up && child->failed) {
-		give_up(s, "");
+		supervisor_give_up(s, "");
 		return;
 	}
 	if (WIFSIGNALED(status))
@@ -489,12 +519,10 @@ static void child_gone(struct child *child, int status)
 		log_error("child ended", LOG_S("child", family_role_name(child->role)), LOG_N("number", child->number),
 			LOG_N("status", (uint64_t)WEXITSTATUS(status)));
 	if (!s->up) {
-		give_up(s, "a process of the family ended while it was starting; the log says more");
+		supervisor_give_up(s, "a process of the family ended while it was starting; the log says more");
 		return;
 	}
-	uint64_t lived = clock_monotonic_ns() - child->started_ns;
-	uint64_t wait = lived > 10 * RESTART_NS ? 0 : RESTART_NS;
-	loop_timer_set(s->loop, &child->restart, clock_monotonic_ns() + wait, restart);
+	supervisor_restart(child);
 }
 
 static struct child *child_of(struct supervisor *s, pid_t pid)
@@ -519,6 +547,8 @@ static void reap(struct supervisor *s)
 		struct child *child = child_of(s, pid);
 		if (child)
 			child_gone(child, status);
+		else
+			supervisor_upgrade_reaped(s, pid, status);
 	}
 }
 
@@ -526,6 +556,9 @@ static void reap(struct supervisor *s)
 
 static void kill_all(struct supervisor *s)
 {
+	/* The keeper goes with the others: nobody is to wonder where it is. */
+	keeper_client_free(s->records);
+	s->records = NULL;
 	struct child *others[] = {&s->keeper, &s->resolver, &s->scribe};
 	for (size_t i = 0; i < s->worker_count; i++) {
 		if (s->workers[i].pid > 0)
@@ -544,24 +577,35 @@ static void stop_took_long(struct loop_timer *timer)
 	kill_all(s);
 }
 
-static void stop_all(struct supervisor *s)
+void supervisor_drain(struct supervisor *s)
 {
-	if (++s->stops > 1) {
-		kill_all(s);
-		return;
-	}
-	sd_notify(0, "STOPPING=1");
-	listening_end(s->config, s->listen_fds);
 	struct child *others[] = {&s->keeper, &s->resolver, &s->scribe};
+	s->stops++;
 	for (size_t i = 0; i < 3; i++)
 		loop_timer_clear(s->loop, &others[i]->restart);
 	for (size_t i = 0; i < s->worker_count; i++) {
 		loop_timer_clear(s->loop, &s->workers[i].restart);
-		tell(&s->workers[i], FAMILY_DRAIN, BYTES_NONE, NULL, 0);
+		supervisor_tell(&s->workers[i], FAMILY_DRAIN, BYTES_NONE, NULL, 0);
 	}
 	loop_timer_set(s->loop, &s->stop_late, clock_monotonic_ns() + s->config->drain_timeout_ns + STOP_WAIT_NS,
 		stop_took_long);
 	workers_gone(s);
+}
+
+static void stop_all(struct supervisor *s)
+{
+	if (s->stops > 0) {
+		s->stops++;
+		kill_all(s);
+		return;
+	}
+	upgrade_free(s->upgrade);
+	s->upgrade = NULL;
+	sd_notify(0, "STOPPING=1");
+	/* Before that nobody could connect, or the sockets are still another program's. */
+	if (s->up)
+		listening_end(s->config, s->listen_fds);
+	supervisor_drain(s);
 }
 
 /* The log and the outputs by their names again: whoever rotates files has moved the old ones away. */
@@ -574,9 +618,9 @@ static void reopen(struct supervisor *s)
 		log_error("log not reopened", LOG_S("why", err.text), LOG_S("do", "lines go on into the old file"));
 	size_t fds = s->config->log_target == CONFIG_LOG_STDERR ? 0 : 1;
 	for (size_t i = 0; i < 3; i++)
-		tell(others[i], FAMILY_REOPEN, BYTES_NONE, &log_fd, fds);
+		supervisor_tell(others[i], FAMILY_REOPEN, BYTES_NONE, &log_fd, fds);
 	for (size_t i = 0; i < s->worker_count; i++)
-		tell(&s->workers[i], FAMILY_REOPEN, BYTES_NONE, &log_fd, fds);
+		supervisor_tell(&s->workers[i], FAMILY_REOPEN, BYTES_NONE, &log_fd, fds);
 }
 
 void supervisor_say_reloading(void)
@@ -608,8 +652,14 @@ static void caught(int number, void *ctx)
 		supervisor_say_reloading();
 		reload(s);
 		sd_notify(0, "READY=1");
+	} else if (number == SIGUSR2) {
+		supervisor_upgrade(s);
+	} else if (s->replaced) {
+		/* It drains already, for the other program. The first signal to stop says nothing new. */
+		s->replaced = false;
 	} else {
-		log_info("draining", LOG_S("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+		log_info(s->stops == 0 ? "draining" : "ending at once",
+			LOG_S("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
 		stop_all(s);
 	}
 }
@@ -630,12 +680,12 @@ static void ask_counts(void *ctx)
 	counts_supervisor(&s->counts, &w);
 	metrics_take(s->metrics, COUNTS_SUPERVISOR, 0, bytes_of(body, w.len));
 	for (size_t i = 0; i < 3; i++)
-		tell(others[i], FAMILY_COUNT, BYTES_NONE, NULL, 0);
+		supervisor_tell(others[i], FAMILY_COUNT, BYTES_NONE, NULL, 0);
 	for (size_t i = 0; i < s->worker_count; i++)
-		tell(&s->workers[i], FAMILY_COUNT, BYTES_NONE, NULL, 0);
+		supervisor_tell(&s->workers[i], FAMILY_COUNT, BYTES_NONE, NULL, 0);
 }
 
-static bool serve_counts(struct supervisor *s, struct error *err)
+bool supervisor_serve_counts(struct supervisor *s, struct error *err)
 {
 	struct metrics_options options = {
 		.at = s->config->metrics_at, .workers = s->worker_count, .ask = ask_counts, .ctx = s};
@@ -649,23 +699,33 @@ static bool serve_counts(struct supervisor *s, struct error *err)
 
 static void child_init(struct supervisor *s, struct child *child, enum family_role role, uint32_t number)
 {
-	*child = (struct child){.supervisor = s, .role = role, .number = number};
+	*child = (struct child){.supervisor = s, .role = role, .number = number, .keeper_end = -1};
+}
+
+static void close_ends(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->worker_count; i++) {
+		if (s->workers[i].keeper_end >= 0)
+			close(s->workers[i].keeper_end);
+	}
+	supervisor_peers_free(s);
 }
 
 static bool supervise(struct supervisor *s, struct error *err)
 {
 	struct signals signals = {.io.fd = -1};
-	bool ok = signals_watch(&signals, s->loop, caught, s, err);
+	bool ok = signals_watch(&signals, s->loop, caught, s, err) && (!s->takeover || supervisor_take_over(s, err));
 	if (ok) {
 		child_start(&s->keeper);
-		tell(&s->keeper, FAMILY_START, BYTES_NONE, NULL, 0);
+		supervisor_tell(&s->keeper, s->takeover ? FAMILY_PREPARE : FAMILY_START, BYTES_NONE, NULL, 0);
 		ok = loop_run(s->loop) || error_set_errno(err, "the event loop failed");
 	}
 	signals_close(&signals);
 	return ok && s->ok;
 }
 
-bool supervisor_run(const struct config *config, int argc, char *const *argv, const int *listen_fds, struct error *err)
+bool supervisor_run(const struct config *config, int argc, char *const *argv, int *listen_fds,
+	struct takeover *takeover, struct error *err)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct supervisor s = {
@@ -674,6 +734,7 @@ bool supervisor_run(const struct config *config, int argc, char *const *argv, co
 		.argc = argc,
 		.argv = argv,
 		.listen_fds = listen_fds,
+		.takeover = takeover,
 		.snapshot_fd = -1,
 		.worker_count = config->workers ? config->workers
 	                        : cores > 0     ? (size_t)cores
@@ -693,8 +754,15 @@ bool supervisor_run(const struct config *config, int argc, char *const *argv, co
 	child_init(&s, &s.scribe, ROLE_SCRIBE, 0);
 	for (size_t i = 0; i < s.worker_count; i++)
 		child_init(&s, &s.workers[i], ROLE_WORKER, (uint32_t)i);
-	bool ok = (!config->file || policy_file_read(config->file, &s.config_text, err)) && serve_counts(&s, err) &&
-	          supervise(&s, err);
+	if (!program_path(s.program, sizeof(s.program)))
+		s.program[0] = '\0';
+	/* Who takes another's place gets its port for counters when that one has left it. */
+	bool ok = (!config->file || policy_file_read(config->file, &s.config_text, err)) &&
+	          (takeover || supervisor_serve_counts(&s, err)) && supervise(&s, err);
+	upgrade_free(s.upgrade);
+	if (takeover)
+		takeover_unwatch(takeover);
+	close_ends(&s);
 	metrics_free(s.metrics);
 	policy_file_free(s.config_text);
 	keeper_client_free(s.records);

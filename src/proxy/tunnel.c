@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #define TURN_OCTETS ((size_t)512 * 1024)
+#define SHOWN_PIECE ((size_t)16 * 1024) /* read at a time where it is published */
 
 static struct loop_io *source(struct conn *conn, enum flow_direction direction)
 {
@@ -33,10 +34,13 @@ static enum moved move(struct conn *conn, enum flow_direction direction)
 	struct loop_io *from = source(conn, direction);
 	size_t moved = 0;
 	uint8_t *scratch = conn->worker->scratch;
+	size_t most = conn->shown ? SHOWN_PIECE : WORKER_SCRATCH;
 	while (moved < TURN_OCTETS) {
 		if (outbox_stalled(box(conn, direction)) || !from->readable)
 			return MOVED_ALL;
-		ssize_t n = recv(from->fd, scratch, WORKER_SCRATCH, 0);
+		if (conn->shown && !report_ready(conn, most))
+			return MOVED_ALL;
+		ssize_t n = recv(from->fd, scratch, most, 0);
 		if (n == 0)
 			return MOVED_END;
 		if (n < 0 && errno == EAGAIN) {
@@ -47,11 +51,13 @@ static enum moved move(struct conn *conn, enum flow_direction direction)
 			continue;
 		if (n < 0)
 			return MOVED_LOST;
-		if ((size_t)n < WORKER_SCRATCH && !from->hung)
+		if ((size_t)n < most && !from->hung)
 			from->readable = false;
 		struct bytes piece = bytes_of(scratch, (size_t)n);
 		if (conn->opening && !opening_watch(conn, direction, piece))
 			return MOVED_BACK;
+		if (conn->shown)
+			report_data(conn, direction, piece);
 		conn->half[direction].octets += (uint64_t)n;
 		moved += (size_t)n;
 		if (!outbox_send(box(conn, direction), sink(conn, direction), piece))
@@ -94,8 +100,9 @@ static bool work(struct conn *conn, enum flow_direction direction)
 
 static void tunnel_ready(struct conn *conn)
 {
-	conn->active_ns = loop_now_ns(worker_loop(conn->worker));
-	if (!work(conn, FLOW_UP) || !work(conn, FLOW_DOWN))
+	bool goes_on = work(conn, FLOW_UP) && work(conn, FLOW_DOWN);
+	conn_note_traffic(conn);
+	if (!goes_on)
 		return;
 	if (conn->half[FLOW_UP].shut && conn->half[FLOW_DOWN].shut)
 		conn_end(conn, ENDING_DONE, "", "");

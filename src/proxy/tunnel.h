@@ -8,7 +8,8 @@ struct conn;
 
 /*
  * Relays from now on; `to_server` and `to_client` (copied by need) go out first. While conn->opening is there every
- * piece passes opening_watch first, which may take the connection back (STARTTLS).
+ * piece passes opening_watch first, which may take the connection back (STARTTLS). With conn->shown what passes is
+ * published, save the octets given here.
  */
 void tunnel_begin(struct conn *conn, struct bytes to_server, struct bytes to_client);
 

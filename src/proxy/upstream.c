@@ -34,6 +34,7 @@ struct kept {
 	SSL_SESSION *sessions[SESSIONS_PER_KEY];
 	size_t count;
 	int64_t ends_s;
+	bool asked; /* for a client certificate, when the sessions were made: a resumed handshake does not ask again */
 };
 
 static void kept_free(void *value)
@@ -55,6 +56,13 @@ static int64_t now_s(void)
 	return (int64_t)(clock_wall_ns() / NS_PER_S);
 }
 
+/* What a server that asks would be shown; NULL: nothing. */
+static const struct identity *identity_of(const struct conn *conn)
+{
+	const struct opening *o = conn->opening;
+	return identities_find(conn->worker->snapshot.identities, o->verdict.options.client_cert, o->name.text);
+}
+
 /*
  * Sessions are bound to the client, the name, where the server was found, what was offered and the rules in force: one
  * made for one client or under one policy is never used for another.
@@ -73,6 +81,10 @@ static void make_session_key(struct conn *conn)
 	writer_u8(&w, (uint8_t)o->verdict.options.require);
 	writer_u8(&w, (uint8_t)o->verdict.options.allow);
 	writer_bytes(&w, bytes_of(policy_digest(o->policy), POLICY_DIGEST));
+	writer_u64(&w, trust_generation(conn->worker->trust));
+	/* The rules name a file: what stands in it may have changed since, and a session goes on as whom it began. */
+	const struct identity *identity = identity_of(conn);
+	writer_vec16(&w, identity ? bytes_of(identity->digest, sizeof(identity->digest)) : BYTES_NONE);
 	writer_vec16(&w, bytes_str(o->name.text));
 	writer_vec16(&w, o->hello.suites);
 	writer_vec16(&w, o->hello.versions);
@@ -105,6 +117,7 @@ static int session_new(SSL *ssl, SSL_SESSION *session)
 	}
 	kept->sessions[kept->count++] = session;
 	kept->ends_s = conn->session_ends_s;
+	kept->asked = conn->session_asked;
 	up->counts.kept++;
 	cache_put(up->sessions, session_key(conn), kept);
 	return 1;
@@ -125,6 +138,7 @@ static void offer_session(struct conn *conn)
 	if (SSL_SESSION_is_resumable(session) && SSL_set_session(conn->leg2.ssl, session) == 1) {
 		conn->session_ends_s = kept->ends_s;
 		conn->opening->session_offered = true;
+		conn->opening->session_asked = kept->asked;
 		up->counts.offered++;
 	}
 	SSL_SESSION_free(session);
@@ -250,15 +264,20 @@ static int client_certificate(SSL *ssl, void *unused)
 {
 	(void)unused;
 	struct conn *conn = conn_of(ssl);
-	const struct opening *o = conn->opening;
+	struct opening *o = conn->opening;
 	if (!o)
 		return 0;
-	const struct identity *identity =
-		identities_find(conn->worker->snapshot.identities, o->verdict.options.client_cert, o->name.text);
+	conn->session_asked = o->certificate_requested = true;
+	if (o->certificate_empty)
+		return 1;
+	const struct identity *identity = identity_of(conn);
 	/* Shown to servers that verified, to no others. */
-	if (identity && o->verified.fault == VERIFY_OK)
+	if (identity && o->verified.fault == VERIFY_OK) {
+		o->shown = true;
+		memcpy(o->shown_digest, identity->digest, sizeof(o->shown_digest));
 		return SSL_use_cert_and_key(ssl, identity->cert, identity->key, identity->chain, 1);
-	conn->opening->certificate_asked = true;
+	}
+	o->certificate_lacking = true;
 	return -1;
 }
 
@@ -294,6 +313,7 @@ static SSL_CTX *make_ctx(struct worker *worker, struct offer_known *known)
 	/* Longer chains than libssl's own limit get as far as the verifier, which names what is wrong with them. */
 	SSL_CTX_set_max_cert_list(ctx, VERIFY_MAX_BYTES + 4096);
 	SSL_CTX_set_default_read_buffer_len(ctx, LEG_FLUSH);
+	leg_set_security(ctx);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, verify, NULL);
 	SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
@@ -383,7 +403,8 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 		.faults = VERIFY_FAULT_BIT(VERIFY_INTERNAL),
 		.depth = -1,
 		.text = "nothing was verified"};
-	o->judged = false;
+	o->judged = o->certificate_requested = o->certificate_lacking = o->certificate_empty = false;
+	o->shown = conn->session_asked = false;
 	make_session_key(conn);
 	offer_session(conn);
 	return UPSTREAM_OFFERED;
@@ -429,4 +450,12 @@ bool upstream_acceptable(const struct conn *conn, struct error *err)
 		return error_set(err,
 			"the client does not offer extended master secret (RFC 7627); %s with allow: no-ems", remedy);
 	return true;
+}
+
+void upstream_settle(struct conn *conn)
+{
+	/* The stack belongs to the session, which nobody asks for its issuers any more: a fifth of an idle connection. */
+	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(conn->leg2.ssl);
+	while (chain && sk_X509_num(chain) > 1)
+		X509_free(sk_X509_pop(chain));
 }

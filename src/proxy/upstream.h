@@ -30,11 +30,14 @@ enum upstream_offer {
 
 /*
  * Makes conn->leg2 over conn->server for the hello in conn->opening. The verdict of the verification goes into
- * opening->verified when the handshake gets that far; opening->certificate_asked likewise.
+ * opening->verified when the handshake gets that far; opening->certificate_lacking likewise.
  */
 must_check enum upstream_offer upstream_begin(struct conn *conn, struct error *err);
 
 /* After the handshake: is what was negotiated good enough for the rule in force? False with the reason. */
 must_check bool upstream_acceptable(const struct conn *conn, struct error *err);
+
+/* After the handshake, when all has been judged: gives back what only the judging needed. */
+void upstream_settle(struct conn *conn);
 
 #endif

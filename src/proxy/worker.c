@@ -18,6 +18,7 @@
 
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_PAUSE_NS  (200 * NS_PER_MS)
+#define VERDICT_MEMO     4096
 #define TIDY_NS          (2 * NS_PER_S)
 
 /* Accepting. */
@@ -234,9 +235,46 @@ void worker_drain(struct worker *worker, void (*drained)(struct worker *worker, 
 	tell_drained(worker);
 }
 
+static bool make_verifier(struct worker *worker, const struct snapshot *snapshot, struct trust **trust,
+	struct verifier **verifier, struct error *err)
+{
+	*verifier = NULL;
+	*trust = worker->slim ? trust_new(slim_lib(worker->slim)) : NULL;
+	if (!*trust)
+		return error_set(err, "no memory for trust anchors");
+	if (!trust_add_bytes(*trust, snapshot->trust_pem, "trust anchors", err))
+		return false;
+	*verifier = verifier_new(*trust, VERDICT_MEMO);
+	if (!*verifier)
+		return error_set(err, "no memory for the verifier");
+	/* What the CA of before issued stays our own too. */
+	return verifier_add_own(*verifier, worker->snapshot.own_pem, err) &&
+	       verifier_add_own(*verifier, snapshot->own_pem, err);
+}
+
+/* Other anchors or revocation lists: what the old ones led to is forgotten with them. Nobody holds on to a verifier. */
+static void renew_trust(struct worker *worker, const struct snapshot *fresh)
+{
+	struct trust *trust;
+	struct verifier *verifier;
+	struct error err;
+	if (!make_verifier(worker, fresh, &trust, &verifier, &err)) {
+		log_error("trust anchors not taken up", LOG_S("why", err.text), LOG_S("in-force", "the old ones"));
+		verifier_free(verifier);
+		trust_free(trust);
+		return;
+	}
+	verifier_free(worker->verifier);
+	trust_free(worker->trust);
+	worker->verifier = verifier;
+	worker->trust = trust;
+}
+
 void worker_set_snapshot(struct worker *worker, struct snapshot *fresh)
 {
 	struct error err;
+	if (!bytes_equal(worker->snapshot.trust_pem, fresh->trust_pem))
+		renew_trust(worker, fresh);
 	/* A rotated CA: what it issued must not be taken for a server's. */
 	if (!bytes_equal(worker->snapshot.own_pem, fresh->own_pem) &&
 		!verifier_add_own(worker->verifier, fresh->own_pem, &err))
@@ -320,19 +358,6 @@ static bool listen_all(struct worker *worker, const struct worker_options *optio
 	return true;
 }
 
-static bool load_trust(struct worker *worker, struct error *err)
-{
-	worker->trust = worker->slim ? trust_new(slim_lib(worker->slim)) : NULL;
-	if (!worker->trust)
-		return error_set(err, "no memory for trust anchors");
-	if (!trust_add_bytes(worker->trust, worker->snapshot.trust_pem, "trust anchors", err))
-		return false;
-	worker->verifier = verifier_new(worker->trust, 4096);
-	if (!worker->verifier)
-		return error_set(err, "no memory for the verifier");
-	return verifier_add_own(worker->verifier, worker->snapshot.own_pem, err);
-}
-
 static void ring_space_ready(struct loop_io *io)
 {
 	struct worker *worker = (struct worker *)(void *)((char *)io - offsetof(struct worker, ring_space));
@@ -398,7 +423,8 @@ static bool set_up(struct worker *worker, const struct worker_options *options, 
 	if (!worker->keeper)
 		return false;
 	worker->resolver = resolver_client_new(worker->loop, options->resolver_fd, &resolver, NULL, worker, err);
-	if (!worker->resolver || !load_trust(worker, err) || !open_ring(worker, options->ring, err))
+	if (!worker->resolver || !make_verifier(worker, &worker->snapshot, &worker->trust, &worker->verifier, err) ||
+		!open_ring(worker, options->ring, err))
 		return false;
 	struct aia_options aia = {
 		.loop = worker->loop,

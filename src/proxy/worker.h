@@ -41,6 +41,8 @@ struct worker_counts {
 	uint64_t handshakes[3];                        /* finished, by leg; [0] unused */
 	uint64_t resumed[3];
 	uint64_t plain_octets;
+	uint64_t replays, replays_failed; /* of what led to STARTTLS, to a fresh connection */
+	uint64_t replays_refused, replays_capped;
 	size_t open;
 };
 
@@ -95,10 +97,7 @@ must_check struct worker *worker_new(struct loop *loop, const struct worker_opti
 /* Ends every connection. NULL is allowed. */
 void worker_free(struct worker *worker);
 
-/*
- * Rules, users and client certificates from the next connection on; trust anchors stay those of the start. `fresh` is
- * taken and zeroed.
- */
+/* Rules, users, client certificates and trust from the next connection on. `fresh` is taken and zeroed. */
 void worker_set_snapshot(struct worker *worker, struct snapshot *fresh);
 /* Publishes into another ring from now on (a replaced scribe). `ring` stays the caller's and must outlive its use. */
 must_check bool worker_set_ring(struct worker *worker, const struct ring_fds *ring, struct error *err);

@@ -255,9 +255,9 @@ static void put_masked(bool unmasked, struct jsonout *json, const char *key, str
 
 /* Pairs in an array: names may come twice, and their order tells who sent them. */
 static void put_headers(
-	bool unmasked, struct jsonout *json, const struct message_header *headers, size_t count, bool cut)
+	bool unmasked, struct jsonout *json, const char *key, const struct message_header *headers, size_t count)
 {
-	jsonout_array(json, "headers");
+	jsonout_array(json, key);
 	for (size_t i = 0; i < count; i++) {
 		jsonout_array(json, NULL);
 		jsonout_text(json, NULL, headers[i].name);
@@ -265,8 +265,19 @@ static void put_headers(
 		jsonout_array_end(json);
 	}
 	jsonout_array_end(json);
+}
+
+static void put_head(bool unmasked, struct jsonout *json, const struct message_header *headers, size_t count, bool cut)
+{
+	put_headers(unmasked, json, "headers", headers, count);
 	if (cut)
 		jsonout_bool(json, "headers_cut", true);
+}
+
+static void put_trailers(bool unmasked, struct jsonout *json, const char *key, const struct message_trailers *trailers)
+{
+	if (trailers->count > 0 || trailers->cut)
+		put_headers(unmasked, json, key, trailers->fields, trailers->count);
 }
 
 static void on_request(struct sink *sink, struct flow *flow, const struct message_request *request)
@@ -283,7 +294,7 @@ static void on_request(struct sink *sink, struct flow *flow, const struct messag
 	put_optional(&json, "scheme", request->scheme);
 	put_optional(&json, "authority", request->authority);
 	put_masked(shown_as_is(jsonl, flow), &json, "path", bytes_str(":path"), request->path);
-	put_headers(shown_as_is(jsonl, flow), &json, request->headers, request->header_count, request->headers_cut);
+	put_head(shown_as_is(jsonl, flow), &json, request->headers, request->header_count, request->headers_cut);
 	finish(jsonl, &json);
 }
 
@@ -301,7 +312,7 @@ static void on_response(struct sink *sink, struct flow *flow, const struct messa
 	put_optional(&json, "reason", response->reason);
 	if (response->interim)
 		jsonout_bool(&json, "interim", true);
-	put_headers(shown_as_is(jsonl, flow), &json, response->headers, response->header_count, response->headers_cut);
+	put_head(shown_as_is(jsonl, flow), &json, response->headers, response->header_count, response->headers_cut);
 	finish(jsonl, &json);
 }
 
@@ -309,13 +320,19 @@ static void on_end(struct sink *sink, struct flow *flow, const struct message_en
 {
 	struct jsonl *jsonl = of(sink);
 	struct jsonout json;
-	if (!begin(jsonl, &json, LINE_ROOM, "end", flow, end->time_ns))
+	const struct message_trailers *up = &end->request_trailers, *down = &end->response_trailers;
+	size_t room = LINE_ROOM + headers_room(up->fields, up->count) + headers_room(down->fields, down->count);
+	if (!begin(jsonl, &json, room, "end", flow, end->time_ns))
 		return;
 	jsonout_number(&json, "stream", end->stream);
 	jsonout_word(&json, "ending", message_ending_name(end->ending));
 	jsonout_number(&json, "request_octets", end->request_octets);
 	jsonout_number(&json, "response_octets", end->response_octets);
 	jsonout_seconds(&json, "duration", end->duration_ns);
+	put_trailers(shown_as_is(jsonl, flow), &json, "request_trailers", up);
+	put_trailers(shown_as_is(jsonl, flow), &json, "response_trailers", down);
+	if (up->cut || down->cut)
+		jsonout_bool(&json, "trailers_cut", true);
 	finish(jsonl, &json);
 }
 

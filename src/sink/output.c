@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,18 @@ static int open_file(const char *path, enum output_mode mode, struct stat *st, s
 		return fd;
 	close(fd);
 	return -1;
+}
+
+/*
+ * Empties the file, unless another process writes it: an upgrade has two programs with the same outputs for a while. Who
+ * writes a file holds a shared lock on it, and only who gets it alone may empty it.
+ */
+static bool empty(int fd)
+{
+	bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	bool ok = !alone || ftruncate(fd, 0) == 0;
+	(void)flock(fd, LOCK_SH | LOCK_NB);
+	return ok;
 }
 
 static bool begin(struct output *out, struct sink *sink)
@@ -65,7 +78,7 @@ bool output_open(struct output *out, struct sink *sink, const char *path, enum o
 		close(fd);
 		return error_set(err, "no memory for %s", sink->name);
 	}
-	if (mode == OUTPUT_REPLACE && out->regular && st.st_size > 0 && ftruncate(fd, 0) != 0) {
+	if (mode == OUTPUT_REPLACE && out->regular && !empty(fd)) {
 		error_set_errno(err, "cannot empty %s", path);
 		output_close(out);
 		return false;
@@ -193,7 +206,7 @@ bool output_reopen(struct output *out, enum output_mode mode, bool *fresh, struc
 		close(fd);
 		return true;
 	}
-	if (mode == OUTPUT_REPLACE && S_ISREG(now.st_mode) && ftruncate(fd, 0) != 0) {
+	if (mode == OUTPUT_REPLACE && S_ISREG(now.st_mode) && !empty(fd)) {
 		close(fd);
 		return error_set_errno(err, "cannot empty %s", out->path);
 	}

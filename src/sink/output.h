@@ -26,7 +26,7 @@ struct output {
 
 enum output_mode {
 	OUTPUT_APPEND,  /* goes on behind what is there */
-	OUTPUT_REPLACE, /* begins anew */
+	OUTPUT_REPLACE, /* begins anew; goes on behind what is there while another process writes it */
 	OUTPUT_SECRET,  /* as APPEND, and nobody but the owner may read it, whatever its mode was */
 };
 

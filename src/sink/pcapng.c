@@ -4,22 +4,13 @@
 #include "base/text.h"
 #include "sink/output.h"
 #include "sink/packet.h"
+#include "sink/pcapng_block.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BLOCK_SECTION   0x0a0d0d0aU
-#define BLOCK_INTERFACE 1U
-#define BLOCK_PACKET    6U
-#define LINKTYPE_RAW    101 /* the packet begins with its IP header */
-#define OPTION_END      0
-#define OPTION_COMMENT  1
-#define OPTION_NAME     2
-#define OPTION_TEXT     3
-#define OPTION_PROGRAM  4
-#define OPTION_TSRESOL  9
-#define COMMENT_MAX     3072
-#define BLOCK_ROOM      (PACKET_HEAD_MAX + PACKET_PAYLOAD_MAX + COMMENT_MAX + 128)
+#define LINKTYPE_RAW 101 /* the packet begins with its IP header */
+#define COMMENT_MAX  3072
 
 struct pcapng {
 	struct sink sink;
@@ -40,90 +31,11 @@ static struct pcapng *of(struct sink *sink)
 	return (struct pcapng *)(void *)sink;
 }
 
-/* Blocks are in the byte order of the machine, which the section header says. */
-static void put16(struct writer *w, uint16_t v)
-{
-	writer_bytes(w, bytes_of(&v, sizeof(v)));
-}
-
-static void put32(struct writer *w, uint32_t v)
-{
-	writer_bytes(w, bytes_of(&v, sizeof(v)));
-}
-
-static void pad(struct writer *w)
-{
-	while (w->len % 4 != 0)
-		writer_u8(w, 0);
-}
-
-static void put_option(struct writer *w, uint16_t code, struct bytes value)
-{
-	put16(w, code);
-	put16(w, (uint16_t)value.len);
-	writer_bytes(w, value);
-	pad(w);
-}
-
-static void open_block(struct writer *w, uint32_t type)
-{
-	put32(w, type);
-	put32(w, 0);
-}
-
-/* Total length stands at both ends. The writer holds this block and nothing else. */
-static void close_block(struct pcapng *p, struct writer *w)
-{
-	uint32_t total = (uint32_t)w->len + 4;
-	put32(w, total);
-	struct bytes block;
-	if (!writer_done(w, &block)) {
-		output_lost(&p->out);
-		return;
-	}
-	memcpy(w->data + 4, &total, sizeof(total));
-	output_commit(&p->out, block.len);
-}
-
-static struct writer block_writer(struct pcapng *p)
-{
-	uint8_t *room = output_room(&p->out, BLOCK_ROOM);
-	return writer_over(room, room ? BLOCK_ROOM : 0);
-}
-
-static void put_section(struct pcapng *p)
-{
-	struct writer w = block_writer(p);
-	open_block(&w, BLOCK_SECTION);
-	put32(&w, 0x1a2b3c4dU);
-	put16(&w, 1);
-	put16(&w, 0);
-	put32(&w, UINT32_MAX); /* section length: not said, it grows */
-	put32(&w, UINT32_MAX);
-	put_option(&w, OPTION_PROGRAM, bytes_str("Overt " OVERT_VERSION));
-	put_option(&w, OPTION_END, BYTES_NONE);
-	close_block(p, &w);
-}
-
-static void put_interface(struct pcapng *p)
-{
-	struct writer w = block_writer(p);
-	open_block(&w, BLOCK_INTERFACE);
-	put16(&w, LINKTYPE_RAW);
-	put16(&w, 0);
-	put32(&w, 0); /* no limit on a packet's length */
-	put_option(&w, OPTION_NAME, bytes_str("overt"));
-	put_option(
-		&w, OPTION_TEXT, bytes_str("plaintext of inspected TLS connections, as TCP streams made for reading"));
-	put_option(&w, OPTION_TSRESOL, bytes_str("\x09")); /* nanoseconds */
-	put_option(&w, OPTION_END, BYTES_NONE);
-	close_block(p, &w);
-}
-
 static void put_beginning(struct pcapng *p)
 {
-	put_section(p);
-	put_interface(p);
+	pcapng_put_section(&p->out);
+	pcapng_put_interface(&p->out, LINKTYPE_RAW, "overt",
+		"plaintext of inspected TLS connections, as TCP streams made for reading");
 	output_flush(&p->out);
 	p->begun = !p->out.failing;
 }
@@ -134,22 +46,14 @@ static void put_packet(struct pcapng *p, uint64_t time_ns, const struct packet *
 		put_beginning(p);
 	uint8_t head[PACKET_HEAD_MAX];
 	size_t head_len = packet_head(packet, head);
-	uint32_t len = (uint32_t)(head_len + packet->payload.len);
-	struct writer w = block_writer(p);
-	open_block(&w, BLOCK_PACKET);
-	put32(&w, 0); /* the interface */
-	put32(&w, (uint32_t)(time_ns >> 32));
-	put32(&w, (uint32_t)time_ns);
-	put32(&w, len);
-	put32(&w, len);
-	writer_bytes(&w, bytes_of(head, head_len));
-	writer_bytes(&w, packet->payload);
-	pad(&w);
-	if (comment.len > 0) {
-		put_option(&w, OPTION_COMMENT, comment);
-		put_option(&w, OPTION_END, BYTES_NONE);
-	}
-	close_block(p, &w);
+	struct pcapng_packet block = {
+		.time_ns = time_ns,
+		.original = (uint32_t)(head_len + packet->payload.len),
+		.head = bytes_of(head, head_len),
+		.bytes = packet->payload,
+		.comment = comment,
+	};
+	pcapng_put_packet(&p->out, &block);
 }
 
 /* The port at which dissectors look for the protocol without its TLS. */

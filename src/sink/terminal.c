@@ -178,7 +178,7 @@ static void on_end(struct sink *sink, struct flow *flow, const struct message_en
 	struct row row = {
 		.time_ns = x->time_ns,
 		.client = bytes_of(client, flow_address_text(&flow->client, client, sizeof(client))),
-		.verdict = "inspect",
+		.verdict = flow->intake == INTAKE_CAPTURE ? "read" : "inspect",
 		.tone = end->ending == MESSAGE_DONE || end->ending == MESSAGE_UPGRADED ? ROW_GOOD : ROW_BAD,
 		.host = x->host_len > 0 ? bytes_of(x->host, x->host_len) : flow_label(flow, label),
 		.method = bytes_of(x->method, x->method_len),
@@ -197,6 +197,11 @@ static void on_end(struct sink *sink, struct flow *flow, const struct message_en
 static const char *flow_word(const struct flow *flow, const struct event_close *close, enum row_tone *tone)
 {
 	*tone = ROW_BAD;
+	if (flow->intake == INTAKE_CAPTURE) {
+		bool read = flow->octets[FLOW_UP] + flow->octets[FLOW_DOWN] > 0;
+		*tone = read ? ROW_GOOD : ROW_QUIET;
+		return read ? "read" : "sealed";
+	}
 	switch (close->ending) {
 	case ENDING_REFUSED:
 		return "refused";

@@ -89,3 +89,19 @@ def test_a_keeper_that_is_killed_leaves_no_stop_and_its_successor_says_that_it_o
     assert not _of(_entries(folder / "state"), "stop")
     one.stop(keep=True)
     assert len(_of(_entries(folder / "state"), "stop")) == 1
+
+
+def test_a_name_that_the_ca_may_not_vouch_for_is_bypassed_and_not_called_inspected(world, folder, nginx, starts):
+    code, _, err = overt.run("ca", "install", "--permit", "site.test", "--state", folder / "state", "--system-dir",
+                             folder, "--nss", "none")
+    assert code == 0, err
+    one = starts(overt.Proxy("--workers", "1", trust=world.trust, state=folder / "state"))
+    for _ in range(2):  # the first time the keeper says so
+        assert one.curl(f"https://other.test:{nginx.port}/", ca=world.trust).status == 200
+    assert one.curl(f"https://site.test:{nginx.port}/").status == 200
+    eventually(lambda: len([e for e in one.events() if events.is_close()(e)]) == 3, "the flows' ends")
+    one.stop(keep=True)
+    verdicts = [(e["flow"], e["action"]) for e in one.events() if events.kind(e) == "verdict"]
+    assert [action for _, action in verdicts] == ["bypass", "bypass", "inspect"]
+    inspected, = _of(_entries(folder / "state"), "inspected")
+    assert str(inspected["flow"]) == verdicts[-1][0].split(".")[1]

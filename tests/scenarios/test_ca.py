@@ -98,6 +98,20 @@ def test_install_and_remove_change_the_places_they_name(ca, run, folder, path):
     assert not list((folder / "anchors").iterdir())
 
 
+def test_commands_that_it_prints_can_be_typed_as_they_stand(run, folder, monkeypatch):
+    """The plain name where PATH finds this very program, else the path that it was started by."""
+    said = _install(run, folder)
+    assert f"Undo with: {overt.binary()} ca remove" in said
+    path = os.environ["PATH"]
+    (folder / "bin").mkdir()
+    (folder / "bin" / "overt").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", f"{folder}/bin:{path}")
+    assert f"Undo with: {overt.binary()} ca remove" in _install(run, folder), "another program of that name"
+    (folder / "bin" / "overt").unlink()
+    (folder / "bin" / "overt").symlink_to(overt.binary())
+    assert "Undo with: overt ca remove" in _install(run, folder)
+
+
 def test_two_installs_have_two_cas(ca, path, folder):
     _install(ca, folder, state="second")
     second = _cert(folder / "second" / "ca.pem")

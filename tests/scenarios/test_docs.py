@@ -18,7 +18,7 @@ from lab import clients, overt, settings
 from lab.servers import needs_program
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-VERBS = ["proxy", "exec", "ca", "check", "refusals", "version"]
+VERBS = ["proxy", "exec", "watch", "ca", "check", "refusals", "version"]
 PAGES = sorted((TOP / "man").glob("*.1"))
 DOCUMENTS = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "bench").glob("*.md")])
 COMPLETION = TOP / "completion" / "overt.bash"
@@ -56,7 +56,7 @@ def _verbs_of_help():
 
 def test_the_verbs_of_these_tests_are_those_of_the_program():
     assert sorted(_verbs_of_help()) == sorted([*VERBS, "help"])
-    for verb in ("proxy", "exec", "ca", "check", "refusals"):
+    for verb in ("proxy", "exec", "watch", "ca", "check", "refusals"):
         assert len(_options(verb) or {}) >= 1, f"no option found in overt {verb} --help"
 
 
@@ -227,7 +227,7 @@ def test_files_and_rooms_that_the_architecture_names_exist():
 LIBRARIES = {"openssl": "OpenSSL", "libsodium": "libsodium", "threads": "threads", "yaml-0.1": "libyaml",
              "sqlite3": "SQLite", "libseccomp": "libseccomp", "libsystemd": "libsystemd", "libnghttp2": "nghttp2",
              "libllhttp": "llhttp", "cmocka": "cmocka", "jansson": "jansson",
-             "zlib": "zlib"}
+             "zlib": "zlib", "libzstd": "zstd", "libpcap": "libpcap", "libbrotlidec": "brotli"}
 
 
 def test_every_library_of_the_build_and_no_other_is_explained():

@@ -161,6 +161,20 @@ def test_secrets_are_shown_when_asked_for_by_name(proxy, nginx):
     assert "top-secret-token" in one.jsonl.read_text()
 
 
+def test_trailers_are_told_with_the_end_and_masked_like_headers(proxy, origin):
+    def handler(connection):
+        connection.recv_until(b"\r\n\r\n")
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\n"
+                        b"X-Sum: 42\r\nSet-Cookie: sid=very-secret\r\n\r\n")
+
+    one = proxy()
+    server = origin("site.test", handler=handler)
+    assert one.curl(f"https://site.test:{server.port}/").body == b"ok"
+    end = one.wait_event(events.is_kind("end"), "the exchange's end")
+    assert end["response_trailers"][0] == ["X-Sum", "42"] and "request_trailers" not in end
+    assert end["response_trailers"][1][0] == "Set-Cookie" and "very-secret" not in json.dumps(end)
+
+
 def test_bodies_are_not_in_the_jsonl(proxy, origin):
     server = origin("site.test", handler=lambda c: (c.recv_until(b"\r\n\r\n"), c.send(
         servers.http_answer("the body itself"))))

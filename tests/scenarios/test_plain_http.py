@@ -5,10 +5,13 @@ import hashlib
 import os
 import re
 import socket
+import struct
+import threading
+import time
 
 import pytest
 from lab import clients, events, overt, servers, settings, wire
-from lab.proc import resident
+from lab.proc import eventually, resident
 
 pytestmark = overt.requires("proxy --trust --rules")
 
@@ -216,14 +219,108 @@ def test_an_early_final_answer_ends_the_connection_in_order(shared, plain):
         assert wire.recv_to_end(sock) == b""
 
 
-def test_a_websocket_over_plain_http_says_why_not(shared, plain):
-    """Upgrade is hop by hop (RFC 9110, 7.8): plain WebSockets go through CONNECT, as browsers do."""
+UPGRADE = ("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+           + base64.b64encode(bytes(16)).decode() + "\r\n")
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+def _frame(data):
+    """A WebSocket frame of binary data, unmasked, as servers send them."""
+    return b"\x82" + (bytes([len(data)]) if len(data) < 126 else b"\x7f" + struct.pack(">Q", len(data))) + data
+
+
+def test_a_websocket_over_plain_http_is_carried(proxy, plain, folder):
+    def handler(connection):
+        head = connection.recv_until(b"\r\n\r\n").lower()
+        assert b"\r\nconnection: upgrade\r\n" in head and b"\r\nupgrade: websocket\r\n" in head
+        connection.send(SWITCHED + _frame(b"at once"))
+        connection.send(_frame(b"you said " + connection.recv_until(b"!")))
+        assert connection.recv() == b""  # the client's end arrives, and the server may still speak
+        connection.send(_frame(b"last words"))
+
+    server = plain(handler)
+    one = proxy("--pcapng", folder / "ws.pcapng")
+    with wire.connect(one.port) as sock:
+        sock.sendall(_request(server.port, headers=UPGRADE))
+        got = wire.recv_until(sock, _frame(b"at once"))
+        assert got.startswith(b"HTTP/1.1 101 ") and b"upgrade: websocket\r\n" in got.lower()
+        sock.sendall(_frame(b"hello!"))
+        wire.recv_until(sock, _frame(b"you said " + _frame(b"hello!")))
+        sock.shutdown(socket.SHUT_WR)
+        assert wire.recv_to_end(sock) == _frame(b"last words")
+    one.wait_event(lambda e: e.get("ending") == "upgraded", "the exchange's end")
+    one.wait_event(events.is_close("done"), "the flow's end")
+    one.stop(keep=True)
+    recorded = (folder / "ws.pcapng").read_bytes()
+    for words in (b"at once", b"hello!", b"last words"):
+        assert words in recorded
+
+
+def test_a_websocket_that_a_rule_bypasses_is_carried_and_not_shown(proxy, plain, folder):
+    server = plain(lambda c: (c.recv_until(b"\r\n\r\n"), c.send(SWITCHED), c.send(_frame(c.recv()))))
+    one = proxy("--pcapng", folder / "ws.pcapng", rules=settings.rules(default="bypass"))
+    with wire.connect(one.port) as sock:
+        sock.sendall(_request(server.port, headers=UPGRADE))
+        wire.recv_until(sock, b"\r\n\r\n")
+        sock.sendall(b"unseen words")
+        assert wire.recv_to_end(sock) == _frame(b"unseen words")
+    one.wait_event(events.is_close("done"), "the flow's end")
+    one.stop(keep=True)
+    assert b"unseen words" not in (folder / "ws.pcapng").read_bytes()
+
+
+def test_much_goes_both_ways_through_a_websocket(shared, plain):
+    up, down = os.urandom(6 << 20), os.urandom(6 << 20)
+
+    def handler(connection):
+        connection.recv_until(b"\r\n\r\n")
+        connection.send(SWITCHED)
+        sender = threading.Thread(target=connection.send, args=(down,))
+        sender.start()
+        connection.received.clear()
+        while len(connection.received) < len(up):
+            assert connection.recv()
+        sender.join()
+
+    server = plain(handler)
+    with wire.connect(shared.port) as sock:
+        sock.sendall(_request(server.port, headers=UPGRADE))
+        sender = threading.Thread(target=lambda: sock.sendall(up))
+        got = wire.recv_until(sock, b"\r\n\r\n").split(b"\r\n\r\n", 1)[1]
+        sender.start()
+        got += wire.recv_to_end(sock)
+        sender.join()
+    assert got == down and server.received() == up
+
+
+def test_a_server_that_does_not_switch_answers_as_ever(shared, plain):
     server = plain()
     with wire.connect(shared.port) as sock:
-        sock.sendall(_request(server.port, headers="Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                              "Sec-WebSocket-Key: " + base64.b64encode(bytes(16)).decode() + "\r\n"))
-        assert _one(sock)[0] == 200  # the server, which was not asked to switch, answers as HTTP/1.1
+        for _ in range(2):
+            sock.sendall(_request(server.port, headers=UPGRADE))
+            assert _one(sock)[0] == 200
+    assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "TLS/1.3", "websocket, h2c"])
+def test_a_change_to_http_or_tls_is_not_passed_on(upgrade, shared, plain):
+    """Requests would go by unseen behind it; that it is not asked for is in order (RFC 9110, 7.8)."""
+    server = plain()
+    with wire.connect(shared.port) as sock:
+        sock.sendall(_request(server.port, headers=f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n"))
+        assert _one(sock)[0] == 200
     assert b"upgrade" not in server.received().lower()
+
+
+@pytest.mark.parametrize("head", [
+    "HTTP/1.1 101 Up\r\nUpgrade: h2c\r\nConnection: Upgrade", "HTTP/1.1 101 Up\r\nConnection: Upgrade",
+    "HTTP/1.1 101 Up\r\nUpgrade: websocket"])
+def test_a_server_that_switches_to_what_nobody_asked_for_is_refused(head, shared, plain):
+    server = plain(_answer(head, b"unasked"))
+    with wire.connect(shared.port) as sock:
+        sock.sendall(_request(server.port, headers=UPGRADE))
+        got = wire.recv_to_end(sock)
+    assert got.startswith(b"HTTP/1.1 502 ") and b"unasked" not in got
 
 
 def test_a_websocket_through_connect_without_tls_works(shared, starts):
@@ -341,3 +438,55 @@ def test_clients_of_every_kind_use_it(shared, nginx):
     assert clients.wget(f"http://site.test:{nginx.plain_port}/", proxy=shared.port).status == 200
     assert shared.curl(f"http://site.test:{nginx.plain_port}/", "--http1.0").status == 200
     assert shared.curl(f"http://site.test:{nginx.plain_port}/", "--proxytunnel").status == 200
+
+
+# --lossless
+
+SMALL_RING = ("--lossless", "--ring", "256KiB")
+
+
+def test_lossless_slows_plain_http_and_nothing_is_left_out(proxy, nginx, folder):
+    """More than the ring holds, both ways, through an output that keeps all of it."""
+    body = os.urandom(8 << 20)
+    nginx.file("lossless", body)
+    (folder / "up").write_bytes(body)
+    one = proxy(*SMALL_RING, "--pcapng", folder / "all.pcapng")
+    answer = one.curl(f"http://site.test:{nginx.plain_port}/files/lossless", body_to=folder / "down")
+    assert answer.status == 200 and (folder / "down").read_bytes() == body
+    answer = one.curl(f"http://site.test:{nginx.plain_port}/put/lossless", "-T", folder / "up")
+    assert answer.status in (201, 204) and nginx.stored("lossless") == body
+    one.wait_event(lambda e: events.is_close("done")(e) and len([x for x in one.events() if events.is_close()(x)]) == 2,
+                   "both flows' ends")
+    one.stop(keep=True)
+    assert not [e for e in one.events() if e["type"] in ("gap", "loss")]
+    recorded = (folder / "all.pcapng").read_bytes()
+    assert recorded.count(body[:4096]) == 2 and recorded.count(body[-1024:]) == 2
+    assert len(recorded) > 2 * len(body)
+
+
+def _plain_or_tls(one, nginx, tls):
+    port = nginx.port if tls else nginx.plain_port
+    return one.curl(f"{'https' if tls else 'http'}://site.test:{port}/files/busy")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_an_idle_deadline_passes_while_others_wait_for_the_ring(tls, proxy, nginx, plain, folder):
+    """Being woken because the ring has room is no sign of life of a connection on which nothing moves."""
+    nginx.file("busy", bytes(24 << 20))
+    one = proxy(*SMALL_RING, "--idle-timeout", "2s", "--workers", "1", "--pcapng", folder / "all.pcapng")
+    if tls:
+        idle = one.tls(nginx.port, "site.test")
+        sock = idle.sock
+    else:
+        silent = plain(lambda c: (c.recv_until(b"\r\n\r\n"), c.recv()))
+        sock = wire.connect(one.port)
+        sock.sendall(_request(silent.port))
+    busy = overt.Traffic(lambda: _plain_or_tls(one, nginx, tls))
+    began = time.monotonic()
+    try:
+        found = one.wait_event(lambda e: events.is_close("timeout")(e) and e.get("name") == "idle", "the idle one's end")
+        assert time.monotonic() - began < 15, found
+    finally:
+        good, bad = busy.stop()
+        sock.close()
+    assert good > 0 and not bad

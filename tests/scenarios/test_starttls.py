@@ -4,12 +4,15 @@ real client. (Scripted servers for each protocol: test_server_first.py.)"""
 import os
 import pathlib
 import pwd
+import re
+import select
 import shutil
 import subprocess
 import tempfile
+import urllib.request
 
 import pytest
-from lab import clients, events, overt, servers, settings, wire
+from lab import clients, events, overt, pki, servers, settings, wire
 from lab.proc import Process, eventually
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
@@ -32,8 +35,6 @@ first_valid_uid = 1
 submission_relay_host = 127.0.0.1
 submission_relay_port = 9
 hostname = mail.test
-# On a port that is not one of mail's, SMTP is told by this word.
-login_greeting = ESMTP ready
 passdb {{
   driver = static
   args = password=secret
@@ -124,16 +125,45 @@ PROTOCOLS = {  # the service, and a dialogue inside TLS: what is said, and the l
 }
 
 
+def _carry(one, two):
+    """Octets both ways until either side ends."""
+    sides = {one: two, two: one}
+    while True:
+        for sock in select.select(list(sides), [], [], 30)[0]:
+            data = sock.recv(65536)
+            if not data:
+                return
+            sides[sock].sendall(data)
+
+
+def _behind_connect(made, port):
+    """A port behind which CONNECT has been done: s_client's own -proxy loses a greeting that comes with the answer."""
+    def handler(connection):
+        with wire.open_tunnel(made.port, "mail.test", port) as onward:
+            _carry(connection.sock, onward)
+    return servers.Origin(None, handler)
+
+
 def _talk(made, protocol, dovecot, ca, proxy=True):
     """The dialogue through openssl s_client -starttls. All that it printed."""
-    port = getattr(dovecot, PROTOCOLS[protocol][0])
-    where = ["-proxy", f"127.0.0.1:{made.port}", "-connect", f"mail.test:{port}"] if proxy else \
-            ["-connect", f"127.0.0.1:{made.port}"]
-    process = Process("openssl", "s_client", *where, "-starttls", protocol, "-servername", "mail.test", "-CAfile", ca,
-                      "-verify_return_error", "-verify_hostname", "mail.test", "-showcerts", "-ign_eof", "-crlf",
+    middle = _behind_connect(made, getattr(dovecot, PROTOCOLS[protocol][0])) if proxy else None
+    try:
+        return _dialogue(made, protocol, (middle or made).port, ca)
+    finally:
+        if middle:
+            middle.stop()
+
+
+def _dialogue(made, protocol, port, ca):
+    process = Process("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", protocol, "-servername",
+                      "mail.test", "-CAfile", ca, "-verify_return_error", "-verify_hostname", "mail.test", "-showcerts", "-ign_eof", "-crlf",
                       stdin=subprocess.PIPE, env=clients.environment())
     with process:
-        process.out.wait("Verify return code: 0")
+        try:
+            process.out.wait("Verify return code: 0")
+        except AssertionError as error:
+            said = process.out.text() + process.err.text()
+            raise AssertionError(f"{error}\n{said}\n{made.words()}") from None
         for line, answer in PROTOCOLS[protocol][1]:
             after = len(process.out.lines())
             process.write(line.encode() + b"\n")
@@ -165,17 +195,140 @@ def test_a_bypass_leaves_the_session_to_the_mail_server(protocol, proxy, dovecot
     made.wait_event(events.is_verdict("bypass"), "the verdict")
 
 
-def test_a_bypass_that_needs_a_look_comes_too_late_and_says_so(proxy, dovecot):
-    """After STARTTLS the server cannot be connected to afresh for the held hello."""
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_bypass_that_needs_a_look_leaves_the_session_to_the_mail_server(protocol, proxy, dovecot, world):
+    """The server was asked for STARTTLS to be looked at; it is asked again on a fresh connection, for the client."""
     made = proxy(rules=settings.rules(settings.rule("bypass", name=["mail.test"])))
-    sock = wire.open_tunnel(made.port, "mail.test", dovecot.imap)
+    said = _talk(made, protocol, dovecot, world.trust)
+    assert "overt" not in clients.certificates(said)[0].issuer.rfc4514_string().lower()
+    assert made.wait_event(events.is_verdict("bypass"), "the verdict")["pass"] == 2
+
+
+BYPASS_BY_NAME = settings.rules(settings.rule("bypass", name=["mail.test"]))
+
+
+def _imap(context, lines, agreements=(b"OK",), **knobs):
+    """An IMAP server that notes its lines in `lines`, a list for each connection, and answers the n-th connection's
+    STARTTLS with the n-th agreement (the last for all after). Inside TLS it echoes one line."""
+    def handler(connection):
+        mine = []
+        lines.append(mine)
+        answer = agreements[min(len(lines), len(agreements)) - 1]
+        connection.send(b"* OK ready\r\n")
+        for _ in range(1000):
+            mine.append(connection.recv_until(b"\r\n"))
+            tag, verb = mine[-1].split()[:2]
+            if verb == b"STARTTLS":
+                if answer is None:
+                    return
+                connection.send(tag + b" " + answer + b" now\r\n")
+                if answer == b"OK":
+                    break
+            else:
+                connection.send(b"* SOMETHING\r\n" + tag + b" OK done\r\n")
+        connection.tls = wire.Tls(connection.sock, context, server_side=True).handshake()
+        connection.send(b"inside: " + connection.recv_until(b"\n"))
+    return handler
+
+
+def _client_says(sock, *lines):
+    """Each when the one before is answered."""
     wire.recv_until(sock, b"\r\n")
-    sock.sendall(b"a1 STARTTLS\r\n")
-    wire.recv_until(sock, b"a1 OK")
+    for line in lines:
+        sock.sendall(line + b"\r\n")
+        wire.recv_until(sock, line.split()[0] + b" OK")
+
+
+def _is_cut_off(sock):
     with pytest.raises(OSError):
         wire.Tls(sock, clients.context(), server_hostname="mail.test").handshake()
     sock.close()
-    made.wait_words("cannot-step-aside")
+
+
+def test_the_fresh_connection_is_told_what_the_first_was(proxy, starts, world):
+    made, lines = proxy(rules=BYPASS_BY_NAME), []
+    server = starts(servers.Origin(None, _imap(servers.server_context(*world.files("mail.test")), lines)))
+    sock = wire.open_tunnel(made.port, "mail.test", server.port)
+    _client_says(sock, b"a CAPABILITY", b"b NOOP", b"c STARTTLS")
+    with wire.Tls(sock, clients.context(world.trust), server_hostname="mail.test").handshake() as tls:
+        tls.send(b"hello\n")
+        assert tls.recv() == b"inside: hello\n"
+    server.wait_quiet()
+    assert lines == [[b"a CAPABILITY\r\n", b"b NOOP\r\n", b"c STARTTLS\r\n"]] * 2
+
+
+def test_the_exporter_is_equal_at_both_ends_after_starttls(proxy, starts, world):
+    """One TLS connection, from end to end: what RFC 9266 binds to is the same on both sides."""
+    made = proxy(rules=BYPASS_BY_NAME, listen=["127.0.0.1:0"])
+    export = ["-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32"]
+    inner = starts(servers.OpensslServer(*world.files("mail.test"), *export))
+
+    def handler(connection):
+        connection.send(b"* OK ready\r\n")
+        tag = connection.recv_until(b"CAPABILITY\r\n").split()[0]
+        connection.send(b"* CAPABILITY IMAP4rev1 STARTTLS\r\n" + tag + b" OK done\r\n")
+        tag = connection.recv_until(b"STARTTLS\r\n").split()[0]
+        connection.send(tag + b" OK now\r\n")
+        with wire.connect(inner.port) as onward:
+            _carry(connection.sock, onward)
+
+    server = starts(servers.Origin(None, handler))
+    middle = starts(_behind_connect(made, server.port))
+    process = Process("openssl", "s_client", "-connect", f"127.0.0.1:{middle.port}", "-starttls", "imap",
+                      "-servername", "mail.test", "-CAfile", world.trust, *export,
+                      stdin=subprocess.PIPE, env=clients.environment())
+    with process:
+        inner.process.out.wait(process.out.wait(r"Keying material: [0-9A-F]{64}").group(0))
+
+
+def test_a_server_that_refuses_tls_the_second_time_ends_it_with_a_reason(proxy, starts, world):
+    made = proxy(rules=BYPASS_BY_NAME)
+    for answer, reason in ((b"BAD", "refuses TLS now"), (None, "closed the connection")):
+        mark, lines = made.mark(), []
+        context = servers.server_context(*world.files("mail.test"))
+        server = starts(servers.Origin(None, _imap(context, lines, (b"OK", answer))))
+        sock = wire.open_tunnel(made.port, "mail.test", server.port)
+        _client_says(sock, b"c STARTTLS")
+        _is_cut_off(sock)
+        made.wait_words(f"replay-failed[^$]*{reason}", mark)
+        assert len(lines) == 2
+
+
+def test_credentials_before_starttls_are_never_said_twice(proxy, starts, world):
+    made, lines = proxy(rules=BYPASS_BY_NAME), []
+    server = starts(servers.Origin(None, _imap(servers.server_context(*world.files("mail.test")), lines)))
+    sock = wire.open_tunnel(made.port, "mail.test", server.port)
+    _client_says(sock, b"a LOGIN ann secret", b"c STARTTLS")
+    _is_cut_off(sock)
+    made.wait_words("cannot-step-aside[^$]*must not be said twice")
+    server.wait_quiet()
+    assert len(lines) == 1
+
+
+def test_more_than_is_kept_before_starttls_is_not_said_twice(proxy, starts, world):
+    made, lines = proxy("--metrics", "127.0.0.1:0", rules=BYPASS_BY_NAME), []
+    server = starts(servers.Origin(None, _imap(servers.server_context(*world.files("mail.test")), lines)))
+    sock = wire.open_tunnel(made.port, "mail.test", server.port)
+    _client_says(sock, *[b"a NOOP" + b" " * 100] * 80, b"c STARTTLS")
+    _is_cut_off(sock)
+    made.wait_words("cannot-step-aside[^$]*more before TLS than is kept")
+    at = made.wait_log(r"serving what=metrics address=(127\.0\.0\.1:\d+)").group(1)
+    eventually(lambda: re.search(rb'overt_starttls_replays_failed_total\{[^}]*why="too-long"[^}]*\} 1',
+                                 urllib.request.urlopen(f"http://{at}/metrics", timeout=10).read()), "the cap was counted")
+
+
+def test_a_server_that_wants_a_client_certificate_after_starttls_gets_the_clients_own(proxy, starts, world):
+    made, lines = proxy(), []
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="ann")
+    context = servers.server_context(*world.files("mail.test"), client_trust=world.trust)
+    server = starts(servers.Origin(None, _imap(context, lines)))
+    sock = wire.open_tunnel(made.port, "mail.test", server.port)
+    _client_says(sock, b"a CAPABILITY", b"c STARTTLS")
+    context = clients.context(world.trust, chain=chain, key=key)
+    with wire.Tls(sock, context, server_hostname="mail.test").handshake() as tls:
+        tls.send(b"hello\n")
+        assert tls.recv() == b"inside: hello\n"
+    made.wait_event(events.is_verdict("bypass"), "the verdict")
 
 
 def test_curl_reads_mail_over_imap_and_pop3_with_starttls(shared, dovecot):
@@ -240,6 +393,29 @@ def test_psql_is_inspected_by_a_reverse_listener(proxy, world, starts):
                        f"sslrootcert={made.ca} gssencmode=disable connect_timeout=20", "-c", "select 1")
     assert b"hello ann" in done.stderr, done.stderr
     made.wait_event(events.is_verdict("inspect"), "the verdict")
+
+
+def test_psql_that_is_bypassed_by_name_reaches_the_server_itself(proxy, world, starts):
+    program = servers.needs_program("psql")
+    server = starts(servers.Origin(None, _postgres(servers.server_context(*world.files("mail.test")))))
+    made = proxy(listen=[f"reverse:mail.test:{server.port}@127.0.0.1:0"], rules=BYPASS_BY_NAME)
+    done = clients.run(program, f"host=mail.test port={made.port} user=ann dbname=x sslmode=verify-full "
+                       f"sslrootcert={world.trust} gssencmode=disable connect_timeout=20", "-c", "select 1")
+    assert b"hello ann" in done.stderr, done.stderr
+    assert made.wait_event(events.is_verdict("bypass"), "the verdict")["pass"] == 2
+    assert len(server.connections) == 2
+
+
+def test_a_postgresql_server_that_declines_the_second_time_ends_it_with_a_reason(proxy, world, starts):
+    context = servers.server_context(*world.files("mail.test"))
+    answers = iter([b"S", b"N"])
+    server = starts(servers.Origin(None, lambda c: _postgres(context, next(answers))(c)))
+    made = proxy(listen=[f"reverse:mail.test:{server.port}@127.0.0.1:0"], rules=BYPASS_BY_NAME)
+    sock = wire.connect(made.port)
+    sock.sendall(SSL_REQUEST)
+    assert wire.recv_exactly(sock, 1) == b"S"
+    _is_cut_off(sock)
+    made.wait_words("replay-failed[^$]*refuses TLS now")
 
 
 def test_a_postgresql_server_without_tls_is_relayed(proxy, starts, world):

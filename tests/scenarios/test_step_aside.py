@@ -169,3 +169,97 @@ def test_a_configured_client_certificate_is_shown_upstream(proxy, origin, world)
     assert got.status == 200, got.error
     seen = [c for c in server.connections if c.received]
     assert dict(x[0] for x in seen[0].peer["subject"])["commonName"] == "configured"
+
+
+# A server that asks for a client certificate and can do without: nothing in the handshake says that it can.
+
+@pytest.fixture(scope="module")
+def asking(world, starts_module):
+    """nginx that takes a client certificate where there is one; /who names it."""
+    return starts_module(servers.Nginx(*world.files("client-cert.test"), more=(
+        f"ssl_verify_client optional; ssl_client_certificate {world.trust};")))
+
+
+def _who(one, server, *options, **knobs):
+    return one.curl(f"https://client-cert.test:{server.port}/who", *options, **knobs)
+
+
+def _shown_by(answer):
+    return re.findall(r"CN=(.*?) reused=", answer.body.decode())
+
+
+@pytest.mark.parametrize("most", ["1.2", "1.3"])
+def test_an_optional_request_for_a_client_certificate_is_the_clients_to_answer(most, shared, asking, world):
+    """Whether the server can do without cannot be known: the client, who may have one, is asked."""
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="of the client")
+    mark = shared.mark()
+    got = _who(shared, asking, "--tls-max", most, "--cert", str(chain), "--key", str(key), ca=world.trust)
+    assert got.status == 200 and _shown_by(got) == ["of the client"], got
+    assert any(events.is_verdict("bypass")(e) for e in shared.events()[mark[0]:])
+
+
+@pytest.mark.parametrize("most", ["1.2", "1.3"])
+def test_a_rule_that_names_the_request_and_inspects_goes_on_without_a_certificate(most, proxy, asking):
+    one = proxy(rules=settings.rules(settings.rule("inspect", name=["client-cert.test"], client_certificate="requested")))
+    for _ in range(3):  # later ones resume the session
+        got = _who(one, asking, "--tls-max", most)
+        assert got.status == 200 and _shown_by(got) == [], got
+    found = [e for e in one.events() if events.kind(e) == "verdict"]
+    assert [e["action"] for e in found] == ["inspect"] * 3 and all("rules.yaml" in e["rule"] for e in found)
+
+
+def test_a_rule_that_inspects_and_does_not_name_the_request_steps_aside(proxy, asking, world):
+    one = proxy(rules=settings.rules(settings.rule("inspect", name=["client-cert.test"])))
+    assert _who(one, asking, ca=world.trust).status == 200
+    one.wait_event(events.is_verdict("bypass"), "the verdict")
+
+
+def test_a_server_that_needs_the_certificate_after_all_ends_what_a_rule_made_go_on(proxy, world, origin):
+    server = origin("client-cert.test", client_trust=world.trust)
+    one = proxy(rules=settings.rules(settings.rule("inspect", client_certificate="requested")))
+    got = one.get(server.port, "client-cert.test")
+    assert got.status == 0
+    one.wait_event(events.is_close(), "the flow's end")
+    server.wait_quiet()
+
+
+@pytest.mark.parametrize("most", ["1.2", "1.3"])
+def test_a_rule_on_the_request_decides_for_resumed_sessions_too(most, proxy, asking, world, folder):
+    """A resumed handshake does not ask again; what the first one showed still counts."""
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,), subject="by rule")
+    shown = {"client-cert": {"cert": str(chain), "key": str(key)}}
+    one = proxy(rules=settings.rules(settings.rule("inspect", shown, name=["client-cert.test"],
+                                                   client_certificate="requested"), default="bypass"))
+    for _ in range(3):
+        got = _who(one, asking, "--tls-max", most)
+        assert got.status == 200 and _shown_by(got) == ["by rule"], got
+    found = [e["action"] for e in one.events() if events.kind(e) == "verdict"]
+    assert found == ["inspect"] * 3
+    assert any(e["resumed"] for e in one.events() if events.kind(e) == "tls" and e["leg"] == 2)
+
+
+@pytest.mark.parametrize("most", ["1.2", "1.3"])
+def test_another_client_certificate_under_the_same_file_name_begins_sessions_of_its_own(most, proxy, asking, world, folder):
+    chain, key = folder / "client.pem", folder / "client.key"
+
+    def put(subject):
+        made = world.files("client", usages=(pki.CLIENT_AUTH,), subject=subject)
+        chain.write_bytes(made[0].read_bytes())
+        key.write_bytes(made[1].read_bytes())
+
+    put("the first")
+    one = proxy("--workers", "1", config=settings.configuration(
+        client_certs=[{"name": "client-cert.test", "cert": str(chain), "key": str(key)}]))
+    for _ in range(2):
+        assert _shown_by(_who(one, asking, "--tls-max", most)) == ["the first"]
+    put("the second")
+    after = one.log_lines()
+    one.reload()
+    one.wait_log("rules|reload", after=after)
+
+    def second():
+        return _shown_by(_who(one, asking, "--tls-max", most)) == ["the second"]
+    eventually(second, "the new certificate is shown")
+    assert all(second() for _ in range(4))
+    legs = [e["resumed"] for e in one.events() if events.kind(e) == "tls" and e["leg"] == 2]
+    assert legs[1] and any(legs[-2:]), f"resumed: {legs}"

@@ -95,6 +95,14 @@ static void end_body(struct record *r, uint64_t stream, bool response)
 	*b = (struct record_body){0};
 }
 
+static void say_trailers(struct record *r, const char *side, const struct message_trailers *trailers)
+{
+	if (trailers->count == 0 && !trailers->cut)
+		return;
+	say(r, "trailers %s", side);
+	headers(r, trailers->fields, trailers->count, trailers->cut);
+}
+
 static void on_end(void *ctx, const struct message_end *e)
 {
 	struct record *r = ctx;
@@ -102,6 +110,8 @@ static void on_end(void *ctx, const struct message_end *e)
 	end_body(r, e->stream, true);
 	if (r->ends++ == 0)
 		r->first_duration_ns = e->duration_ns;
+	say_trailers(r, "up", &e->request_trailers);
+	say_trailers(r, "down", &e->response_trailers);
 	say(r, "end %llu %s %llu %llu\n", (unsigned long long)e->stream, message_ending_name(e->ending),
 		(unsigned long long)e->request_octets, (unsigned long long)e->response_octets);
 }

@@ -43,7 +43,7 @@ static const struct dialogue dialogues[] = {
 		"response 1 200 A HTTP/1.1 [Content-Length: 1]\nbody 1 down \"1\"\nend 1 done 0 1\n"
 		"response 2 200 B HTTP/1.1 [Content-Length: 99]\nend 2 done 0 0\n"
 		"response 3 200 C HTTP/1.1 [Transfer-Encoding: chunked]\n"
-		"body 3 up \"abc\"\nbody 3 down \"xyz\"\nend 3 done 3 3\n",
+		"body 3 up \"abc\"\nbody 3 down \"xyz\"\ntrailers down [T: v]\nend 3 done 3 3\n",
 		""},
 	{"interim responses come before the response",
 		{">PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -59,6 +59,22 @@ static const struct dialogue dialogues[] = {
 		"request 1 POST ||/a HTTP/1.1 [Content-Length: 6]\nresponse 1 413 No HTTP/1.1 [Content-Length: 2]\n"
 		"body 1 up \"abcdef\"\nbody 1 down \"no\"\nend 1 done 6 2\nrequest 2 GET ||/b HTTP/1.1\n",
 		"end 2 reset 0 0\n"},
+	{"trailers are told with the end",
+		{">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Sum: 1 \r\nY:\r\n\r\n"
+		 "GET /b HTTP/1.1\r\n\r\n",
+			"<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\ngrpc-status: 0\r\n\r\n"
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		"request 1 POST ||/a HTTP/1.1 [Transfer-Encoding: chunked]\nrequest 2 GET ||/b HTTP/1.1\n"
+		"response 1 200 OK HTTP/1.1 [Transfer-Encoding: chunked]\n"
+		"body 1 up \"ab\"\nbody 1 down \"x\"\ntrailers up [X-Sum: 1] [Y: ]\ntrailers down [grpc-status: 0]\n"
+		"end 1 done 2 1\nresponse 2 200 OK HTTP/1.1 [Transfer-Encoding: chunked]\nend 2 done 0 0\n",
+		""},
+	{"trailers that are no fields are left out",
+		{">GET /a HTTP/1.1\r\n\r\n", "<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nno colon\r\nA "
+					     "b: c\r\nGood: x\r\n\r\n"},
+		"request 1 GET ||/a HTTP/1.1\nresponse 1 200 OK HTTP/1.1 [Transfer-Encoding: chunked]\n"
+		"trailers down [Good: x] cut\nend 1 done 0 0\n",
+		""},
 	{"a body until close ends with the direction",
 		{">GET /a HTTP/1.0\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\nall of it", "<."},
 		"request 1 GET ||/a HTTP/1.0\nresponse 1 200 OK HTTP/1.0\nbody 1 down \"all of it\"\nend 1 done 0 9\n",

@@ -249,6 +249,10 @@ static void plain_requests_go_on_as_one_request_per_connection(void **state)
 		 "Keep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\nHTTP2-Settings: AA\r\n"
 		 "Proxy-Authorization: Basic YTpi\r\nCookie: k\r\n\r\n",
 			"GET / HTTP/1.1\r\nHost: a\r\nCookie: k\r\nVia: 1.1 overt-7\r\nConnection: close\r\n\r\n"},
+		{"GET http://a/ws HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+		 "Sec-WebSocket-Version: 13\r\n\r\n",
+			"GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\nVia: 1.1 overt-7\r\n"
+			"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"},
 		{"FROB http://a/ HTTP/1.1\r\n" HOST END,
 			"FROB / HTTP/1.1\r\nHost: a\r\nVia: 1.1 overt-7\r\nConnection: close\r\n\r\n"},
 	};
@@ -266,6 +270,45 @@ static void plain_requests_go_on_as_one_request_per_connection(void **state)
 			print_error("%.*s", (int)out.len, (const char *)out.data);
 		assert_true(bytes_equal(out, bytes_str(cases[i].out)));
 	}
+}
+
+static struct http_asked asked_by(const char *fields, const char *line)
+{
+	struct intake_http h;
+	char text[400];
+	snprintf(text, sizeof(text), "%s\r\n" HOST "%s\r\n", line, fields);
+	assert_int_equal(read_request(bytes_str(text), &h), INTAKE_HTTP_ABSOLUTE);
+	return http_asked(&h.head);
+}
+
+static void a_change_of_protocol_is_asked_for_where_nothing_can_hide_behind_it(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *fields, *upgrade;
+	} cases[] = {
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\n", "websocket"},
+		{"Upgrade: a, b/2\r\nConnection: x, UPGRADE\r\n", "a, b/2"},
+		{"Upgrade: websocket\r\n", ""},
+		{"Connection: Upgrade\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade:\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: ,\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: h2c\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: HTTP/2.0, websocket\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", ""},
+		{"Connection: Upgrade\r\nUpgrade: 0123456789012345678901234567890123456789012345678901234567890123\r\n",
+			""},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct http_asked asked = asked_by(cases[i].fields, "GET http://a/ HTTP/1.1");
+		assert_string_equal(asked.upgrade, cases[i].upgrade);
+	}
+	struct http_asked old = asked_by(cases[0].fields, "GET http://a/ HTTP/1.0");
+	assert_string_equal(old.upgrade, "");
 }
 
 static void an_upstream_proxy_gets_absolute_form_and_its_own_credentials(void **state)
@@ -375,8 +418,10 @@ static enum http_response_result read_response(
 static void responses_are_framed_as_the_request_says(void **state)
 {
 	(void)state;
-#define OK "HTTP/1.1 200 OK\r\n"
-	static const struct http_asked get = {0}, head_request = {.head = true}, old = {.http10 = true, .close = true};
+#define OK     "HTTP/1.1 200 OK\r\n"
+#define SWITCH "HTTP/1.1 101 Up\r\n"
+	static const struct http_asked get = {0}, head_request = {.head = true}, old = {.http10 = true, .close = true},
+				       socket = {.upgrade = "chat, websocket"};
 	static const struct {
 		const char *text;
 		const struct http_asked *asked;
@@ -407,6 +452,13 @@ static void responses_are_framed_as_the_request_says(void **state)
 		{OK "X : y\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
 		{OK "Connection: content-length\r\nContent-Length: 3\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
 		{"HTTP/1.1 101 Sure\r\nUpgrade: h2c\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
+		{SWITCH "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
+		{SWITCH "Upgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n", &socket, HTTP_RESPONSE_SWITCHES, 0, false},
+		{SWITCH "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", &socket, HTTP_RESPONSE_BAD, 0, false},
+		{SWITCH "Upgrade: websocket\r\n\r\n", &socket, HTTP_RESPONSE_BAD, 0, false},
+		{SWITCH "Connection: Upgrade\r\n\r\n", &socket, HTTP_RESPONSE_BAD, 0, false},
+		{SWITCH "Upgrade: websocket, x\r\nConnection: Upgrade\r\n\r\n", &socket, HTTP_RESPONSE_BAD, 0, false},
+		{OK "Content-Length: 5\r\n\r\n", &socket, HTTP_RESPONSE_FINAL, HTTP_LENGTH, false},
 		{"HTTP/1.1 20 OK\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
 		{"HTTP/1.1 099 OK\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
 		{"HTTP/1.1 2000 OK\r\n\r\n", &get, HTTP_RESPONSE_BAD, 0, false},
@@ -440,6 +492,10 @@ static void responses_go_on_without_fields_of_the_hop(void **state)
 		const char *in, *out;
 		bool http10;
 	} cases[] = {
+		{SWITCH "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+			SWITCH "Sec-WebSocket-Accept: x\r\nVia: 1.1 overt-7\r\nUpgrade: websocket\r\n"
+			       "Connection: upgrade\r\n\r\n",
+			false},
 		{"HTTP/1.1 200 Fine so\r\nServer: s\r\nKeep-Alive: 5\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
 		 "Content-Length: 05\r\nContent-Length: 5\r\n\r\n",
 			"HTTP/1.1 200 Fine so\r\nServer: s\r\nContent-Length: 5\r\nVia: 1.1 overt-7\r\n\r\n", false},
@@ -452,7 +508,7 @@ static void responses_go_on_without_fields_of_the_hop(void **state)
 			false},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct http_asked asked = {.http10 = cases[i].http10, .close = cases[i].http10};
+		struct http_asked asked = {.http10 = cases[i].http10, .close = cases[i].http10, .upgrade = "websocket"};
 		struct http_head head;
 		struct error why;
 		uint8_t room[512];
@@ -810,6 +866,7 @@ int main(void)
 		cmocka_unit_test(requests_that_could_be_read_in_two_ways_are_refused),
 		cmocka_unit_test(heads_over_a_cap_are_told_apart_from_bad_ones),
 		cmocka_unit_test(plain_requests_go_on_as_one_request_per_connection),
+		cmocka_unit_test(a_change_of_protocol_is_asked_for_where_nothing_can_hide_behind_it),
 		cmocka_unit_test(an_upstream_proxy_gets_absolute_form_and_its_own_credentials),
 		cmocka_unit_test(the_largest_head_fits_when_rewritten),
 		cmocka_unit_test(requests_to_the_proxy_itself_are_recognised),

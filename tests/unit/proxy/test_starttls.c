@@ -241,13 +241,86 @@ static void protocols_are_known_by_port_and_greeting(void **state)
 	assert_int_equal(starttls_by_port(110), STARTTLS_POP3);
 	assert_int_equal(starttls_by_port(5432), STARTTLS_POSTGRESQL);
 	assert_int_equal(starttls_by_port(443), STARTTLS_NONE);
-	assert_int_equal(starttls_by_greeting(bytes_str("220 mx.example ESMTP Postfix\r\n")), STARTTLS_SMTP);
-	assert_int_equal(starttls_by_greeting(bytes_str("220-mx SMTP")), STARTTLS_SMTP);
-	assert_int_equal(starttls_by_greeting(bytes_str("220 ProFTPD\r\nSMTP")), STARTTLS_NONE);
-	assert_int_equal(starttls_by_greeting(bytes_str("* OK Dovecot ready.\r\n")), STARTTLS_IMAP);
-	assert_int_equal(starttls_by_greeting(bytes_str("+OK POP3\r\n")), STARTTLS_POP3);
-	assert_int_equal(starttls_by_greeting(bytes_str("SSH-2.0-x\r\n")), STARTTLS_NONE);
-	assert_int_equal(starttls_by_greeting(BYTES_NONE), STARTTLS_NONE);
+	static const struct {
+		const char *greeting;
+		enum starttls_protocol protocol;
+		bool guessed;
+	} cases[] = {
+		{"220 mx.example ESMTP Postfix\r\n", STARTTLS_SMTP, false},
+		{"220-mx SMTP", STARTTLS_SMTP, false},
+		{"220 mail.example Dovecot ready.\r\n", STARTTLS_SMTP, true},
+		{"220 ProFTPD\r\nSMTP", STARTTLS_SMTP, true},
+		{"* OK Dovecot ready.\r\n", STARTTLS_IMAP, false},
+		{"+OK POP3\r\n", STARTTLS_POP3, false},
+		{"2200 x\r\n", STARTTLS_NONE, false},
+		{"SSH-2.0-x\r\n", STARTTLS_NONE, false},
+		{"", STARTTLS_NONE, false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct starttls s;
+		starttls_begin_by_greeting(&s, bytes_str(cases[i].greeting));
+		assert_int_equal(s.protocol, cases[i].protocol);
+		assert_int_equal(s.guessed, cases[i].guessed);
+	}
+}
+
+/* What a client says first behind `220 ready`, and what that makes of the dialogue. */
+static void a_greeting_of_two_protocols_is_settled_by_the_clients_first_command(void **state)
+{
+	(void)state;
+	static const struct dialogue guesses[] = {
+		{"EHLO", STARTTLS_SMTP, STARTTLS_BEGINS, {EHLO, C("STARTTLS\r\n"), READY}},
+		{"LHLO in small letters", STARTTLS_SMTP, STARTTLS_BEGINS,
+			{C("lhlo me\r\n"), S("250 ok\r\n"), C("STARTTLS\r\n"), READY}},
+		{"FTP with TLS", STARTTLS_SMTP, STARTTLS_PLAIN, {C("AUTH TLS\r\n"), S("234 go\r\n"), HELLO}},
+		{"FTP", STARTTLS_SMTP, STARTTLS_PLAIN, {C("USER anonymous\r\n"), S("331 password\r\n")}},
+		{"FTP that asks in words of SMTP", STARTTLS_SMTP, STARTTLS_PLAIN, {C("STARTTLS\r\n"), READY, HELLO}},
+		{"TLS at once", STARTTLS_SMTP, STARTTLS_HELLO, {HELLO}},
+	};
+	for (size_t i = 0; i < sizeof(guesses) / sizeof(guesses[0]); i++) {
+		for (size_t piece = 1; piece < 64; piece *= 2) {
+			struct starttls s;
+			enum starttls_result result = STARTTLS_PASS;
+			starttls_begin_by_greeting(&s, bytes_str("220 mail.example ready\r\n"));
+			assert_int_equal(starttls_feed(&s, STARTTLS_SERVER, bytes_str("220 mail.example ready\r\n")),
+				STARTTLS_PASS);
+			for (size_t k = 0; k < MAX_STEPS && guesses[i].say[k].len > 0; k++)
+				result = feed(&s, &guesses[i].say[k], piece);
+			if (result != guesses[i].last)
+				print_error("%s, by %zu: %d\n", guesses[i].name, piece, result);
+			assert_int_equal(result, guesses[i].last);
+		}
+	}
+}
+
+static void a_server_that_owes_nothing_is_settled(void **state)
+{
+	(void)state;
+	static const struct {
+		enum starttls_protocol protocol;
+		struct say say[MAX_STEPS]; /* after the last of these for the first time */
+	} cases[] = {
+		{STARTTLS_SMTP, {S("220-a\r\n220 b\r\n")}},
+		{STARTTLS_SMTP, {S("220 a\r\nx"), C("NOOP\r\nNOOP\r\n"), S("250-a\r\n250 b\r\n"), S("250 b\r\n")}},
+		{STARTTLS_POP3, {S("+OK\r\n")}},
+		{STARTTLS_POP3, {S("+OK\r\n"), C("CAPA\r\n"), S("+OK\r\n"), S("STLS\r\n"), S(".\r\n")}},
+		{STARTTLS_IMAP, {S("* OK hi\r\n")}},
+		{STARTTLS_IMAP, {S("* OK hi\r\n"), C("a NOOP\r\n"), S("* 3 EXISTS\r\n"), S("a OK\r\n")}},
+		{STARTTLS_IMAP, {C("a NOOP\r\n"), S("* OK hi\r\n"), S("a OK\r\n")}},
+		{STARTTLS_POSTGRESQL, {C(SSL_REQUEST), S("N")}},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct starttls s;
+		starttls_begin(&s, cases[i].protocol);
+		size_t last = 0;
+		while (last + 1 < MAX_STEPS && cases[i].say[last + 1].len > 0)
+			last++;
+		for (size_t k = 0; k <= last; k++) {
+			assert_int_equal(feed(&s, &cases[i].say[k], 64), STARTTLS_PASS);
+			if (k == last || k > 0)
+				assert_int_equal(starttls_settled(&s), k == last);
+		}
+	}
 }
 
 int main(void)
@@ -257,6 +330,8 @@ int main(void)
 		cmocka_unit_test(a_final_word_is_given_again),
 		cmocka_unit_test(more_commands_than_are_answered_are_refused),
 		cmocka_unit_test(protocols_are_known_by_port_and_greeting),
+		cmocka_unit_test(a_greeting_of_two_protocols_is_settled_by_the_clients_first_command),
+		cmocka_unit_test(a_server_that_owes_nothing_is_settled),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

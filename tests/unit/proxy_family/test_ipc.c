@@ -298,6 +298,41 @@ static void an_answer_may_be_sent_inside_the_callback(void **state)
 	close_ends(&a, &b);
 }
 
+static void a_released_channel_goes_on_elsewhere_with_what_nobody_had_read(void **state)
+{
+	(void)state;
+	struct end a = {0};
+	struct end b = {.stop_after = 3};
+	open_ends(&a, &b, 1 << 20);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(ipc_send(a.ipc, &(struct ipc_message){.kind = 9, .id = i}), IPC_SENT);
+	int fd = ipc_release(b.ipc, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(ipc_send(a.ipc, &(struct ipc_message){.kind = 9, .id = 2}), IPC_SENT);
+	b.ipc = ipc_new(loop, fd, 1 << 20, &handlers, &b, &err);
+	assert_non_null(b.ipc);
+	assert_true(loop_run(loop));
+	assert_int_equal(b.received, 3);
+	assert_int_equal(b.last_id, 2);
+	close_ends(&a, &b);
+}
+
+static void a_channel_whose_messages_found_no_way_out_is_closed_instead(void **state)
+{
+	(void)state;
+	struct end a = {0};
+	struct end b = {0};
+	open_ends(&a, &b, 1 << 20);
+	uint8_t *body = calloc(1, 65536);
+	struct ipc_message message = {.kind = 2, .body = bytes_of(body, 65536)};
+	while (ipc_count(a.ipc).queued == 0)
+		assert_int_equal(ipc_send(a.ipc, &message), IPC_SENT);
+	assert_int_equal(ipc_release(a.ipc, 1), -1);
+	a.ipc = NULL;
+	free(body);
+	close_ends(&a, &b);
+}
+
 static void packing_and_unpacking_are_one_anothers_inverse(void **state)
 {
 	(void)state;
@@ -327,6 +362,8 @@ int main(void)
 		cmocka_unit_test(a_datagram_over_the_limit_closes_the_channel),
 		cmocka_unit_test(a_channel_may_be_freed_inside_its_callback),
 		cmocka_unit_test(an_answer_may_be_sent_inside_the_callback),
+		cmocka_unit_test(a_released_channel_goes_on_elsewhere_with_what_nobody_had_read),
+		cmocka_unit_test(a_channel_whose_messages_found_no_way_out_is_closed_instead),
 		cmocka_unit_test(packing_and_unpacking_are_one_anothers_inverse),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -644,6 +644,143 @@ static void file_limit(rlim_t octets)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+static bool refusals_lost(void)
+{
+	return keeper_count(keeper).refusals.lost > 0;
+}
+
+static bool refusal_kept(void)
+{
+	return keeper_client_refusal(waited_for->client, bytes_str("192.0.2.2"), bytes_str("b.test")) != NULL;
+}
+
+static void a_worker_that_writes_too_fast_inspects_nothing_until_it_may_again(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct keeper_options options = defaults();
+	options.audit_rate = 400;
+	options.audit_burst = 100;
+	start_keeper(options);
+	join(&worker, NULL);
+	struct audit_entry entry = inspected();
+	/* What was decided before the word came is still written, on credit; what is beyond that is not. */
+	uint64_t sent = 0;
+	for (; sent < 300; sent++)
+		assert_true(keeper_client_audit(worker.client, &entry));
+	run_until(audit_is_closed);
+	assert_non_null(strstr(keeper_client_audit_closed(worker.client), "more audit entries"));
+	assert_false(keeper_client_audit(worker.client, &entry));
+	run_until(audit_is_open);
+	struct keeper_counts counts = keeper_count(keeper);
+	assert_int_equal(counts.audit_waits, 1);
+	assert_in_range(counts.audit_over_rate, 1, 100);
+	assert_int_equal(counts.audit.appended, 1 + sent - counts.audit_over_rate);
+	assert_true(keeper_client_audit(worker.client, &entry));
+	/* Another worker has a rate of its own, and the log itself never closed. */
+	assert_null(keeper_audit_closed(keeper));
+	keeper_client_free(worker.client);
+}
+
+static bool refusals_told(void)
+{
+	struct keeper_counts counts = keeper_count(keeper);
+	return counts.refusals.added + counts.refusals_over_rate == 30;
+}
+
+static void refusals_over_the_rate_are_counted_and_not_noted(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct keeper_options options = defaults();
+	options.refusal_rate = 1;
+	start_keeper(options);
+	join(&worker, NULL);
+	for (int i = 0; i < 30; i++)
+		keeper_client_refusal_add(worker.client, bytes_str("192.0.2.1"), bytes_str("a.test"), 48);
+	run_until(refusals_told);
+	assert_in_range(keeper_count(keeper).refusals.added, 10, 12);
+	keeper_client_free(worker.client);
+}
+
+static void full_refusals_are_told_once_and_counted(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct keeper_options options = defaults();
+	options.audit = false;
+	start_keeper(options);
+	join(&worker, NULL);
+	file_limit(1);
+	for (int i = 0; i < 30; i++)
+		keeper_client_refusal_add(worker.client, bytes_str("192.0.2.1"), bytes_str("a.test"), 48);
+	run_until(refusals_lost);
+	file_limit(RLIM_INFINITY);
+	uint64_t lost = keeper_count(keeper).refusals.lost;
+	keeper_client_refusal_add(worker.client, bytes_str("192.0.2.2"), bytes_str("b.test"), 48);
+	run_until(refusal_kept);
+	assert_int_equal(keeper_count(keeper).refusals.lost, lost);
+	keeper_client_free(worker.client);
+}
+
+/* Workers' channels that one keeper gave away. */
+static int given_fds[4];
+static char given_names[4][32];
+static size_t given_count;
+
+static void give(int fd, const char *name, void *ctx)
+{
+	(void)ctx;
+	assert_true(given_count < 4);
+	snprintf(given_names[given_count], sizeof(given_names[0]), "%s", name);
+	given_fds[given_count++] = fd;
+}
+
+static void another_keeper_goes_on_where_one_handed_over_and_no_worker_notices(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct heard before = {0};
+	struct heard after = {0};
+	start_keeper(defaults());
+	join(&worker, NULL);
+	struct audit_entry entry = inspected();
+	struct keeper_leaf_request request = {
+		.host = bytes_str("a.example"), .upstream = upstream_for("a.example", der_room, sizeof(der_room))};
+	/* Sent, and not yet read by anybody. */
+	assert_true(keeper_client_audit(worker.client, &entry));
+	syncs_ok = syncs_failed = 0;
+	assert_true(keeper_client_audit_synced(worker.client, &entry, synced, NULL));
+	ask(&worker, &request, &before);
+	given_count = 0;
+	keeper_hand_over(keeper, give, NULL);
+	assert_int_equal(given_count, 1);
+	assert_string_equal(given_names[0], "worker 1");
+	/* And some more while there is no keeper. */
+	assert_true(keeper_client_audit(worker.client, &entry));
+	start_keeper(defaults());
+	assert_true(keeper_serve(keeper, given_fds[0], "former worker 1", &err));
+	hear(&before);
+	assert_int_equal(before.result, KEEPER_OK);
+	run_until(some_sync);
+	assert_int_equal(syncs_ok, 1);
+	request.host = bytes_str("b.example");
+	request.upstream = upstream_for("b.example", der_room, sizeof(der_room));
+	ask(&worker, &request, &after);
+	hear(&after);
+	assert_int_equal(after.result, KEEPER_OK);
+	assert_false(worker.changed & KEEPER_CHANGED_GONE);
+	assert_null(keeper_client_audit_closed(worker.client));
+	assert_int_equal(keeper_client_count(worker.client).audit_refused, 0);
+	assert_true(keeper_client_audit_synced(worker.client, &entry, synced, NULL));
+	syncs_ok = 0;
+	run_until(some_sync);
+	verify_log(7); /* which CA, handed over, which CA, and four entries */
+	forget(&before);
+	forget(&after);
+	keeper_client_free(worker.client);
+}
+
 static void a_full_disk_is_told_to_workers_and_so_is_relief(void **state)
 {
 	(void)state;
@@ -1061,6 +1198,10 @@ int main(void)
 		CASE(a_lost_keeper_fails_all_waits_and_closes_the_audit_until_a_new_one_serves),
 		CASE(entries_of_workers_reach_the_disk),
 		CASE(a_worker_writes_no_entries_that_are_not_its_own),
+		CASE(a_worker_that_writes_too_fast_inspects_nothing_until_it_may_again),
+		CASE(refusals_over_the_rate_are_counted_and_not_noted),
+		CASE(full_refusals_are_told_once_and_counted),
+		CASE(another_keeper_goes_on_where_one_handed_over_and_no_worker_notices),
 		CASE(a_full_disk_is_told_to_workers_and_so_is_relief),
 		CASE(ticket_keys_rotate_in_all_workers_and_old_ones_end),
 		CASE(a_refusal_seen_by_one_worker_is_known_to_all_and_to_later_ones),

@@ -327,6 +327,17 @@ static void open_tcp(void)
 	(void)!socket(AF_INET, SOCK_STREAM, 0);
 }
 
+/* Streams that are no TCP. */
+static void open_mptcp(void)
+{
+	(void)!socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+}
+
+static void open_sctp(void)
+{
+	(void)!socket(AF_INET6, SOCK_STREAM, IPPROTO_SCTP);
+}
+
 static void make_code(void)
 {
 	(void)!mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -352,8 +363,8 @@ static void raise_limit(void)
 static void a_worker_dies_of_what_it_has_no_use_for(void **state)
 {
 	(void)state;
-	void (*const calls[])(void) = {
-		run_program, trace, open_netlink, open_unix, make_code, make_child, signal_parent, raise_limit};
+	void (*const calls[])(void) = {run_program, trace, open_netlink, open_unix, open_mptcp, open_sctp, make_code,
+		make_child, signal_parent, raise_limit};
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		kills(SANDBOX_WORKER, calls[i]);
 }

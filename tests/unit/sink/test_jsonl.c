@@ -75,7 +75,9 @@ static void play_everything(struct sink *sink)
 		.request_octets = 1,
 		.response_octets = 2,
 		.duration_ns = 22000000,
-		.ending = MESSAGE_DONE};
+		.ending = MESSAGE_DONE,
+		.request_trailers = {headers, 1, false},
+		.response_trailers = {headers, 1, true}};
 	sink->ops->end(sink, flow, &end);
 	struct event gap = {.kind = EVENT_GAP, .flow = 42, .time_ns = T0, .gap = {FLOW_DOWN, 10, 20, GAP_RING_FULL}};
 	give(sink, flow, &gap);

@@ -1,0 +1,247 @@
+/* overt watch — reads TLS connections that others hold, from a capture or an interface, with keys of an endpoint. */
+#include "watch/watch.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/arguments.h"
+#include "cli/options.h"
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct wish {
+	struct watch_options options;
+	bool quiet, verbose, standard_input;
+};
+
+static bool add(struct watch_names *names, const char *value, struct error *err)
+{
+	if (names->count == WATCH_INPUTS_MAX)
+		return error_set(err, "at most %d of these", WATCH_INPUTS_MAX);
+	names->at[names->count++] = value;
+	return true;
+}
+
+static bool read_capture(void *ctx, const char *value, struct error *err)
+{
+	struct wish *wish = ctx;
+	wish->standard_input |= strcmp(value, "-") == 0;
+	return add(&wish->options.captures, value, err);
+}
+
+static bool read_keylog(void *ctx, const char *value, struct error *err)
+{
+	return add(&((struct wish *)ctx)->options.keylogs, value, err);
+}
+
+static bool read_private_key(void *ctx, const char *value, struct error *err)
+{
+	return add(&((struct wish *)ctx)->options.private_keys, value, err);
+}
+
+static bool read_psk(void *ctx, const char *value, struct error *err)
+{
+	return add(&((struct wish *)ctx)->options.psks, value, err);
+}
+
+#define READ_TEXT(name, field)                                                                                         \
+	static bool name(void *ctx, const char *value, struct error *err)                                              \
+	{                                                                                                              \
+		(void)err;                                                                                             \
+		((struct wish *)ctx)->field = value;                                                                   \
+		return *value != '\0';                                                                                 \
+	}
+#define READ_FLAG(name, field)                                                                                         \
+	static bool name(void *ctx, const char *value, struct error *err)                                              \
+	{                                                                                                              \
+		(void)err;                                                                                             \
+		(void)value;                                                                                           \
+		((struct wish *)ctx)->field = true;                                                                    \
+		return true;                                                                                           \
+	}
+
+READ_TEXT(read_interface, options.interface)
+READ_TEXT(read_filter, options.filter)
+READ_TEXT(read_connect, options.connect)
+READ_TEXT(read_jsonl, options.outputs.jsonl)
+READ_TEXT(read_pcapng, options.rewrite)
+READ_TEXT(read_plaintext, options.outputs.plaintext)
+READ_TEXT(read_plaintext_pcapng, options.outputs.pcapng)
+READ_FLAG(read_follow, options.follow)
+READ_FLAG(read_promiscuous, options.promiscuous)
+READ_FLAG(read_show_secrets, options.outputs.unmasked)
+READ_FLAG(read_quiet, quiet)
+READ_FLAG(read_verbose, verbose)
+
+static bool read_format(void *ctx, const char *value, struct error *err)
+{
+	if (strcmp(value, "jsonl") != 0)
+		return error_set(err, "the one form there is, but for the table, is jsonl");
+	return read_jsonl(ctx, "-", err);
+}
+
+static bool read_number(const char *value, uint64_t least, uint64_t most, uint64_t *out, struct error *err)
+{
+	if (text_number(bytes_str(value), most, out) && *out >= least)
+		return true;
+	return error_set(
+		err, "expected a number from %llu to %llu", (unsigned long long)least, (unsigned long long)most);
+}
+
+static bool read_workers(void *ctx, const char *value, struct error *err)
+{
+	uint64_t n;
+	if (!read_number(value, 1, WATCH_WORKERS_MAX, &n, err))
+		return false;
+	((struct wish *)ctx)->options.workers = (unsigned)n;
+	return true;
+}
+
+static bool read_connections(void *ctx, const char *value, struct error *err)
+{
+	uint64_t n;
+	if (!read_number(value, 1, UINT32_MAX, &n, err))
+		return false;
+	((struct wish *)ctx)->options.table.connections = (size_t)n;
+	return true;
+}
+
+static bool read_memory(void *ctx, const char *value, struct error *err)
+{
+	uint64_t megabytes;
+	struct watch_options *options = &((struct wish *)ctx)->options;
+	if (!read_number(value, 1, 1 << 20, &megabytes, err))
+		return false;
+	options->session.park_total = (size_t)(megabytes << 20);
+	if (options->session.park_session > options->session.park_total)
+		options->session.park_session = options->session.park_total;
+	return true;
+}
+
+static bool read_wait(void *ctx, const char *value, struct error *err)
+{
+	uint64_t seconds;
+	if (!read_number(value, 0, 86400, &seconds, err))
+		return false;
+	((struct wish *)ctx)->options.session.park_ns = seconds * 1000000000ULL;
+	return true;
+}
+
+static const struct argument table[] = {
+	{"read", 'r', "FILE", read_capture,
+		"a capture: pcap or pcapng, also packed with gzip or zstd; - is standard input"},
+	{"interface", 'i', "NAME", read_interface, "capture live there; \"any\" is all of them"},
+	{"filter", 'f', "EXPRESSION", read_filter, "of the live capture, as pcap-filter(7) has it"},
+	{"promiscuous", 'p', NULL, read_promiscuous, "frames for other machines too"},
+	{"connect", 0, "HOST:PORT", read_connect, "read a capture that is sent there (PCAP-over-IP)"},
+	{"follow", 'F', NULL, read_follow, "captures and key logs go on growing: wait for more"},
+	{"keys", 'k', "FILE", read_keylog, "a key log (SSLKEYLOGFILE); may be given several times"},
+	{"private-key", 0, "FILE", read_private_key, "RSA keys of servers, for TLS 1.2 with RSA key exchange"},
+	{"psk", 0, "FILE", read_psk, "pre-shared keys, a line IDENTITY:HEX each"},
+	{"format", 'T', "jsonl", read_format, "JSON lines on standard output in place of the table"},
+	{"jsonl", 0, "FILE", read_jsonl, "JSON lines to a file; - is standard output"},
+	{"pcapng", 'w', "FILE", read_pcapng, "the packets as they came, with the secrets that open them"},
+	{"plaintext", 0, "DIR", read_plaintext, "a file per connection and direction with its plaintext alone"},
+	{"plaintext-pcapng", 0, "FILE", read_plaintext_pcapng, "the plaintext, as TCP streams"},
+	{"show-secrets", 0, NULL, read_show_secrets, "credentials in the table and in JSON lines as they are"},
+	{"workers", 'j', "N", read_workers, "threads; by default one per processor"},
+	{"connections", 0, "N", read_connections, "followed at a time [262144]"},
+	{"wait", 0, "SECONDS", read_wait, "how long ciphertext waits for its key [60]"},
+	{"wait-memory", 0, "MIB", read_memory, "memory for ciphertext that waits [64]"},
+	{"quiet", 'q', NULL, read_quiet, "no table"},
+	{"verbose", 'v', NULL, read_verbose, "log more"},
+};
+
+static const struct arguments arguments = {
+	.verb = "watch", .table = table, .count = sizeof(table) / sizeof(table[0]), .word = read_capture};
+
+static int help(void)
+{
+	puts("usage: overt watch [OPTIONS] [FILE...]\n\n"
+	     "Reads TLS 1.2 and 1.3 connections out of captures or off an interface, with keys that an endpoint\n"
+	     "gave away. Nothing is sent, and the connections do not notice.\n\n"
+	     "  overt watch -k keys.log capture.pcapng          what a server and its clients said\n"
+	     "  overt watch -k keys.log -i eth0 -f 'port 443'   the same, while they say it\n");
+	arguments_help(&arguments);
+	return 0;
+}
+
+/* One source of packets. */
+static bool consistent(const struct wish *wish, struct error *err)
+{
+	const struct watch_options *options = &wish->options;
+	unsigned sources = (options->captures.count > 0) + (options->connect != NULL) + (options->interface != NULL);
+	if (sources == 0)
+		return error_set(err, "what shall be read? Name a capture, or an interface with -i");
+	if (sources > 1)
+		return error_set(err, "one source at a time: captures, -i, or --connect");
+	if (wish->standard_input && options->captures.count > 1)
+		return error_set(err, "standard input stands alone: name no other capture beside -");
+	if (options->filter && !options->interface)
+		return error_set(
+			err, "--filter goes with -i only; captures can be filtered with tshark or tcpdump before");
+	if (options->follow && options->captures.count > 1)
+		return error_set(err, "--follow takes one capture: the end of the first would never come");
+	return true;
+}
+
+static int stop_fd = -1;
+
+static void stop(int number)
+{
+	(void)number;
+	uint64_t one = 1;
+	(void)!write(stop_fd, &one, sizeof(one));
+}
+
+/* The first signal ends in good order, a second one at once. */
+static bool catch_signals(struct error *err)
+{
+	struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (stop_fd < 0)
+		return error_set_errno(err, "no descriptor for signals");
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return true;
+}
+
+static int report(const struct watch_report *found, bool ok, const struct error *err)
+{
+	char summary[WATCH_SUMMARY_ROOM];
+	if (ok || found->capture.frames > 0) {
+		watch_summary(found, summary);
+		fprintf(stderr, "overt watch: %s\n", summary);
+	}
+	if (!ok)
+		return complain("watch", err, found->capture.frames + found->live.frames > 0 ? 1 : EXIT_MISUSE);
+	if (found->cut)
+		return complain("watch", &found->note, 1);
+	return found->sink_lost > 0 ? 1 : 0;
+}
+
+int verb_watch(int argc, char **argv)
+{
+	static struct wish wish; /* large */
+	static struct watch_report found;
+	struct error err;
+	int rest;
+	if (wants_help(argc, argv))
+		return help();
+	watch_options_init(&wish.options);
+	if (!arguments_read(&arguments, argc, argv, &wish, &rest, &err) || !consistent(&wish, &err) ||
+		!catch_signals(&err))
+		return complain("watch", &err, EXIT_MISUSE);
+	bool json_there = wish.options.outputs.jsonl && strcmp(wish.options.outputs.jsonl, "-") == 0;
+	wish.options.outputs.terminal_fd = wish.quiet || json_there ? -1 : STDOUT_FILENO;
+	wish.options.stop_fd = stop_fd;
+	log_setup("watch", STDERR_FILENO, wish.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN);
+	bool ok = watch_run(&wish.options, &found, &err);
+	close(stop_fd);
+	return report(&found, ok, &err);
+}

@@ -1,0 +1,361 @@
+/*
+ * The place again after a loss. A record that does not open where it stands is tried with other sequence numbers, other
+ * epochs, other stages, other secrets. Nothing is taken on trust: what is given out has passed its tag or MAC, and what
+ * inversion says about a number is only where to try.
+ */
+#include "tls/invert.h"
+#include "tls/schedule13.h"
+#include "watch/session_parts.h"
+
+#include <openssl/crypto.h>
+
+#define EPOCHS_AHEAD  8  /* KeyUpdates that a loss may have held */
+#define SECRETS_EACH  4  /* secrets that a log may give for one label and epoch */
+#define UNSURE_AHEAD  4  /* numbers tried where nothing is known to be lost */
+#define STRANGE_AHEAD 64 /* the same with the secret of who knows which connection, and a small record */
+#define STRANGE_LEN   512
+
+/* One attempt: a secret or keys, and what may be tried with them. */
+struct attempt {
+	const struct suite *suite;
+	uint16_t version;
+	uint64_t from, count; /* sequence numbers for a search; an inversion's result is at least `from` */
+	bool etm;
+};
+
+static bool pay(struct session *s, struct lane *lane, uint64_t octets)
+{
+	s->room->counts.trials++;
+	if (octets > s->trial_left) {
+		if (!lane->hopeless)
+			s->room->counts.trials_exhausted++;
+		lane->hopeless = true;
+		return false;
+	}
+	s->trial_left -= octets;
+	return true;
+}
+
+/* Finds the number of the record under these keys. True: it is open, and `*out` stands behind it. */
+static bool try_keys(struct session *s, struct lane *lane, const struct attempt *attempt, struct traffic_keys *keys,
+	const struct record *record, struct protect **out, struct opened *opened)
+{
+	struct session_room *room = s->room;
+	struct protect_setup setup = {.suite = attempt->suite,
+		.version = attempt->version,
+		.encrypt_then_mac = attempt->etm,
+		.keys = keys,
+		.sequence = attempt->from};
+	uint64_t from = attempt->from, count = attempt->count;
+	if (!pay(s, lane, record->fragment.len + 64))
+		return false;
+	switch (invert_gcm(room->crypto, &setup, record, &from)) {
+	case INVERT_FOUND:
+		if (from < attempt->from)
+			return false;
+		count = 1;
+		break;
+	case INVERT_NO_WAY:
+		break;
+	default:
+		return false;
+	}
+	struct protect *protect = protect_new(room->crypto, &setup);
+	if (!protect)
+		return false;
+	uint64_t most = s->trial_left / (record->fragment.len + 64);
+	if (count > most)
+		count = most;
+	if (invert_search(protect, record, from, count, room->scratch, sizeof(room->scratch), opened) == INVERT_FOUND) {
+		*out = protect;
+		return true;
+	}
+	if (count > 1)
+		(void)pay(s, lane, count * (record->fragment.len + 64));
+	protect_free(protect);
+	return false;
+}
+
+/*
+ * How many numbers a search has to look at: no more records can have been lost than the octets hold, and where none are
+ * lost only a few.
+ */
+static uint64_t reach(const struct session *s, const struct lane *lane)
+{
+	uint64_t least = RECORD_HEADER + session_overhead(s);
+	return lane->loss.records + lane->loss.loose / least + UNSURE_AHEAD;
+}
+
+struct place {
+	enum lane_stage stage;
+	uint32_t epoch;
+};
+
+static bool try_secret(struct session *s, struct lane *lane, const struct attempt *attempt, struct bytes secret,
+	struct place place, const struct record *record, struct opened *opened)
+{
+	struct tls_secret traffic = {0};
+	struct traffic_keys keys;
+	struct protect *protect = NULL;
+	bool ok = secret.len == crypto_hash_len(attempt->suite->prf) && tls_secret_set(&traffic, secret) &&
+	          schedule13_keys(s->room->crypto, attempt->suite, &traffic, &keys) &&
+	          try_keys(s, lane, attempt, &keys, record, &protect, opened);
+	if (ok) {
+		if (lane->stage != place.stage || lane->epoch != place.epoch)
+			lane_enter13(s, lane, place.stage, place.epoch);
+		lane_key(lane, protect, &keys);
+		lane->secret = traffic;
+	}
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	tls_secret_wipe(&traffic);
+	return ok;
+}
+
+/* Every secret that the log gives for this place. */
+static bool try_logged(struct session *s, struct lane *lane, const struct attempt *attempt, struct place place,
+	const struct record *record, struct opened *opened)
+{
+	enum keylog_label label = lane_label(lane, place.stage);
+	struct bytes secret;
+	for (size_t nth = 0; nth < SECRETS_EACH && !lane->hopeless; nth++) {
+		if (!keyset_get(session_keys(s), label, place.epoch, nth, &secret))
+			return false;
+		if (try_secret(s, lane, attempt, secret, place, record, opened))
+			return true;
+	}
+	return false;
+}
+
+/* The epochs after this one, by derivation. */
+static bool try_ahead(struct session *s, struct lane *lane, const struct attempt *attempt, const struct record *record,
+	struct opened *opened)
+{
+	struct tls_secret next = lane->secret;
+	uint32_t epoch = lane->epoch;
+	bool ok = false;
+	for (unsigned i = 0; i < EPOCHS_AHEAD && !ok && !lane->hopeless; i++) {
+		if (!schedule13_next(s->room->crypto, attempt->suite->prf, &next, &next))
+			break;
+		struct place place = {LANE_DATA, ++epoch};
+		ok = try_secret(s, lane, attempt, tls_secret_bytes(&next), place, record, opened);
+	}
+	tls_secret_wipe(&next);
+	return ok;
+}
+
+bool recover_13(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	enum lane_stage stage = lane->stage;
+	struct attempt here = {
+		.suite = s->suite, .version = TLS_VERSION_13, .from = lane->loss.any ? lane->loss.from : lane->next};
+	struct attempt later = {.suite = s->suite, .version = TLS_VERSION_13};
+	if (!s->suite || lane->hopeless)
+		return false;
+	here.count = later.count = reach(s, lane);
+	/* In the stage where it is: what was lost is of it, or its key is another one. */
+	if (lane->secret.len > 0) {
+		struct tls_secret secret = lane->secret;
+		struct place place = {stage, lane->epoch};
+		bool ok = try_secret(s, lane, &here, tls_secret_bytes(&secret), place, record, opened);
+		tls_secret_wipe(&secret);
+		if (ok)
+			return true;
+	}
+	if (try_logged(s, lane, &here, (struct place){stage, stage == LANE_DATA ? lane->epoch : 0}, record, opened))
+		return true;
+	for (int after = (int)stage + 1; after <= LANE_DATA && !lane->hopeless; after++)
+		if (try_logged(s, lane, &later, (struct place){(enum lane_stage)after, 0}, record, opened))
+			return true;
+	/* KeyUpdates are lost only where something is, or where their key was not known. */
+	if (!lane->unsure && !lane->loss.any)
+		return false;
+	if (stage == LANE_DATA && lane->secret.len > 0 && try_ahead(s, lane, &later, record, opened))
+		return true;
+	uint32_t first = stage == LANE_DATA ? lane->epoch + 1 : 1;
+	for (uint32_t epoch = first; epoch < first + EPOCHS_AHEAD && !lane->hopeless; epoch++)
+		if (try_logged(s, lane, &later, (struct place){LANE_DATA, epoch}, record, opened))
+			return true;
+	return false;
+}
+
+static bool try_master(struct session *s, struct lane *lane, const struct tls_secret *master,
+	const struct attempt *attempt, const struct record *record, struct opened *opened)
+{
+	struct traffic_keys keys;
+	struct protect *protect = protect_of_master(s, lane, master, &keys), *found = NULL;
+	bool ok = protect && try_keys(s, lane, attempt, &keys, record, &found, opened);
+	protect_free(protect);
+	if (ok) {
+		struct opening *opening = s->opening;
+		lane_key(lane, found, &keys);
+		lane->stage = LANE_DATA;
+		lane->epoch = opening->number;
+		opening->masters[0] = *master;
+		opening->master_count = 1;
+		opening->chosen = s->moved = true;
+	}
+	OPENSSL_cleanse(&keys, sizeof(keys));
+	return ok;
+}
+
+bool recover_12(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	const struct opening *opening = s->opening;
+	struct attempt attempt = {.suite = s->suite, .version = TLS_VERSION_12, .from = lane->next};
+	if (!s->suite || lane->hopeless || (!lane->loss.any && lane->protect))
+		return false;
+	attempt.count = reach(s, lane);
+	if (lane->protect) {
+		struct traffic_keys keys = lane->keys;
+		attempt.from = lane->loss.from;
+		uint64_t from = attempt.from, sequence;
+		struct protect_setup setup = {s->suite, TLS_VERSION_12, false, &keys, from};
+		uint64_t count = attempt.count;
+		bool tried = false, ok = false;
+		if (!pay(s, lane, record->fragment.len + 64))
+			return false;
+		switch (invert_gcm(s->room->crypto, &setup, record, &sequence)) {
+		case INVERT_FOUND:
+			if (sequence >= from) {
+				from = sequence;
+				count = 1;
+			} else {
+				tried = true;
+			}
+			break;
+		case INVERT_NO_WAY:
+			break;
+		default:
+			tried = true;
+		}
+		/* The lane's own protect knows what was agreed about its MAC; a search leaves it where it was. */
+		if (!tried && s->suite->cipher != SUITE_CIPHER_RC4)
+			ok = invert_search(lane->protect, record, from, count, s->room->scratch,
+				     sizeof(s->room->scratch), opened) == INVERT_FOUND;
+		if (!ok && count > 1)
+			(void)pay(s, lane, count * (record->fragment.len + 64));
+		traffic_keys_wipe(&keys);
+		return ok;
+	}
+	if (!opening || !opening->has_server || opening->number < lane->epoch)
+		return false;
+	if (lane->stage != LANE_DATA || lane->epoch != opening->number)
+		attempt.from = 0;
+	attempt.etm = opening->etm;
+	opening_gather(s);
+	struct tls_secret masters[SESSION_MASTERS];
+	size_t count = opening->master_count;
+	memcpy(masters, opening->masters, sizeof(masters));
+	bool ok = false;
+	for (size_t i = 0; i < count && !ok && !lane->hopeless; i++)
+		ok = try_master(s, lane, &masters[i], &attempt, record, opened);
+	OPENSSL_cleanse(masters, sizeof(masters));
+	return ok;
+}
+
+/* The suites of TLS 1.3 that a secret of this length may be for; those that invert first. */
+static const uint16_t suites_13[] = {0x1301, 0x1302, 0x1303, 0x1304, 0x1305};
+
+static bool offered(const struct session *s, uint16_t value)
+{
+	const struct opening *opening = s->opening;
+	if (s->suite)
+		return s->suite->value == value;
+	if (!opening || !opening->has_client)
+		return true;
+	for (size_t i = 0; i < opening->offered_count; i++)
+		if (opening->offered[i] == value)
+			return true;
+	return false;
+}
+
+/* A secret of nobody knows which suite. `client` says whose it is; the roles may follow from it. */
+static bool try_unknown(struct session *s, struct lane *lane, struct bytes secret, bool client, struct place place,
+	uint64_t count, const struct record *record, struct opened *opened)
+{
+	if (s->settled_roles && client != lane->client)
+		return false;
+	for (size_t i = 0; i < sizeof(suites_13) / sizeof(*suites_13) && !lane->hopeless; i++) {
+		const struct suite *suite = suite_find(suites_13[i]);
+		struct attempt attempt = {.suite = suite, .version = TLS_VERSION_13, .count = count};
+		/* A search is for small records, or for few candidates. */
+		if (!offered(s, suites_13[i]) || (suite->cipher != SUITE_CIPHER_AES_GCM && count == 0) ||
+			protect_supports(s->room->crypto, suite, TLS_VERSION_13) != PROTECT_SUPPORTED)
+			continue;
+		if (!try_secret(s, lane, &attempt, secret, place, record, opened))
+			continue;
+		s->suite = suite;
+		s->outcome.suite = suite->value;
+		s->outcome.version = s->version = TLS_VERSION_13;
+		if (!s->settled_roles)
+			session_set_roles(s, client ? lane : session_peer(s, lane));
+		session_peer(s, lane)->framer.tls13 = true;
+		return true;
+	}
+	return false;
+}
+
+/* The secrets that stand under the random that is known, or hinted at. */
+static bool try_own(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	const struct keyset *keys = session_keys(s);
+	uint64_t count = reach(s, lane) + STRANGE_AHEAD;
+	struct keyset_key key;
+	for (size_t i = 0; keyset_at(keys, i, &key) && !lane->hopeless; i++) {
+		enum lane_stage stage = LANE_DATA;
+		bool client = key.label == KEYLOG_CLIENT_TRAFFIC || key.label == KEYLOG_CLIENT_HANDSHAKE;
+		if (key.label == KEYLOG_CLIENT_HANDSHAKE || key.label == KEYLOG_SERVER_HANDSHAKE)
+			stage = LANE_HANDSHAKE;
+		else if (key.label != KEYLOG_CLIENT_TRAFFIC && key.label != KEYLOG_SERVER_TRAFFIC)
+			continue;
+		if (try_unknown(s, lane, key.secret, client, (struct place){stage, key.epoch}, count, record, opened))
+			return true;
+	}
+	return false;
+}
+
+struct strangers {
+	struct session *s;
+	struct lane *lane;
+	const struct record *record;
+	struct opened *opened;
+	bool found;
+};
+
+static bool visit(const struct keyring_candidate *candidate, void *ctx)
+{
+	struct strangers *in = ctx;
+	bool client = candidate->label == KEYLOG_CLIENT_TRAFFIC;
+	/* Where the log does not say which epoch, the next ones are found as after any loss. */
+	uint32_t epoch = candidate->epoch == KEYLOG_EPOCH_UNNAMED ? 1 : candidate->epoch;
+	uint64_t count = in->record->fragment.len <= STRANGE_LEN ? STRANGE_AHEAD : 0;
+	in->found = try_unknown(in->s, in->lane, candidate->secret, client, (struct place){LANE_DATA, epoch}, count,
+		in->record, in->opened);
+	if (in->found && candidate->id.kind == KEYLOG_ID_RANDOM && candidate->id.len == HELLO_RANDOM) {
+		session_note_random(in->s, candidate->id.octets);
+		in->s->hinted = in->s->looked = false;
+	}
+	return !in->found && !in->lane->hopeless;
+}
+
+/* Those of other connections: all of them once, and again when new ones came. */
+static bool try_strangers(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	struct session_room *room = s->room;
+	struct strangers in = {s, lane, record, opened, false};
+	struct keyring_cursor cursor = {0};
+	if (s->generation == room->generation + 1 || (s->outcome.has_random && !s->hinted))
+		return false;
+	/* The first record may be none: each direction's first few are tried. */
+	if (++s->strange_tries >= 4)
+		s->generation = room->generation + 1;
+	(void)!keyring_candidates(room->setup.ring, &cursor, room->setup.limits.candidates, visit, &in);
+	return in.found;
+}
+
+bool recover_start(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	if (lane->hopeless || (s->version != 0 && s->version != TLS_VERSION_13))
+		return false;
+	return try_own(s, lane, record, opened) || try_strangers(s, lane, record, opened);
+}

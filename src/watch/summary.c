@@ -1,0 +1,107 @@
+#include "watch/watch.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct text {
+	char *out;
+	size_t len;
+};
+
+static void say(struct text *t, const char *format, ...) printf_like(2, 3);
+
+static void say(struct text *t, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(t->out + t->len, WATCH_SUMMARY_ROOM - t->len, format, args);
+	va_end(args);
+	if (n > 0)
+		t->len = t->len + (size_t)n < WATCH_SUMMARY_ROOM ? t->len + (size_t)n : WATCH_SUMMARY_ROOM - 1;
+}
+
+/* "999", "1.2 kB", "34 MB": powers of ten, as file managers and networks count. */
+static void say_octets(struct text *t, uint64_t n)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+	unsigned unit = 0;
+	uint64_t tenths = n * 10;
+	for (; tenths >= 10000 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
+		tenths /= 1000;
+	if (unit == 0 || tenths >= 100)
+		say(t, "%llu %s", (unsigned long long)(tenths / 10), units[unit]);
+	else
+		say(t, "%llu.%llu %s", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10),
+			units[unit]);
+}
+
+static void say_count(struct text *t, uint64_t n, const char *what)
+{
+	say(t, "%llu %s%s", (unsigned long long)n, what, n == 1 ? "" : "s");
+}
+
+/* " (3 no-key, 1.2 MB; 1 gap, 1.4 kB)" */
+static void say_causes(struct text *t, const struct engine_counts *counts)
+{
+	const char *between = " (";
+	for (unsigned i = 0; i < SESSION_CAUSES; i++) {
+		if (counts->causes[i] == 0 && counts->cause_octets[i] == 0)
+			continue;
+		say(t, "%s%s: ", between, session_cause_name((enum session_cause)i));
+		say_count(t, counts->causes[i], "connection");
+		say(t, ", ");
+		say_octets(t, counts->cause_octets[i]);
+		between = "; ";
+	}
+	if (between[0] == ';')
+		say(t, ")");
+}
+
+/* What a user should know that went wrong on the way. */
+static void say_losses(struct text *t, const struct watch_report *report)
+{
+	const struct engine_counts *counts = &report->engines;
+	uint64_t dropped = report->live.dropped + report->capture.dropped_interface;
+	uint64_t link_unknown = counts->link.frames[LINK_UNKNOWN];
+	if (counts->missing > 0) {
+		say(t, "; missing plaintext: ");
+		say_octets(t, counts->missing);
+	}
+	if (dropped > 0)
+		say(t, "; %llu frames dropped while capturing", (unsigned long long)dropped);
+	if (link_unknown > 0)
+		say(t, "; %llu frames of link types that are not read", (unsigned long long)link_unknown);
+	if (counts->table.closed[TABLE_EVICTED] > 0)
+		say(t, "; %llu connections left out for others",
+			(unsigned long long)counts->table.closed[TABLE_EVICTED]);
+	if (counts->no_memory + counts->table.no_memory > 0)
+		say(t, "; no memory for %llu", (unsigned long long)(counts->no_memory + counts->table.no_memory));
+	if (report->keys.text.evicted > 0)
+		say(t, "; %llu secrets had to leave memory", (unsigned long long)report->keys.text.evicted);
+	if (report->sink_lost > 0)
+		say(t, "; %llu records could not be written", (unsigned long long)report->sink_lost);
+}
+
+size_t watch_summary(const struct watch_report *report, char out[static WATCH_SUMMARY_ROOM])
+{
+	const struct engine_counts *counts = &report->engines;
+	struct text t = {.out = out};
+	uint64_t all = 0;
+	for (unsigned i = 0; i <= SESSION_NOT; i++)
+		all += counts->verdicts[i];
+	say_count(&t, all, "TLS connection");
+	say(&t, ": %llu decrypted, %llu partly, %llu not", (unsigned long long)counts->verdicts[SESSION_DECRYPTED],
+		(unsigned long long)counts->verdicts[SESSION_PARTLY],
+		(unsigned long long)counts->verdicts[SESSION_NOT]);
+	if (counts->verdicts[SESSION_NOTHING] > 0)
+		say(&t, ", %llu without data", (unsigned long long)counts->verdicts[SESSION_NOTHING]);
+	say_causes(&t, counts);
+	say(&t, "; plaintext: ");
+	say_octets(&t, counts->plain);
+	if (counts->not_tls > 0) {
+		say(&t, "; ");
+		say_count(&t, counts->not_tls, "other TCP connection");
+	}
+	say_losses(&t, report);
+	return t.len;
+}

@@ -1,0 +1,439 @@
+#include "watch/watch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sink/shared.h"
+#include "watch/rewrite.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WAIT_MS       100                  /* between looks at keys and clocks while nothing comes */
+#define TURN_FRAMES   4096                 /* then outputs are written and keys looked for */
+#define KEYS_BUDGET   ((size_t)4 << 20)    /* octets of a followed key log per look */
+#define SMALL_CAPTURE (UINT64_C(64) << 20) /* a file below this is done before a second worker pays */
+
+struct watch;
+
+struct worker {
+	struct watch *watch;
+	unsigned number;
+	pthread_t thread;
+	bool started, failed;
+	struct feed *feed;
+	struct engine *engine;
+	struct live *live;
+	struct capture_counts capture;
+	struct live_counts live_counts;
+	bool cut;
+	struct error note, err;
+	uint64_t turns;
+};
+
+struct watch {
+	const struct watch_options *options;
+	struct keyring *ring;
+	bool keys_final;
+	struct shared_sink *sinks[OUTPUTS_MAX];
+	size_t sink_count;
+	struct rewrite *rewrite;
+	struct worker *workers;
+	unsigned count;
+	atomic_bool stop;
+	atomic_uint_fast64_t news; /* how often secrets have come */
+};
+
+void watch_options_init(struct watch_options *options)
+{
+	*options = (struct watch_options){
+		.outputs.terminal_fd = -1,
+		.table = table_limits_default(),
+		.session = session_limits_default,
+		.stop_fd = -1,
+	};
+}
+
+/* Keys. */
+
+static bool add_keys(struct watch *watch, struct error *err)
+{
+	const struct watch_options *options = watch->options;
+	bool follow = !watch->keys_final;
+	for (size_t i = 0; i < options->keylogs.count; i++) {
+		if (!keyring_add_file(watch->ring, options->keylogs.at[i], follow, err))
+			return false;
+	}
+	for (size_t i = 0; i < options->private_keys.count; i++) {
+		if (!keyring_add_private_keys(watch->ring, options->private_keys.at[i], err))
+			return false;
+	}
+	for (size_t i = 0; i < options->psks.count; i++) {
+		if (!keyring_add_psks(watch->ring, options->psks.at[i], err))
+			return false;
+	}
+	enum keyring_news news = keyring_update(watch->ring, 0, err);
+	return news != KEYRING_UNREADABLE;
+}
+
+static void take_secrets(const struct capture_secrets *secrets, void *context)
+{
+	struct watch *watch = context;
+	if (keyring_add_text(watch->ring, secrets->text) > 0)
+		atomic_fetch_add(&watch->news, 1);
+}
+
+/* Secrets that stand in the captures themselves, wherever they stand: known before the first packet is read. */
+static bool scan_captures(struct watch *watch, struct error *err)
+{
+	for (size_t i = 0; i < watch->options->captures.count; i++) {
+		struct capture_options options = {
+			.path = watch->options->captures.at[i], .stop_fd = watch->options->stop_fd};
+		struct capture *capture = capture_open(&options, err);
+		bool ok = capture && capture_scan_secrets(capture, take_secrets, watch, err);
+		capture_free(capture);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+/* By whichever worker comes first. */
+static void look_for_keys(struct watch *watch)
+{
+	struct error err;
+	struct pollfd ready = {.fd = keyring_fd(watch->ring), .events = POLLIN};
+	if (ready.fd < 0 || poll(&ready, 1, 0) <= 0)
+		return;
+	enum keyring_news news = keyring_update(watch->ring, KEYS_BUDGET, &err);
+	if (news == KEYRING_UNREADABLE)
+		log_warn("key log not read", LOG_S("why", err.text), LOG_S("in-force", "the keys read before"));
+	else if (news != KEYRING_NO_NEWS)
+		atomic_fetch_add(&watch->news, 1);
+}
+
+/* A worker. */
+
+static void new_keys(struct worker *worker)
+{
+	if (!worker->watch->keys_final)
+		look_for_keys(worker->watch);
+	engine_keys(worker->engine);
+}
+
+static void take_frame(struct worker *worker, const struct frame *frame)
+{
+	engine_frame(worker->engine, frame);
+	if (worker->watch->rewrite)
+		rewrite_frame(worker->watch->rewrite, frame);
+	if (++worker->turns % TURN_FRAMES == 0) {
+		new_keys(worker);
+		feed_flush(worker->feed);
+	}
+}
+
+static void take_pause(struct worker *worker)
+{
+	new_keys(worker);
+	engine_tick(worker->engine, clock_wall_ns());
+	feed_flush(worker->feed);
+	if (worker->watch->rewrite)
+		rewrite_flush(worker->watch->rewrite);
+}
+
+/* False at the end of this input, and on a fault. */
+static bool take_item(struct worker *worker, enum capture_result result, const struct capture_item *item)
+{
+	switch (result) {
+	case CAPTURE_FRAME:
+		take_frame(worker, &item->frame);
+		return true;
+	case CAPTURE_SECRETS:
+		if (!worker->watch->keys_final) {
+			take_secrets(&item->secrets, worker->watch);
+			engine_keys(worker->engine);
+		}
+		return true;
+	case CAPTURE_WAIT:
+	case CAPTURE_MORE:
+		take_pause(worker);
+		return true;
+	case CAPTURE_CUT:
+		worker->cut = true;
+		return false;
+	case CAPTURE_BROKEN:
+		worker->failed = true;
+		return false;
+	case CAPTURE_STOPPED:
+		atomic_store(&worker->watch->stop, true);
+		return false;
+	case CAPTURE_END:
+		break;
+	}
+	return false;
+}
+
+static void add_capture(struct capture_counts *total, const struct capture_counts *part)
+{
+	total->frames += part->frames;
+	total->octets += part->octets;
+	total->secrets += part->secrets;
+	total->secrets_other += part->secrets_other;
+	total->blocks_skipped += part->blocks_skipped;
+	total->options_broken += part->options_broken;
+	total->dropped_interface += part->dropped_interface;
+	total->dropped_before += part->dropped_before;
+}
+
+static void read_capture(struct worker *worker, const struct capture_options *options)
+{
+	struct capture_item item;
+	struct capture *capture = capture_open(options, &worker->err);
+	if (!capture) {
+		worker->failed = true;
+		return;
+	}
+	int wait = options->follow || options->connect || !capture_seekable(capture) ? WAIT_MS : -1;
+	struct error fault;
+	while (!atomic_load(&worker->watch->stop)) {
+		if (!take_item(worker, capture_next(capture, &item, wait, &fault), &item))
+			break;
+	}
+	if (worker->failed)
+		worker->err = fault;
+	if (worker->cut)
+		worker->note = fault;
+	struct capture_counts counts = capture_count(capture);
+	add_capture(&worker->capture, &counts);
+	capture_free(capture);
+}
+
+static void read_live(struct worker *worker)
+{
+	struct capture_item item = {0};
+	struct error fault;
+	while (!atomic_load(&worker->watch->stop)) {
+		if (!take_item(worker, live_next(worker->live, &item.frame, WAIT_MS, &fault), &item))
+			break;
+	}
+	if (worker->failed)
+		worker->err = fault;
+	worker->live_counts = live_count(worker->live);
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+	const struct watch_options *options = worker->watch->options;
+	if (worker->live)
+		read_live(worker);
+	else if (options->connect)
+		read_capture(
+			worker, &(struct capture_options){.connect = options->connect, .stop_fd = options->stop_fd});
+	for (size_t i = 0; i < options->captures.count && !worker->failed; i++)
+		read_capture(worker, &(struct capture_options){.path = options->captures.at[i],
+					     .follow = options->follow,
+					     .stop_fd = options->stop_fd});
+	new_keys(worker);
+	engine_finish(worker->engine);
+	feed_flush(worker->feed);
+	if (worker->failed)
+		atomic_store(&worker->watch->stop, true);
+	return NULL;
+}
+
+/* Making. */
+
+static bool seekable(const struct watch_options *options, uint64_t *octets)
+{
+	struct error err;
+	*octets = 0;
+	for (size_t i = 0; i < options->captures.count; i++) {
+		struct capture *capture =
+			capture_open(&(struct capture_options){.path = options->captures.at[i], .stop_fd = -1}, &err);
+		bool ok = capture && capture_seekable(capture);
+		*octets += ok ? capture_size(capture) : 0;
+		capture_free(capture);
+		if (!ok)
+			return false;
+	}
+	return options->captures.count > 0;
+}
+
+static unsigned workers_for(const struct watch_options *options, bool file, uint64_t octets)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned wanted = options->workers ? options->workers : online > 0 ? (unsigned)online : 1;
+	bool single = options->rewrite || (!file && !options->interface) || options->follow;
+	if (single || (!options->workers && file && octets < SMALL_CAPTURE))
+		return 1;
+	return wanted < WATCH_WORKERS_MAX ? wanted : WATCH_WORKERS_MAX;
+}
+
+static bool make_sinks(struct watch *watch, struct error *err)
+{
+	struct sink *sinks[OUTPUTS_MAX];
+	size_t count;
+	if (!outputs_make(&watch->options->outputs, sinks, &count, err))
+		return false;
+	bool ok = true;
+	for (size_t i = 0; i < count; i++) {
+		watch->sinks[i] = shared_sink_new(sinks[i]);
+		ok = ok && watch->sinks[i];
+	}
+	watch->sink_count = count;
+	if (watch->options->rewrite && ok) {
+		watch->rewrite = rewrite_new(watch->options->rewrite, watch->ring, err);
+		return watch->rewrite != NULL;
+	}
+	return ok || error_set(err, "no memory for the outputs");
+}
+
+static bool make_feed(struct worker *worker, struct error *err)
+{
+	struct watch *watch = worker->watch;
+	worker->feed = feed_new(&(struct feed_options){0}, err);
+	if (!worker->feed)
+		return false;
+	for (size_t i = 0; i < watch->sink_count; i++) {
+		struct sink *handle = shared_sink_handle(watch->sinks[i]);
+		if (!handle)
+			return error_set(err, "no memory for the outputs");
+		if (!feed_add_sink(worker->feed, handle)) {
+			handle->ops->close(handle);
+			return error_set(err, "too many outputs");
+		}
+	}
+	return true;
+}
+
+static void random_seen(void *arg, const uint8_t client_random[32])
+{
+	rewrite_random(arg, client_random);
+}
+
+static bool make_worker(struct watch *watch, unsigned number, struct error *err)
+{
+	const struct watch_options *options = watch->options;
+	struct worker *worker = &watch->workers[number];
+	bool live = options->interface != NULL;
+	*worker = (struct worker){.watch = watch, .number = number};
+	if (!make_feed(worker, err))
+		return false;
+	struct engine_options engine = {.ring = watch->ring,
+		.feed = worker->feed,
+		.number = number,
+		.of = live ? 1 : watch->count, /* the kernel shares live packets out */
+		.keys_final = watch->keys_final,
+		.table = options->table,
+		.session = options->session,
+		.random = watch->rewrite ? random_seen : NULL,
+		.random_arg = watch->rewrite};
+	worker->engine = engine_new(&engine, err);
+	if (!worker->engine || !live)
+		return worker->engine != NULL;
+	struct live_options capture = {.interface = options->interface,
+		.filter = options->filter,
+		.fanout = watch->count > 1 ? (int)(getpid() & 0xffff) : -1,
+		.promiscuous = options->promiscuous,
+		.stop_fd = options->stop_fd};
+	worker->live = live_open(&capture, err);
+	return worker->live != NULL;
+}
+
+static bool make(struct watch *watch, struct error *err)
+{
+	const struct watch_options *options = watch->options;
+	uint64_t octets;
+	bool file = seekable(options, &octets);
+	watch->keys_final = file && !options->follow;
+	watch->count = workers_for(options, file, octets);
+	watch->ring = keyring_new(&options->keys);
+	watch->workers = calloc(watch->count, sizeof(*watch->workers));
+	if (!watch->ring || !watch->workers)
+		return error_set(err, "no memory for keys and workers");
+	if (!add_keys(watch, err) || (file && !scan_captures(watch, err)) || !make_sinks(watch, err))
+		return false;
+	for (unsigned i = 0; i < watch->count; i++) {
+		if (!make_worker(watch, i, err))
+			return false;
+	}
+	return true;
+}
+
+/* Running and ending. */
+
+static void run_all(struct watch *watch)
+{
+	for (unsigned i = 1; i < watch->count; i++) {
+		struct worker *worker = &watch->workers[i];
+		worker->started = pthread_create(&worker->thread, NULL, run, worker) == 0;
+		if (!worker->started) {
+			error_set(&worker->err, "no thread for worker %u", i);
+			worker->failed = true;
+			atomic_store(&watch->stop, true);
+		}
+	}
+	(void)run(&watch->workers[0]);
+	for (unsigned i = 1; i < watch->count; i++) {
+		if (watch->workers[i].started)
+			pthread_join(watch->workers[i].thread, NULL);
+	}
+}
+
+static bool collect(const struct watch *watch, struct watch_report *report, struct error *err)
+{
+	bool ok = true;
+	for (unsigned i = 0; i < watch->count; i++) {
+		const struct worker *worker = &watch->workers[i];
+		engine_count(worker->engine, &report->engines);
+		report->live.frames += worker->live_counts.frames;
+		report->live.octets += worker->live_counts.octets;
+		report->live.dropped += worker->live_counts.dropped;
+		report->live.freezes += worker->live_counts.freezes;
+		if (worker->cut) {
+			report->cut = true;
+			report->note = worker->note;
+		}
+		if (worker->failed && ok) {
+			*err = worker->err;
+			ok = false;
+		}
+	}
+	report->capture = watch->workers[0].capture; /* each reads all of it */
+	report->keys = keyring_count(watch->ring);
+	return ok;
+}
+
+static void end(struct watch *watch, struct watch_report *report)
+{
+	for (unsigned i = 0; watch->workers && i < watch->count; i++) {
+		engine_free(watch->workers[i].engine);
+		live_free(watch->workers[i].live);
+		feed_close(watch->workers[i].feed);
+	}
+	for (size_t i = 0; i < watch->sink_count; i++) {
+		if (watch->sinks[i])
+			report->sink_lost += shared_sink_count(watch->sinks[i]).lost_records;
+		shared_sink_free(watch->sinks[i]);
+	}
+	report->sink_lost += rewrite_close(watch->rewrite);
+	free(watch->workers);
+	keyring_free(watch->ring);
+}
+
+bool watch_run(const struct watch_options *options, struct watch_report *report, struct error *err)
+{
+	struct watch watch = {.options = options};
+	*report = (struct watch_report){0};
+	bool ok = make(&watch, err);
+	if (ok) {
+		run_all(&watch);
+		ok = collect(&watch, report, err);
+	}
+	end(&watch, report);
+	return ok;
+}
