@@ -7,6 +7,7 @@ struct engine {
 	struct fragments *fragments;
 	struct table *table;
 	struct session_room *room;
+	struct datagrams *datagrams;
 	struct feed_source source;
 	struct engine_counts counts; /* those that are not the parts' own */
 	uint64_t flows;              /* numbers given out */
@@ -85,6 +86,8 @@ static void opened(void *arg, struct connection *c, uint64_t time_ns)
 {
 	struct engine *engine = arg;
 	(void)time_ns;
+	if (c->protocol == PACKET_UDP)
+		return;
 	struct watched *w = calloc(1, sizeof(*w));
 	if (w) {
 		*w = (struct watched){.engine = engine, .connection = c, .flow = ++engine->flows};
@@ -218,7 +221,9 @@ static void closed(void *arg, struct connection *c, enum table_reason reason, ui
 {
 	struct engine *engine = arg;
 	struct watched *w = c->user;
-	if (!w)
+	if (c->protocol == PACKET_UDP)
+		datagrams_closed(engine->datagrams, c, ending_of(reason), time_ns);
+	if (!w || c->protocol == PACKET_UDP)
 		return;
 	session_close(w->session, time_ns);
 	struct session_outcome outcome = session_outcome(w->session);
@@ -233,13 +238,25 @@ static void closed(void *arg, struct connection *c, enum table_reason reason, ui
 	c->user = NULL;
 }
 
+static bool datagram_opens(void *arg, const struct packet *packet)
+{
+	(void)arg;
+	return datagrams_opens(packet);
+}
+
+static void datagram(void *arg, struct connection *c, enum flow_direction direction, const struct packet *packet)
+{
+	datagrams_packet(((struct engine *)arg)->datagrams, c, direction, packet);
+}
+
 /* The engine. */
 
 struct engine *engine_new(const struct engine_options *options, struct error *err)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
 	struct table_events events = {
-		.opened = opened, .data = data, .gap = gap, .half_closed = half_closed, .closed = closed};
+		.opened = opened, .data = data, .gap = gap, .half_closed = half_closed, .closed = closed,
+		.datagram = datagram, .datagram_opens = datagram_opens};
 	if (!engine) {
 		error_set(err, "no memory to follow connections");
 		return NULL;
@@ -255,7 +272,9 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
 	engine->table = table_new(&options->table, &events, engine);
 	engine->room = session_room_new(&setup);
 	feed_source_begin(&engine->source, options->feed, options->number);
-	if (engine->fragments && engine->table && engine->room)
+	engine->datagrams = datagrams_new(
+		&(struct datagram_setup){&engine->source, &engine->flows, (uint16_t)options->number});
+	if (engine->fragments && engine->table && engine->room && engine->datagrams)
 		return engine;
 	error_set(err, "no memory to follow connections");
 	engine_free(engine);
@@ -268,6 +287,7 @@ void engine_free(struct engine *engine)
 		return;
 	table_free(engine->table);
 	session_room_free(engine->room);
+	datagrams_free(engine->datagrams);
 	fragments_free(engine->fragments);
 	feed_source_end(&engine->source);
 	free(engine);
@@ -344,6 +364,18 @@ static void add_session(struct session_counts *total, const struct session_count
 	total->gave_up_full += part->gave_up_full;
 }
 
+static void add_datagrams(struct datagram_counts *total, const struct datagram_counts *part)
+{
+	total->quic += part->quic;
+	total->dtls += part->dtls;
+	total->quic_named += part->quic_named;
+	total->dtls_named += part->dtls_named;
+	total->octets += part->octets;
+	total->no_memory += part->no_memory;
+	total->hellos.evicted += part->hellos.evicted;
+	total->hellos.no_memory += part->hellos.no_memory;
+}
+
 void engine_count(const struct engine *engine, struct engine_counts *total)
 {
 	const struct engine_counts *counts = &engine->counts;
@@ -354,6 +386,8 @@ void engine_count(const struct engine *engine, struct engine_counts *total)
 		add_link(&total->link, &counts->link);
 	add_table(&total->table, &table);
 	add_session(&total->session, &session);
+	struct datagram_counts datagrams = datagrams_count(engine->datagrams);
+	add_datagrams(&total->datagrams, &datagrams);
 	for (unsigned i = 0; i <= SESSION_NOT; i++)
 		total->verdicts[i] += counts->verdicts[i];
 	for (unsigned i = 0; i < SESSION_CAUSES; i++) {

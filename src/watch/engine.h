@@ -8,6 +8,7 @@
 
 #include "keys/keyring.h"
 #include "sink/feed.h"
+#include "watch/datagram.h"
 #include "watch/link.h"
 #include "watch/session.h"
 #include "watch/table.h"
@@ -51,6 +52,7 @@ struct engine_counts {
 	uint64_t cause_octets[SESSION_CAUSES]; /* octets on the wire that were not opened */
 	uint64_t plain, missing;               /* plaintext octets given out; those in gaps */
 	uint64_t not_tls;                      /* TCP connections with data that is no TLS */
+	struct datagram_counts datagrams;      /* QUIC and DTLS */
 	uint64_t no_memory;                    /* connections passed over for want of memory */
 };
 

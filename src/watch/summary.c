@@ -57,6 +57,25 @@ static void say_causes(struct text *t, const struct engine_counts *counts)
 		say(t, ")");
 }
 
+/* "; 3 QUIC flows (2 with their ClientHello) and 1 DTLS flow (0 …), not decrypted: 1.2 MB" */
+static void say_datagrams(struct text *t, const struct datagram_counts *counts)
+{
+	if (counts->quic + counts->dtls == 0)
+		return;
+	say(t, "; ");
+	if (counts->quic > 0) {
+		say_count(t, counts->quic, "QUIC flow");
+		say(t, " (%llu with a ClientHello)", (unsigned long long)counts->quic_named);
+	}
+	if (counts->dtls > 0) {
+		say(t, counts->quic > 0 ? " and " : "");
+		say_count(t, counts->dtls, "DTLS flow");
+		say(t, " (%llu with a ClientHello)", (unsigned long long)counts->dtls_named);
+	}
+	say(t, ", not decrypted: ");
+	say_octets(t, counts->octets);
+}
+
 /* What a user should know that went wrong on the way. */
 static void say_losses(struct text *t, const struct watch_report *report)
 {
@@ -74,8 +93,12 @@ static void say_losses(struct text *t, const struct watch_report *report)
 	if (counts->table.closed[TABLE_EVICTED] > 0)
 		say(t, "; %llu connections left out for others",
 			(unsigned long long)counts->table.closed[TABLE_EVICTED]);
-	if (counts->no_memory + counts->table.no_memory > 0)
-		say(t, "; no memory for %llu", (unsigned long long)(counts->no_memory + counts->table.no_memory));
+	uint64_t no_memory = counts->no_memory + counts->table.no_memory + counts->datagrams.no_memory;
+	if (no_memory > 0)
+		say(t, "; no memory for %llu", (unsigned long long)no_memory);
+	if (counts->datagrams.hellos.evicted > 0)
+		say(t, "; %llu hellos of QUIC or DTLS left out for others",
+			(unsigned long long)counts->datagrams.hellos.evicted);
 	if (report->keys.text.evicted > 0)
 		say(t, "; %llu secrets had to leave memory", (unsigned long long)report->keys.text.evicted);
 	if (report->sink_lost > 0)
@@ -102,6 +125,7 @@ size_t watch_summary(const struct watch_report *report, char out[static WATCH_SU
 		say(&t, "; ");
 		say_count(&t, counts->not_tls, "other TCP connection");
 	}
+	say_datagrams(&t, &counts->datagrams);
 	say_losses(&t, report);
 	return t.len;
 }

@@ -496,6 +496,8 @@ static void udp_packet(struct table *t, const struct packet *p, uint32_t hash)
 		return;
 	unsigned side = side_of(p);
 	struct connection *c = find(t, p, hash, side);
+	if (!c && t->events.datagram_opens && !t->events.datagram_opens(t->arg, p))
+		return;
 	if (!c)
 		c = open_connection(t, p, hash, side);
 	if (!c)

@@ -98,6 +98,8 @@ struct table_events {
 	void (*closed)(void *arg, struct connection *c, enum table_reason reason, uint64_t time_ns);
 	/* UDP. NULL: datagrams are counted and have no entries. */
 	void (*datagram)(void *arg, struct connection *c, enum flow_direction direction, const struct packet *packet);
+	/* Whether a datagram that belongs to no entry is worth one. NULL: each is. */
+	bool (*datagram_opens)(void *arg, const struct packet *packet);
 };
 
 struct table_counts {

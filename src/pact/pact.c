@@ -1,0 +1,195 @@
+#include "pact/pact.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "pact/roots.h"
+#include "pki/name.h"
+#include "pki/verify.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* One that the rule names: by pin, or by name when `by_pin` is not set. */
+struct named {
+	bool by_pin;
+	uint8_t pin[ACCORD_PIN];
+	struct subject_name name;
+};
+
+struct pact {
+	atomic_uint references;
+	struct trust *anchors;
+	struct trust *web;
+	struct named named[PACT_MAX_PROXIES];
+	size_t count;
+	int64_t fixed_now_s; /* 0: the clock */
+};
+
+void pact_keep(struct pact *pact)
+{
+	atomic_fetch_add(&pact->references, 1);
+}
+
+void pact_free(struct pact *pact)
+{
+	if (!pact || atomic_fetch_sub(&pact->references, 1) != 1)
+		return;
+	trust_free(pact->anchors);
+	trust_free(pact->web);
+	free(pact);
+}
+
+static bool read_named(const char *text, struct named *out, struct error *err)
+{
+	size_t len;
+	struct bytes in = bytes_str(text);
+	/* No host name: a label has 63 octets at most. */
+	out->by_pin = in.len == (size_t)2 * ACCORD_PIN && text_unhex(out->pin, ACCORD_PIN, &len, in);
+	if (out->by_pin)
+		return true;
+	enum name_result result = subject_name_parse(in, &out->name);
+	if (result != NAME_OK)
+		return error_set(err, "%s", name_result_text(result));
+	return !out->name.is_ip || error_set(err, "a proxy is named by host name or pin, not by address");
+}
+
+bool pact_proxy_valid(const char *text, struct error *err)
+{
+	struct named named;
+	return read_named(text, &named, err);
+}
+
+/* A stranger's anchor in the program's web roots, or ours in theirs, would let one stand in for the other. */
+static bool anchors_apart(const struct pact *pact, bool distribution, struct error *err)
+{
+	if (!accord_anchors_disjoint(trust_store(pact->anchors), trust_store(pact->web), err))
+		return false;
+	if (!distribution)
+		return true;
+	struct trust *all = trust_new(NULL);
+	/* A store that cannot be read is trusted by nobody. */
+	bool ok = all && (!trust_add_system(all, NULL) ||
+				 accord_anchors_disjoint(trust_store(pact->anchors), trust_store(all), err));
+	trust_free(all);
+	return ok;
+}
+
+static bool fill(struct pact *pact, const struct pact_terms *terms, struct error *err)
+{
+	pact->anchors = trust_new(NULL);
+	pact->web = trust_new(NULL);
+	if (!pact->anchors || !pact->web)
+		return error_set(err, "no memory for certificates");
+	if (terms->proxies > PACT_MAX_PROXIES)
+		return error_set(err, "over %d proxies are named", PACT_MAX_PROXIES);
+	for (; pact->count < terms->proxies; pact->count++) {
+		const char *text = terms->proxy[pact->count];
+		if (!read_named(text, &pact->named[pact->count], err))
+			return error_prefix(err, "%s", text);
+	}
+	if (!trust_add_file(pact->anchors, terms->anchors, err))
+		return false;
+	if (!(terms->trust ? trust_add_file(pact->web, terms->trust, err) : roots_add(pact->web, &roots_debian, err)))
+		return false;
+	return anchors_apart(pact, terms->trust == NULL, err);
+}
+
+bool pact_make(struct pact **out, const struct pact_terms *terms, struct error *err)
+{
+	struct pact *pact = calloc(1, sizeof(*pact));
+	if (!pact)
+		return error_set(err, "no memory for certificates");
+	atomic_init(&pact->references, 1);
+	if (!fill(pact, terms, err)) {
+		pact_free(pact);
+		return false;
+	}
+	*out = pact;
+	return true;
+}
+
+void pact_set_time(struct pact *pact, int64_t now_s)
+{
+	pact->fixed_now_s = now_s;
+}
+
+int64_t pact_now(void *ctx)
+{
+	const struct pact *pact = ctx;
+	return pact->fixed_now_s ? pact->fixed_now_s : (int64_t)(clock_wall_ns() / NS_PER_S);
+}
+
+static bool is_named(const struct pact *pact, const struct accord_identity *who)
+{
+	for (size_t i = 0; i < pact->count; i++) {
+		const struct named *named = &pact->named[i];
+		if (named->by_pin ? memcmp(named->pin, who->pin, ACCORD_PIN) == 0
+				  : strcmp(named->name.text, who->name) == 0)
+			return true;
+	}
+	return pact->count == 0;
+}
+
+bool pact_verify_proxy(void *ctx, const struct accord_chain *chain, struct accord_identity *who, struct error *err)
+{
+	struct pact *pact = ctx;
+	if (!accord_chain_verify(trust_store(pact->anchors), NULL, chain, pact_now(pact), who, err))
+		return false;
+	return is_named(pact, who) ||
+	       error_set(err, "the proxy %s is not one that the rule names", who->name[0] ? who->name : "(no name)");
+}
+
+static X509 *decode(struct bytes der)
+{
+	const unsigned char *at = der.data;
+	X509 *cert = der.len <= LONG_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
+	if (cert && at == der.data + der.len)
+		return cert;
+	X509_free(cert);
+	return NULL;
+}
+
+/* NULL when one cannot be read. */
+static STACK_OF(X509) * decode_all(const struct accord_chain *chain)
+{
+	STACK_OF(X509) *certs = sk_X509_new_null();
+	for (size_t i = 0; certs && i < chain->count; i++) {
+		X509 *cert = decode(chain->cert[i]);
+		if (!cert || sk_X509_push(certs, cert) <= 0) {
+			X509_free(cert);
+			sk_X509_pop_free(certs, X509_free);
+			return NULL;
+		}
+	}
+	return certs;
+}
+
+static bool judge(
+	const struct pact *pact, STACK_OF(X509) * certs, const struct verify_request *request, struct error *err)
+{
+	/* A verifier is for one thread; without a memory of verdicts it costs nothing. */
+	struct verifier *verifier = verifier_new(pact->web, 0);
+	struct verify_verdict verdict;
+	if (!verifier)
+		return error_set(err, "no memory to verify the server's certificate");
+	verify_chain(verifier, sk_X509_value(certs, 0), certs, request, &verdict);
+	verifier_free(verifier);
+	return verdict.fault == VERIFY_OK || error_set(err, "the server's certificate: %s", verdict.text);
+}
+
+bool pact_verify_server(
+	void *ctx, const struct accord_chain *chain, struct bytes host, struct bytes address, struct error *err)
+{
+	struct pact *pact = ctx;
+	struct subject_name name;
+	if (!(host.len > 0 ? subject_name_parse(host, &name) == NAME_OK : subject_name_from_ip(address, &name)))
+		return error_set(err, "the name asked for is none that a certificate could have");
+	const struct verify_request request = {
+		.host = &name, .staple = chain->staple, .now_s = pact_now(pact), .use = VERIFY_USE_SIGN};
+	STACK_OF(X509) *certs = decode_all(chain);
+	bool ok = certs && sk_X509_num(certs) > 0 ? judge(pact, certs, &request, err)
+	                                          : error_set(err, "the server's certificates cannot be read");
+	sk_X509_pop_free(certs, X509_free);
+	return ok;
+}

@@ -1,0 +1,237 @@
+#include "watch/quic.h"
+
+#include "tls/dtls.h"
+#include "tls/handshake.h"
+#include "tls/record.h"
+
+#include <stdlib.h>
+
+/* A hello that has come in part. */
+struct quic_pending {
+	struct quic_flow *flow;
+	struct quic_pending *older, *newer;
+	struct quic_keys keys; /* of QUIC: what the client's Initials open with */
+	uint32_t version;
+	uint16_t sequence; /* of DTLS: the message's */
+	unsigned side;     /* of the client */
+	struct quic_hello hello;
+};
+
+struct quic_room {
+	struct crypto *crypto;
+	struct quic_pending *oldest, *newest;
+	unsigned count;
+	struct quic_counts counts;
+	uint8_t opened[QUIC_PACKET_MAX];
+	uint8_t hello[QUIC_HELLO_MAX]; /* the one given out last */
+};
+
+struct quic_room *quic_room_new(void)
+{
+	struct quic_room *room = calloc(1, sizeof(*room));
+	if (!room)
+		return NULL;
+	room->crypto = crypto_new();
+	if (room->crypto)
+		return room;
+	free(room);
+	return NULL;
+}
+
+static void drop(struct quic_room *room, struct quic_pending *pending)
+{
+	*(pending->older ? &pending->older->newer : &room->oldest) = pending->newer;
+	*(pending->newer ? &pending->newer->older : &room->newest) = pending->older;
+	room->count--;
+	pending->flow->pending = NULL;
+	free(pending);
+}
+
+void quic_room_free(struct quic_room *room)
+{
+	if (!room)
+		return;
+	while (room->oldest)
+		drop(room, room->oldest);
+	crypto_free(room->crypto);
+	free(room);
+}
+
+struct quic_counts quic_room_count(const struct quic_room *room)
+{
+	return room->counts;
+}
+
+void quic_flow_end(struct quic_room *room, struct quic_flow *flow)
+{
+	if (flow->pending)
+		drop(room, flow->pending);
+	flow->over = true;
+}
+
+/* An empty one for the flow, in the place of what was pending. NULL without memory. */
+static struct quic_pending *pend(struct quic_room *room, struct quic_flow *flow, unsigned side)
+{
+	struct quic_pending *pending = flow->pending;
+	if (!pending) {
+		if (room->count >= QUIC_PENDING_MAX) {
+			room->counts.evicted++;
+			quic_flow_end(room, room->oldest->flow);
+		}
+		pending = malloc(sizeof(*pending));
+		if (!pending) {
+			room->counts.no_memory++;
+			return NULL;
+		}
+		pending->flow = flow;
+		pending->newer = NULL;
+		pending->older = room->newest;
+		*(room->newest ? &room->newest->newer : &room->oldest) = pending;
+		room->newest = pending;
+		room->count++;
+		flow->pending = pending;
+	}
+	pending->side = side;
+	quic_hello_begin(&pending->hello);
+	return pending;
+}
+
+/* False: more is needed, or nothing will come of it. */
+static bool finish(struct quic_room *room, struct quic_flow *flow, bool dtls, struct client_hello *hello)
+{
+	struct bytes body, cookie;
+	enum quic_hello_result result = quic_hello_get(&flow->pending->hello, &body);
+	if (result == QUIC_HELLO_MORE)
+		return false;
+	bool good = result == QUIC_HELLO_DONE;
+	if (good) {
+		struct writer w = writer_over(room->hello, sizeof(room->hello));
+		if (!dtls)
+			writer_bytes(&w, body);
+		else
+			good = dtls_client_hello_strip(body, &w, &cookie);
+		good = good && writer_done(&w, &body) && client_hello_parse(body, hello) == HELLO_OK;
+	}
+	quic_flow_end(room, flow);
+	return good;
+}
+
+/* QUIC. */
+
+static void take_frames(struct quic_pending *pending, struct bytes frames)
+{
+	struct quic_crypto part;
+	while (quic_crypto_next(&frames, &part) == QUIC_FRAME_CRYPTO)
+		quic_hello_add(&pending->hello, &part);
+}
+
+static bool open_with(
+	struct quic_room *room, const struct quic_keys *keys, const struct quic_packet *packet, struct bytes *frames)
+{
+	struct quic_opened opened;
+	if (quic_initial_open(room->crypto, keys, packet, room->opened, sizeof(room->opened), &opened) != QUIC_OPEN_OK)
+		return false;
+	*frames = opened.frames;
+	return true;
+}
+
+/*
+ * The keys stay those of the client's first connection ID even when it uses the server's from then on (RFC 9001, 5.2);
+ * after a Retry there are new ones, and its hello comes again from the beginning.
+ */
+static bool take_initial(
+	struct quic_room *room, struct quic_flow *flow, unsigned side, const struct quic_packet *packet)
+{
+	struct quic_pending *pending = flow->pending;
+	struct quic_keys keys;
+	struct bytes frames;
+	if (pending && pending->side == side && pending->version == packet->version &&
+		open_with(room, &pending->keys, packet, &frames)) {
+		take_frames(pending, frames);
+		return true;
+	}
+	if (!quic_initial_keys(room->crypto, packet->version, packet->receiver, QUIC_CLIENT, &keys) ||
+		!open_with(room, &keys, packet, &frames))
+		return false;
+	pending = pend(room, flow, side);
+	if (!pending)
+		return false;
+	pending->keys = keys;
+	pending->version = packet->version;
+	take_frames(pending, frames);
+	return true;
+}
+
+bool quic_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes datagram,
+	struct client_hello *hello)
+{
+	struct quic_packet packet;
+	while (!flow->over && quic_packet_read(&datagram, &packet) == QUIC_OK) {
+		if (packet.version != 0)
+			flow->version = packet.version;
+		if (packet.type != QUIC_INITIAL)
+			continue;
+		bool taken = take_initial(room, flow, side, &packet);
+		if (taken && finish(room, flow, false, hello))
+			return true;
+		if (++flow->tries == QUIC_TRIES_MAX)
+			quic_flow_end(room, flow);
+	}
+	return false;
+}
+
+/* DTLS. */
+
+bool dtls_opens(struct bytes datagram)
+{
+	struct dtls_record record;
+	struct dtls_handshake message;
+	return dtls_record_read(&datagram, &record) == DTLS_OK && record.type == RECORD_HANDSHAKE &&
+	       record.epoch == 0 && dtls_handshake_read(&record.fragment, &message);
+}
+
+/* As octets of a stream: the header that TLS would have before the message, and its body behind it. */
+static bool take_fragment(
+	struct quic_room *room, struct quic_flow *flow, unsigned side, const struct dtls_handshake *message)
+{
+	uint8_t octets[HANDSHAKE_HEADER];
+	struct writer w = writer_over(octets, sizeof(octets));
+	struct quic_pending *pending = flow->pending;
+	if (!pending || pending->side != side || pending->sequence != message->sequence)
+		pending = pend(room, flow, side);
+	if (!pending)
+		return false;
+	pending->sequence = message->sequence;
+	writer_u8(&w, message->type);
+	writer_u24(&w, message->length);
+	quic_hello_add(&pending->hello, &(struct quic_crypto){0, bytes_of(octets, w.len)});
+	quic_hello_add(
+		&pending->hello, &(struct quic_crypto){HANDSHAKE_HEADER + (uint64_t)message->offset, message->body});
+	return true;
+}
+
+static bool take_record(
+	struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes content, struct client_hello *hello)
+{
+	struct dtls_handshake message;
+	while (!flow->over && dtls_handshake_read(&content, &message)) {
+		if (message.type == HANDSHAKE_CLIENT_HELLO && take_fragment(room, flow, side, &message) &&
+			finish(room, flow, true, hello))
+			return true;
+		if (++flow->tries == QUIC_TRIES_MAX)
+			quic_flow_end(room, flow);
+	}
+	return false;
+}
+
+bool dtls_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes datagram,
+	struct client_hello *hello)
+{
+	struct dtls_record record;
+	while (!flow->over && dtls_record_read(&datagram, &record) == DTLS_OK) {
+		if (record.type == RECORD_HANDSHAKE && record.epoch == 0 &&
+			take_record(room, flow, side, record.fragment, hello))
+			return true;
+	}
+	return false;
+}
