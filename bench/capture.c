@@ -1,10 +1,12 @@
 /*
  * capture — makes ordered captures of TLS connections with their key log, by two endpoints of libssl in memory. What a
- * network does to packets is left out: figures taken on these files are those of reading and decrypting alone.
+ * network does to packets is left out: figures taken on these files are those of reading and decrypting alone. Memory
+ * does not grow with a connection's length, unless it is to be written more than once.
  */
 #include "base/bytes.h"
 #include "base/text.h"
 #include "sink/packet.h"
+#include "sink/pcapng_block.h"
 
 #include <getopt.h>
 #include <openssl/ec.h>
@@ -17,10 +19,13 @@
 #define LINKTYPE_RAW 101
 #define PIECE_MAX    65000 /* TCP payload per packet: a superframe of segmentation offload */
 #define START_NS     1795302282000000000ULL
+#define BODY         ((size_t)1 << 20) /* octets of an answer; longer ones repeat them */
+#define TAPE         ((size_t)4 << 20) /* octets recorded before they are written, where they are written but once */
+#define KEYS_BLOCK   ((size_t)64 << 10)
 
 struct options {
 	const char *out, *keys, *suite;
-	bool tls12;
+	bool tls12, keys_inside;
 	uint64_t record, octets, connections, distinct, mss;
 };
 
@@ -30,7 +35,7 @@ struct piece {
 	size_t at, len; /* in the recording */
 };
 
-/* One connection, to be written under as many addresses as wanted. */
+/* One connection, or the latest part of it, to be written under as many addresses as wanted. */
 struct recording {
 	uint8_t *octets;
 	size_t len, room;
@@ -42,8 +47,17 @@ struct maker {
 	struct options options;
 	SSL_CTX *client, *server;
 	FILE *out, *keys;
+	struct output pcapng; /* in place of `out` */
+	struct sink sink;
 	uint64_t time_ns, packets, written;
 	uint8_t *body;
+	struct connection *live; /* what is recorded is written to it at once; NULL: later */
+};
+
+/* A connection on the wire. */
+struct connection {
+	struct flow_address end[2]; /* the client's, the server's */
+	uint32_t seq[2];
 };
 
 static _Noreturn void fail(const char *what)
@@ -78,21 +92,84 @@ static void write_or_fail(FILE *file, const void *data, size_t len)
 static void put_packet(struct maker *m, const struct packet *packet)
 {
 	uint8_t head[PACKET_HEAD_MAX];
-	uint32_t len = (uint32_t)(packet_head(packet, head) + packet->payload.len);
-	uint32_t record[4] = {(uint32_t)(m->time_ns / 1000000000ULL), (uint32_t)(m->time_ns % 1000000000ULL), len, len};
-	write_or_fail(m->out, record, sizeof(record));
-	write_or_fail(m->out, head, len - packet->payload.len);
-	if (packet->payload.len > 0)
-		write_or_fail(m->out, packet->payload.data, packet->payload.len);
+	size_t head_len = packet_head(packet, head);
+	uint32_t len = (uint32_t)(head_len + packet->payload.len);
 	m->time_ns += 1000;
 	m->packets++;
-	m->written += sizeof(record) + len;
+	m->written += len;
+	if (m->options.keys_inside) {
+		struct pcapng_packet block = {.time_ns = m->time_ns,
+			.original = len,
+			.head = bytes_of(head, head_len),
+			.bytes = packet->payload};
+		pcapng_put_packet(&m->pcapng, &block);
+		return;
+	}
+	uint32_t record[4] = {(uint32_t)(m->time_ns / 1000000000ULL), (uint32_t)(m->time_ns % 1000000000ULL), len, len};
+	write_or_fail(m->out, record, sizeof(record));
+	write_or_fail(m->out, head, head_len);
+	if (packet->payload.len > 0)
+		write_or_fail(m->out, packet->payload.data, packet->payload.len);
 }
 
-static void put_file_header(struct maker *m)
+static void begin_file(struct maker *m)
 {
 	uint32_t head[6] = {0xa1b23c4d, 2 | (4U << 16), 0, 0, 262144, LINKTYPE_RAW};
+	struct error err;
+	m->sink.name = "pcapng";
+	if (m->options.keys_inside) {
+		if (!output_open(&m->pcapng, &m->sink, m->options.out, OUTPUT_REPLACE, &err))
+			fail(err.text);
+		pcapng_put_section(&m->pcapng);
+		pcapng_put_interface(&m->pcapng, LINKTYPE_RAW, "", "");
+		return;
+	}
+	m->out = fopen(m->options.out, "wb");
+	if (!m->out)
+		fail("cannot write there");
 	write_or_fail(m->out, head, sizeof(head));
+}
+
+static void put_secrets(struct maker *m, struct bytes text)
+{
+	struct writer w = pcapng_open(&m->pcapng, PCAPNG_SECRETS, text.len + 32);
+	pcapng_u32(&w, PCAPNG_TLS_KEYS);
+	pcapng_u32(&w, (uint32_t)text.len);
+	writer_bytes(&w, text);
+	pcapng_pad(&w);
+	pcapng_close(&m->pcapng, &w);
+}
+
+/* The keys come last: behind every packet that they open. */
+static void put_keys(struct maker *m)
+{
+	static char block[KEYS_BLOCK];
+	char line[512];
+	struct writer w = writer_over(block, sizeof(block));
+	FILE *keys = fopen(m->options.keys, "rb");
+	if (!keys)
+		fail("the key log cannot be read");
+	while (fgets(line, sizeof(line), keys)) {
+		if (w.cap - w.len < sizeof(line)) {
+			put_secrets(m, bytes_of(block, w.len));
+			w.len = 0;
+		}
+		writer_bytes(&w, bytes_str(line));
+	}
+	put_secrets(m, bytes_of(block, w.len));
+	fclose(keys);
+}
+
+static void end_file(struct maker *m)
+{
+	if (fclose(m->keys) != 0 || (m->out && fclose(m->out) != 0))
+		fail("the file cannot be written");
+	if (!m->options.keys_inside)
+		return;
+	put_keys(m);
+	output_close(&m->pcapng);
+	if (m->sink.counts.lost_records > 0)
+		fail("the file cannot be written");
 }
 
 /* Packets of a recording as connection number n. */
@@ -113,35 +190,44 @@ static struct flow_address address_of(uint64_t n, bool server)
 	return a;
 }
 
-static void put_connection(struct maker *m, const struct recording *r, uint64_t n)
+static struct connection connection_begin(struct maker *m, uint64_t n)
 {
-	struct flow_address end[2] = {address_of(n, false), address_of(n, true)};
-	uint32_t seq[2] = {(uint32_t)(n * 2654435761U), (uint32_t)(n * 40503U + 7)};
-	struct packet p = {.from = end[0], .to = end[1], .seq = seq[0]++, .flags = PACKET_SYN};
+	struct connection c = {
+		{address_of(n, false), address_of(n, true)}, {(uint32_t)(n * 2654435761U), (uint32_t)(n * 40503U + 7)}};
+	struct packet p = {.from = c.end[0], .to = c.end[1], .seq = c.seq[0]++, .flags = PACKET_SYN};
 	put_packet(m, &p);
 	p = (struct packet){
-		.from = end[1], .to = end[0], .seq = seq[1]++, .ack = seq[0], .flags = PACKET_SYN | PACKET_ACK};
+		.from = c.end[1], .to = c.end[0], .seq = c.seq[1]++, .ack = c.seq[0], .flags = PACKET_SYN | PACKET_ACK};
 	put_packet(m, &p);
+	return c;
+}
+
+static void connection_put(struct maker *m, struct connection *c, const struct recording *r)
+{
 	for (size_t i = 0; i < r->count; i++) {
 		const struct piece *piece = &r->pieces[i];
 		unsigned from = piece->direction == FLOW_UP ? 0 : 1;
 		for (size_t at = 0; at < piece->len; at += m->options.mss) {
 			size_t len = piece->len - at < m->options.mss ? piece->len - at : (size_t)m->options.mss;
-			p = (struct packet){.from = end[from],
-				.to = end[!from],
-				.seq = seq[from],
-				.ack = seq[!from],
+			struct packet p = {.from = c->end[from],
+				.to = c->end[!from],
+				.seq = c->seq[from],
+				.ack = c->seq[!from],
 				.flags = PACKET_ACK | PACKET_PSH,
 				.payload = bytes_of(r->octets + piece->at + at, len)};
 			put_packet(m, &p);
-			seq[from] += (uint32_t)len;
+			c->seq[from] += (uint32_t)len;
 		}
 	}
+}
+
+static void connection_end(struct maker *m, struct connection *c)
+{
 	for (unsigned from = 0; from < 2; from++) {
-		p = (struct packet){.from = end[from],
-			.to = end[!from],
-			.seq = seq[from]++,
-			.ack = seq[!from],
+		struct packet p = {.from = c->end[from],
+			.to = c->end[!from],
+			.seq = c->seq[from]++,
+			.ack = c->seq[!from],
 			.flags = PACKET_FIN | PACKET_ACK};
 		put_packet(m, &p);
 	}
@@ -208,9 +294,19 @@ static void shake_hands(struct recording *r, SSL *client, SSL *server)
 	fail("the handshake does not end");
 }
 
-static void say(
-	struct recording *r, SSL *from, SSL *to, enum flow_direction direction, struct bytes what, uint64_t record)
+/* What is on the tape leaves it, if it is not wanted again. */
+static void wind_on(struct maker *m, struct recording *r, size_t least)
 {
+	if (!m->live || r->len < least)
+		return;
+	connection_put(m, m->live, r);
+	r->len = r->count = 0;
+}
+
+static void say(
+	struct maker *m, struct recording *r, SSL *from, SSL *to, enum flow_direction direction, struct bytes what)
+{
+	uint64_t record = m->options.record;
 	struct bytes part;
 	while (what.len > 0 && bytes_take(&what, what.len < record ? what.len : (size_t)record, &part)) {
 		if (SSL_write(from, part.data, (int)part.len) != (int)part.len)
@@ -219,9 +315,21 @@ static void say(
 		if (BIO_pending(SSL_get_wbio(from)) > PIECE_MAX) {
 			move(r, from, to, direction);
 			(void)BIO_reset(SSL_get_rbio(to));
+			wind_on(m, r, TAPE);
 		}
 	}
 	move(r, from, to, direction);
+}
+
+static void say_body(struct maker *m, struct recording *r, SSL *from, SSL *to)
+{
+	/* Whole records until the last, so that the answer's records are all as long as was asked for. */
+	uint64_t room = BODY - BODY % m->options.record;
+	for (uint64_t left = m->options.octets; left > 0;) {
+		uint64_t n = left < room ? left : room;
+		say(m, r, from, to, FLOW_DOWN, bytes_of(m->body, (size_t)n));
+		left -= n;
+	}
 }
 
 static void record(struct maker *m, struct recording *r)
@@ -234,19 +342,47 @@ static void record(struct maker *m, struct recording *r)
 	r->len = r->count = 0;
 	shake_hands(r, client, server);
 	drain(client);
-	say(r, client, server, FLOW_UP, bytes_str("GET / HTTP/1.1\r\nHost: www.bench.test\r\n\r\n"), m->options.record);
+	say(m, r, client, server, FLOW_UP, bytes_str("GET / HTTP/1.1\r\nHost: www.bench.test\r\n\r\n"));
 	drain(server);
 	snprintf(head, sizeof(head),
 		"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %llu\r\n\r\n",
 		(unsigned long long)m->options.octets);
-	say(r, server, client, FLOW_DOWN, bytes_str(head), m->options.record);
-	say(r, server, client, FLOW_DOWN, bytes_of(m->body, (size_t)m->options.octets), m->options.record);
+	say(m, r, server, client, FLOW_DOWN, bytes_str(head));
+	say_body(m, r, server, client);
 	(void)SSL_shutdown(server);
 	move(r, server, client, FLOW_DOWN);
 	(void)SSL_shutdown(client);
 	move(r, client, server, FLOW_UP);
 	SSL_free(client);
 	SSL_free(server);
+	wind_on(m, r, 0);
+}
+
+static void make_connections(struct maker *m)
+{
+	const struct options *o = &m->options;
+	struct recording r = {0};
+	struct connection c;
+	if (o->distinct == o->connections) {
+		for (uint64_t n = 0; n < o->connections; n++) {
+			c = connection_begin(m, n);
+			m->live = &c;
+			record(m, &r);
+			connection_end(m, &c);
+		}
+	}
+	for (uint64_t n = 0, made = 0; !m->live && made < o->distinct; made++) {
+		record(m, &r);
+		/* Its share of all connections. */
+		for (; n < (made + 1) * o->connections / o->distinct; n++) {
+			c = connection_begin(m, n);
+			connection_put(m, &c, &r);
+			connection_end(m, &c);
+		}
+	}
+	m->live = NULL;
+	free(r.octets);
+	free(r.pieces);
 }
 
 static SSL_CTX *context(const struct maker *m, const SSL_METHOD *method)
@@ -296,9 +432,10 @@ static uint64_t number(const char *value)
 static _Noreturn void usage(void)
 {
 	fputs("usage: capture --out FILE.pcap --keys FILE [--version 1.2|1.3] [--suite NAME] [--record OCTETS]\n"
-	      "               [--octets N] [--connections N] [--distinct N] [--mss OCTETS]\n"
+	      "               [--octets N] [--connections N] [--distinct N] [--mss OCTETS] [--keys-inside]\n"
 	      "Each connection is a request and an answer of --octets. --distinct handshakes are made, and repeated\n"
-	      "under other addresses until there are --connections.\n",
+	      "under other addresses until there are --connections. --keys-inside makes a pcapng file that ends with\n"
+	      "the keys.\n",
 		stderr);
 	exit(2);
 }
@@ -307,7 +444,8 @@ static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {{"out", 1, NULL, 'o'}, {"keys", 1, NULL, 'k'}, {"version", 1, NULL, 'v'},
 		{"suite", 1, NULL, 's'}, {"record", 1, NULL, 'r'}, {"octets", 1, NULL, 'n'},
-		{"connections", 1, NULL, 'c'}, {"distinct", 1, NULL, 'd'}, {"mss", 1, NULL, 'm'}, {0}};
+		{"connections", 1, NULL, 'c'}, {"distinct", 1, NULL, 'd'}, {"mss", 1, NULL, 'm'},
+		{"keys-inside", 0, NULL, 'i'}, {0}};
 	*o = (struct options){.record = 16384, .octets = 1000, .connections = 1, .mss = 1448};
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) { /* NOLINT(concurrency-mt-unsafe) */
 		switch (c) {
@@ -338,6 +476,9 @@ static void read_options(struct options *o, int argc, char **argv)
 		case 'm':
 			o->mss = number(optarg);
 			break;
+		case 'i':
+			o->keys_inside = true;
+			break;
 		default:
 			usage();
 		}
@@ -351,33 +492,23 @@ static void read_options(struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct maker m = {.time_ns = START_NS};
-	struct recording r = {0};
 	read_options(&m.options, argc, argv);
-	m.out = fopen(m.options.out, "wb");
 	m.keys = fopen(m.options.keys, "wb");
-	m.body = malloc((size_t)m.options.octets);
-	if (!m.out || !m.keys || !m.body)
-		fail("cannot write there, or no memory");
-	for (size_t i = 0; i < m.options.octets; i++)
+	m.body = malloc(BODY);
+	if (!m.keys || !m.body)
+		fail("cannot write the key log, or no memory");
+	for (size_t i = 0; i < BODY; i++)
 		m.body[i] = (uint8_t)(i * 31 + (i >> 9));
 	m.client = context(&m, TLS_client_method());
 	m.server = context(&m, TLS_server_method());
 	certify(m.server);
 	SSL_CTX_set_app_data(m.client, m.keys);
 	SSL_CTX_set_keylog_callback(m.client, log_key);
-	put_file_header(&m);
-	for (uint64_t n = 0, made = 0; made < m.options.distinct; made++) {
-		record(&m, &r);
-		/* Its share of all connections. */
-		for (; n < (made + 1) * m.options.connections / m.options.distinct; n++)
-			put_connection(&m, &r, n);
-	}
-	if (fclose(m.out) != 0 || fclose(m.keys) != 0)
-		fail("the file cannot be written");
+	begin_file(&m);
+	make_connections(&m);
+	end_file(&m);
 	printf("{\"connections\":%llu,\"packets\":%llu,\"octets\":%llu}\n", (unsigned long long)m.options.connections,
 		(unsigned long long)m.packets, (unsigned long long)m.written);
-	free(r.octets);
-	free(r.pieces);
 	free(m.body);
 	SSL_CTX_free(m.client);
 	SSL_CTX_free(m.server);

@@ -1,6 +1,6 @@
 # The Debian packages that building and testing need, and how missing ones are installed. Sourced by run and test.
 
-build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libpcap-dev)
+build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libbrotli-dev libpcap-dev)
 # llhttp: Debian 13 has a library, Debian 12 only the C sources inside node-llhttp.
 if apt-cache show libllhttp-dev >/dev/null 2>&1; then
 	build_packages+=(libllhttp-dev)

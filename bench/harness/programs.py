@@ -46,9 +46,9 @@ def need_packages(*packages):
             subprocess.run([*([] if os.getuid() == 0 else ["sudo"]), "systemctl", "stop", service], check=False)
 
 
-def build(folder, overt):
+def build(folder, overt, tools=("bench/load", "bench/server")):
     """Builds the release programs, Overt among them if asked for. Raises Fault with what the compiler said."""
-    targets = ["bench/load", "bench/server", *(["overt"] if overt else [])]
+    targets = [*tools, *(["overt"] if overt else [])]
     if not (folder / "build.ninja").exists():
         subprocess.run(["meson", "setup", "-Dtests=false", folder, TOP], stdout=subprocess.DEVNULL, check=True)
     result = subprocess.run(["ninja", "-C", folder, *targets], capture_output=True, text=True, check=False)
@@ -78,6 +78,11 @@ def start(command, **options):
     process = subprocess.Popen(list(map(str, command)), start_new_session=True, **options)
     _running.append(process)
     return process
+
+
+def forget(process):
+    """It has ended, and somebody else has waited for it."""
+    _running.remove(process)
 
 
 def stop(process, patience_s=5):

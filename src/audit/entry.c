@@ -22,7 +22,7 @@ static const struct known_kind kinds[AUDIT_KINDS] = {
 	[AUDIT_INSPECTED] = {"inspected",
 		{{"flow", AUDIT_NUMBER}, {"worker", AUDIT_NUMBER}, {"client", AUDIT_COMMIT}, {"name", AUDIT_COMMIT},
 			{"server", AUDIT_COMMIT}, {"rule", AUDIT_TEXT}, {"role", AUDIT_TEXT},
-			{"generation", AUDIT_NUMBER}}},
+			{"generation", AUDIT_NUMBER}, {"accord", AUDIT_TEXT}}},
 	[AUDIT_KEYLOG] = {"keylog", {{"file", AUDIT_TEXT}, {"role", AUDIT_TEXT}}},
 	[AUDIT_CA] = {"ca", {{"action", AUDIT_TEXT}, {"subject", AUDIT_TEXT}, {"sha256", AUDIT_TEXT},
 				    {"not_after", AUDIT_TEXT}, {"names", AUDIT_TEXT}}},

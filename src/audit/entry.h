@@ -15,7 +15,7 @@ enum audit_kind {
 	AUDIT_START,    /* version, config_sha256: the family starts */
 	AUDIT_STOP,     /* reason */
 	AUDIT_SNAPSHOT, /* rules, rules_sha256, sinks, readers, config_sha256, operator, purpose, generation: activated */
-	AUDIT_INSPECTED, /* flow, client*, name*, rule, role, generation, server: one per inspected connection */
+	AUDIT_INSPECTED, /* flow, client*, name*, rule, role, generation, server, accord: one per inspected connection */
 	AUDIT_KEYLOG,    /* file, role: a key log of both legs is being written */
 	AUDIT_CA,        /* action (made, rotated, opened), subject, sha256, not_after, names */
 	AUDIT_REPAIRED,  /* octets: a torn last line was cut off. Written by the log itself */

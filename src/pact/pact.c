@@ -64,7 +64,7 @@ bool pact_proxy_valid(const char *text, struct error *err)
 static bool anchors_apart(const struct pact *pact, bool distribution, struct error *err)
 {
 	if (!accord_anchors_disjoint(trust_store(pact->anchors), trust_store(pact->web), err))
-		return false;
+		return error_prefix(err, "check 1");
 	if (!distribution)
 		return true;
 	struct trust *all = trust_new(NULL);
@@ -72,7 +72,7 @@ static bool anchors_apart(const struct pact *pact, bool distribution, struct err
 	bool ok = all && (!trust_add_system(all, NULL) ||
 				 accord_anchors_disjoint(trust_store(pact->anchors), trust_store(all), err));
 	trust_free(all);
-	return ok;
+	return ok || error_prefix(err, "check 1");
 }
 
 static bool fill(struct pact *pact, const struct pact_terms *terms, struct error *err)
@@ -90,7 +90,8 @@ static bool fill(struct pact *pact, const struct pact_terms *terms, struct error
 	}
 	if (!trust_add_file(pact->anchors, terms->anchors, err))
 		return false;
-	if (!(terms->trust ? trust_add_file(pact->web, terms->trust, err) : roots_add(pact->web, &roots_debian, err)))
+	if (!terms->proxies_only && !(terms->trust ? trust_add_file(pact->web, terms->trust, err)
+						   : roots_add(pact->web, &roots_debian, err)))
 		return false;
 	return anchors_apart(pact, terms->trust == NULL, err);
 }

@@ -16,6 +16,7 @@ struct pact_terms {
 	const char *trust;        /* file in PEM: the web roots; NULL: the distribution's (pact/roots.h) */
 	const char *const *proxy; /* host names, or pins in 64 hex digits (SHA-256 of the SubjectPublicKeyInfo) */
 	size_t proxies;           /* at most PACT_MAX_PROXIES; 0: every proxy that an anchor leads to */
+	bool proxies_only;        /* for servers: no web roots are read, and pact_verify_server refuses everybody */
 };
 
 /*

@@ -69,6 +69,8 @@ struct config_certs {
 enum config_audit_failure { CONFIG_AUDIT_BLOCK, CONFIG_AUDIT_BYPASS };
 enum config_send_proxy { CONFIG_SEND_PROXY_OFF, CONFIG_SEND_PROXY_V1, CONFIG_SEND_PROXY_V2 };
 enum config_tproxy_source { CONFIG_SOURCE_PROXY, CONFIG_SOURCE_CLIENT };
+enum config_accord { CONFIG_ACCORD_OFF, CONFIG_ACCORD_PREFER, CONFIG_ACCORD_REQUIRE };
+enum config_accord_role { CONFIG_ACCORD_READER, CONFIG_ACCORD_WRITER };
 enum config_log { CONFIG_LOG_STDERR, CONFIG_LOG_JOURNAL, CONFIG_LOG_FILE };
 
 #define CONFIG_MAX_OPTIONS 80
@@ -106,6 +108,11 @@ struct config {
 	uint64_t retention_ns; /* 0: not said */
 	char *disclosure_url;
 	unsigned audit_failure; /* enum config_audit_failure */
+
+	/* Accord. */
+	unsigned accord;      /* enum config_accord: where no rule says otherwise */
+	unsigned accord_role; /* enum config_accord_role */
+	bool accord_upstream; /* the upstream proxy speaks Accord too */
 
 	/* Outputs. "-" is standard output. */
 	bool quiet, verbose;

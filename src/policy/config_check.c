@@ -161,6 +161,8 @@ bool config_check(struct config *config, enum config_verb verb, struct error *er
 		return wrong(config, err, "ca-cert", "needs ca-key beside it");
 	if (config->ca_key && !config->ca_cert)
 		return wrong(config, err, "ca-key", "needs ca-cert beside it");
+	if (config->accord_upstream && config->upstream_proxy.kind == UPSTREAM_DIRECT)
+		return wrong(config, err, "accord-upstream", "needs upstream-proxy beside it");
 	return check_outputs(config, err) && check_listeners(config, err) && check_url(config, err) &&
 	       config_check_disclosure(config, verb, err);
 }

@@ -11,6 +11,12 @@
 #define AT(field) .at = offsetof(struct config, field)
 
 static const char *const audit_failures[] = {[CONFIG_AUDIT_BLOCK] = "block", [CONFIG_AUDIT_BYPASS] = "bypass", NULL};
+static const char *const accords[] = {[CONFIG_ACCORD_OFF] = "off",
+	[CONFIG_ACCORD_PREFER] = "prefer",
+	[CONFIG_ACCORD_REQUIRE] = "require",
+	NULL};
+static const char *const accord_roles[] = {
+	[CONFIG_ACCORD_READER] = "reader", [CONFIG_ACCORD_WRITER] = "writer", NULL};
 static const char *const send_proxies[] = {
 	[CONFIG_SEND_PROXY_OFF] = "off", [CONFIG_SEND_PROXY_V1] = "v1", [CONFIG_SEND_PROXY_V2] = "v2", NULL};
 static const char *const tproxy_sources[] = {[CONFIG_SOURCE_PROXY] = "proxy", [CONFIG_SOURCE_CLIENT] = "client", NULL};
@@ -180,6 +186,30 @@ static const struct config_option table[] = {
 		.choices = audit_failures,
 		.value = "ACTION",
 		.doc = "What happens to new connections while the audit log cannot be written: block or bypass."},
+
+	{.key = "accord",
+		.type = CONFIG_CHOICE,
+		.verbs = CONFIG_PROXY,
+		AT(accord),
+		.initial = "off",
+		.choices = accords,
+		.value = "HOW",
+		.group = "Accord",
+		.doc = "Inspect without a CA, clients that speak Accord: off, prefer or require; rules may say otherwise."},
+	{.key = "accord-role",
+		.type = CONFIG_CHOICE,
+		.verbs = CONFIG_PROXY,
+		AT(accord_role),
+		.initial = "reader",
+		.choices = accord_roles,
+		.value = "ROLE",
+		.doc = "What this proxy promises to be: reader or writer."},
+	{.key = "accord-upstream",
+		.type = CONFIG_FLAG,
+		.verbs = CONFIG_PROXY,
+		AT(accord_upstream),
+		.initial = "false",
+		.doc = "The proxy of upstream-proxy speaks Accord too: clients are introduced to it, and it to them."},
 
 	{.key = "quiet",
 		.letter = 'q',

@@ -285,6 +285,10 @@ static void options_join(struct policy_options *all, const struct rule *rule)
 		all->invalid = POLICY_INVALID_MIRROR;
 	if (!all->client_cert)
 		all->client_cert = o->client_cert;
+	if (rule->action == POLICY_INSPECT) {
+		all->accord |= o->accord;
+		all->sealed = all->sealed || o->sealed;
+	}
 }
 
 static int rule_number(const struct policy *policy, size_t index)
@@ -306,6 +310,7 @@ static void verdict_set(const struct policy *policy, size_t index, const struct 
 	v->needs_verification = out->action == POLICY_BYPASS && !rule->unverified &&
 	                        (out->by_refusal || (rule->has & CLAIMS)) && !(rule->has & POLICY_FACT_VERIFICATION);
 	v->options = rule->options;
+	v->options.aside_when_refused = rule->refused_bypass;
 }
 
 bool policy_decide(const struct policy *policy, const struct policy_facts *facts, struct policy_verdict *verdict)

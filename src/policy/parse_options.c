@@ -79,6 +79,23 @@ static void read_refused(struct parse *p, struct rule *rule, const struct yaml_n
 		rule->refused_bypass = at == 1;
 }
 
+static void read_accord(struct parse *p, struct rule *rule, const struct yaml_node *value)
+{
+	/* In the order of the bits of enum policy_accord, from POLICY_ACCORD_OFF on. */
+	static const char *const words[] = {"off", "prefer", "require"};
+	int at = parse_word(p, value, words, 3);
+	if (at >= 0)
+		rule->options.accord = (unsigned)POLICY_ACCORD_OFF << at;
+}
+
+static void read_introduce(struct parse *p, struct rule *rule, const struct yaml_node *value)
+{
+	static const char *const words[] = {"open", "sealed"};
+	int at = parse_word(p, value, words, 2);
+	if (at >= 0)
+		rule->options.sealed = at == 1;
+}
+
 static struct policy_client_cert *cert_new(struct parse *p)
 {
 	struct policy *policy = p->policy;
@@ -121,4 +138,6 @@ const struct parse_key parse_options[PARSE_OPTIONS] = {
 	{"unverified", read_unverified},
 	{"refused", read_refused},
 	{"client-cert", read_client_cert},
+	{"accord", read_accord},
+	{"introduce", read_introduce},
 };

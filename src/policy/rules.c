@@ -147,7 +147,8 @@ static void label_rule(struct parse *p, struct rule *rule, const struct yaml_nod
 /* What every key alone may say, but not together. */
 static void check_rule(struct parse *p, struct rule *rule, const struct yaml_node *node)
 {
-	static const char *const inspect_only[] = {"until", "invalid", "client-cert", "mask", "refused"};
+	static const char *const inspect_only[] = {
+		"until", "invalid", "client-cert", "mask", "refused", "accord", "introduce"};
 	const struct yaml_node *at;
 	for (size_t i = 0; i < sizeof(inspect_only) / sizeof(inspect_only[0]); i++) {
 		if ((at = yaml_get(node, inspect_only[i])) && rule->action != POLICY_INSPECT)
@@ -346,7 +347,8 @@ static void make_digest(struct policy *policy, struct bytes text)
 
 static void parse_all(struct parse *p, struct bytes text)
 {
-	struct rule base = {.options = {.until = POLICY_UNTIL_END, .mask = true}};
+	struct rule base = {
+		.options = {.until = POLICY_UNTIL_END, .mask = true, .accord = POLICY_ACCORD_CONFIGURED}};
 	read_top(p, &base);
 	if (!read_rules(p, &base))
 		return;
@@ -385,4 +387,15 @@ struct policy *policy_parse(struct bytes text, const char *name, const struct po
 	}
 	policy_drop(policy);
 	return NULL;
+}
+
+bool policy_wants_accord(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->rule_count; i++) {
+		const struct rule *rule = &policy->rules[i];
+		if (rule->action == POLICY_INSPECT &&
+			(rule->options.accord & (POLICY_ACCORD_PREFER | POLICY_ACCORD_REQUIRE)))
+			return true;
+	}
+	return false;
 }

@@ -103,6 +103,14 @@ enum policy_invalid {
 	POLICY_INVALID_MIRROR, /* the client gets a leaf that is just as visibly invalid */
 };
 
+/* What becomes of a client that offers Accord, and of one that does not (docs/configuration.md). */
+enum policy_accord {
+	POLICY_ACCORD_CONFIGURED = 1U << 0, /* as the configuration says: no rule does */
+	POLICY_ACCORD_OFF = 1U << 1,        /* offers are ignored */
+	POLICY_ACCORD_PREFER = 1U << 2,     /* who offers is answered by Accord, others by the local CA */
+	POLICY_ACCORD_REQUIRE = 1U << 3,    /* no leaf is minted */
+};
+
 struct policy_client_cert {
 	const char *cert, *key; /* paths, resolved against the folder of the rules file */
 };
@@ -117,6 +125,9 @@ struct policy_options {
 	bool mask;                                    /* credentials in the terminal and jsonl */
 	bool aia;                                     /* a missing intermediate may be fetched */
 	const struct policy_client_cert *client_cert; /* to show upstream; NULL: none */
+	unsigned accord; /* enum policy_accord: one of them when decided, else all that may still come of it */
+	bool sealed;     /* with Accord the server is not told */
+	bool aside_when_refused; /* `refused: bypass`: a server's refusal of Accord ends in stepping aside */
 };
 
 #define POLICY_RULE_DEFAULT   (-1)
@@ -191,6 +202,9 @@ must_check bool policy_permits_target(const struct policy *policy, const struct 
 /* SHA-256 over the rules and every list they name: the same for equal snapshots in any process. 32 octets. */
 #define POLICY_DIGEST 32
 must_check const uint8_t *policy_digest(const struct policy *policy);
+
+/* Does any rule ask for Accord? */
+must_check bool policy_wants_accord(const struct policy *policy);
 
 /* For `overt check` and pages. */
 must_check size_t policy_rule_count(const struct policy *policy);

@@ -1,5 +1,6 @@
 #include "proxy/answer.h"
 
+#include "accord/proxy_leg.h"
 #include "proxy/conn.h"
 #include "proxy/opening.h"
 #include "proxy/report.h"
@@ -142,29 +143,55 @@ static void keylog(const SSL *ssl, const char *line)
 	report_keylog(conn_of(ssl), line);
 }
 
-static SSL_CTX *make_ctx(const struct worker *worker)
+/* What every context of leg 1 has. */
+static SSL_CTX *make_plain_ctx(const struct worker *worker)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	if (!ctx)
 		return NULL;
-	static const unsigned char context[] = "overt leg 1";
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	leg_set_security(ctx);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, LEG_FLUSH);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key);
-	SSL_CTX_set_session_ticket_cb(ctx, ticket_made, ticket_read, NULL);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
 	if (worker->config->keylog)
 		SSL_CTX_set_keylog_callback(ctx, keylog);
+	if ((SSL_CTX_set1_groups_list(ctx, GROUPS_PQ) == 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) == 1) &&
+		SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1)
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+static SSL_CTX *make_ctx(const struct worker *worker)
+{
+	SSL_CTX *ctx = make_plain_ctx(worker);
+	if (!ctx)
+		return NULL;
+	static const unsigned char context[] = "overt leg 1";
+	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key);
+	SSL_CTX_set_session_ticket_cb(ctx, ticket_made, ticket_read, NULL);
 	/* One ticket per handshake: a client that opens several connections gets one from each. */
-	bool ok = (SSL_CTX_set1_groups_list(ctx, GROUPS_PQ) == 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) == 1) &&
-	          SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-	          SSL_CTX_set_cipher_list(ctx, SUITES_TLS12) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
+	bool ok = SSL_CTX_set_cipher_list(ctx, SUITES_TLS12) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
 	          SSL_CTX_set_session_id_context(ctx, context, sizeof(context) - 1) == 1;
 	if (ok)
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+SSL_CTX *answer_accord_ctx(const struct worker *worker, X509 *cert, EVP_PKEY *key, struct error *err)
+{
+	/* No early data and no tickets: accord_leg1_register sees to those. */
+	static const unsigned char context[] = "overt leg 1, accord";
+	SSL_CTX *ctx = make_plain_ctx(worker);
+	bool ok = ctx && SSL_CTX_set_session_id_context(ctx, context, sizeof(context) - 1) == 1 &&
+	          SSL_CTX_use_cert_and_key(ctx, cert, key, NULL, 1) == 1;
+	if (!ok)
+		(void)error_set_openssl(err, "the TLS context towards clients of Accord cannot be made");
+	if (ok && accord_leg1_register(ctx, err))
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
@@ -196,15 +223,35 @@ void answer_free(struct answer *answer)
 	free(answer);
 }
 
-bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct error *err)
+/* Makes leg 1 of the context, fed with what is held. */
+static bool begin(struct conn *conn, SSL_CTX *ctx, struct error *err)
 {
-	struct opening *o = conn->opening;
-	SSL *ssl = SSL_new(conn->worker->answer->ctx);
+	const struct opening *o = conn->opening;
+	SSL *ssl = SSL_new(ctx);
 	if (!ssl || !leg_init(&conn->leg1, ssl, &conn->client, &conn->worker->room, buffer_bytes(&o->held)))
 		return error_set(err, "no memory for another TLS connection");
 	/* What still waits for the client in the clear (a proxy's or STARTTLS answer) goes first. */
 	conn->leg1.box = conn->to_client;
 	conn->to_client = (struct outbox){0};
+	SSL_set_accept_state(ssl);
+	return true;
+}
+
+bool answer_begin_accord(struct conn *conn, SSL_CTX *ctx, struct bytes proof, bool demand, struct error *err)
+{
+	if (!begin(conn, ctx, err))
+		return false;
+	if (accord_leg1_begin(conn->leg1.ssl, &conn->opening->accord.client, proof, demand, err))
+		return true;
+	leg_free(&conn->leg1);
+	return false;
+}
+
+bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct error *err)
+{
+	if (!begin(conn, conn->worker->answer->ctx, err))
+		return false;
+	SSL *ssl = conn->leg1.ssl;
 	bool ok = make_binding(conn) && SSL_use_cert_and_key(ssl, leaf->cert, leaf->key, leaf->chain, 1) == 1 &&
 	          SSL_set_max_proto_version(ssl, SSL_version(conn->leg2.ssl)) == 1;
 	if (!ok) {
@@ -212,6 +259,5 @@ bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct erro
 		leg_free(&conn->leg1);
 		return false;
 	}
-	SSL_set_accept_state(ssl);
 	return true;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "pki/accord_ca.h"
 #include "pki/authority.h"
 #include "proxy/ca_open.h"
 #include "proxy/counts.h"
@@ -39,6 +40,7 @@ struct child_process {
 	struct ring_fds ring;
 	/* keeper */
 	struct authority *authority;
+	struct accord_ca *accord;
 	bool ca_made;
 	struct keeper *keeper;
 	/* resolver */
@@ -283,7 +285,8 @@ static bool open_ca(struct child_process *p, struct error *err)
 {
 	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
 	return p->authority ||
-	       (ca_open(p->config, &p->authority, &p->ca_made, err) && drop_user(p, SANDBOX_KEEPER, err));
+	       (ca_open(p->config, &p->authority, &p->ca_made, err) &&
+		       ca_open_accord(p->config, &p->accord, err) && drop_user(p, SANDBOX_KEEPER, err));
 }
 
 static bool start_keeper(struct child_process *p, struct error *err)
@@ -300,6 +303,7 @@ static bool start_keeper(struct child_process *p, struct error *err)
 		return false;
 	options.authority = p->authority;
 	options.ca_made = p->ca_made;
+	options.accord = p->accord;
 	p->keeper = keeper_new(p->loop, &options, err);
 	return p->keeper && close_sandbox(ca_in_token(p->config) ? SANDBOX_KEEPER_TOKEN : SANDBOX_KEEPER, err);
 }
@@ -340,6 +344,9 @@ static void reopen_ca(struct child_process *p)
 		log_error("ca not opened again", LOG_S("why", err.text), LOG_S("in-force", "the one opened before"));
 	else if (changed)
 		tell(p, FAMILY_AUTHORITY, authority_pem(p->authority));
+	if (!keeper_accord_reopen(p->keeper, p->config, &p->accord, &err))
+		log_error("accord anchor not opened again", LOG_S("why", err.text),
+			LOG_S("in-force", "the one opened before"));
 }
 
 static void keeper_received(struct child_process *p, struct ipc_message *message)
@@ -531,6 +538,7 @@ static void clean_up(struct child_process *p)
 	worker_free(p->worker);
 	keeper_free(p->keeper);
 	authority_free(p->authority);
+	accord_ca_free(p->accord);
 	scribe_close(p->scribe);
 	snapshot_close(&p->snapshot);
 	forget_listeners(p);

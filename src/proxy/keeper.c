@@ -92,6 +92,7 @@ static struct bytes welcome_body(struct keeper *keeper, const struct peer *peer)
 {
 	struct keeper_welcome welcome = {.refusal_lifetime_s = refusal_lifetime_s(keeper->refusals)};
 	struct exported exported = {0};
+	struct keeper_accord_der accord = {0};
 	struct authority_issuer issuer;
 	struct bytes body = BYTES_NONE;
 	welcome.audit_reason = bytes_str(keeper_audit_reason(peer));
@@ -102,12 +103,16 @@ static struct bytes welcome_body(struct keeper *keeper, const struct peer *peer)
 		welcome.issuer = bytes_of(keeper->issuer, sizeof(keeper->issuer));
 		welcome.tickets = *keeper->tickets;
 		export_keys(keeper, &exported, &welcome);
+		keeper_accord_export(keeper, &accord);
+		welcome.accord_key = bytes_of(accord.key, accord.key_len);
+		welcome.accord_cert = bytes_of(accord.cert, accord.cert_len);
 	}
 	struct writer w = writer_over(keeper->room, IPC_BODY_MAX);
 	keeper_welcome_write(&w, &welcome);
 	if (!writer_done(&w, &body))
 		log_error("workers cannot be told the CA", LOG_S("reason", "its chain is too long"));
 	exported_free(&exported);
+	keeper_accord_free(&accord);
 	OPENSSL_cleanse(&welcome, sizeof(welcome));
 	return body;
 }
@@ -291,7 +296,7 @@ bool keeper_serve_supervisor(struct keeper *keeper, int fd, struct error *err)
 static void renew(struct keeper *keeper)
 {
 	struct error err;
-	bool changed = false;
+	bool changed = keeper_accord_renew(keeper);
 	for (int i = 0; i < KEEPER_KEYS; i++) {
 		if (!keeper->key_given[i] || !leaf_keys_due(keeper->leaf_keys, (enum leaf_kind)i, now_s()))
 			continue;
@@ -368,6 +373,8 @@ static bool set_up(struct keeper *keeper, struct error *err)
 		return error_set(err, "no randomness for ticket keys");
 	if (!open_stores(keeper, err))
 		return false;
+	if (!keeper_accord_open(keeper, err))
+		return false;
 	if (keeper->options.audit && keeper->options.state && !keeper_audit_open(keeper, err))
 		return false;
 	uint64_t now = clock_monotonic_ns();
@@ -385,6 +392,7 @@ static void close_state(struct keeper *keeper)
 	refusal_store_close(keeper->refusals);
 	leaf_store_close(keeper->leaf_store);
 	leaf_keys_free(keeper->leaf_keys);
+	accord_ca_leaf_clear(&keeper->accord);
 	secret_free(keeper->tickets);
 }
 

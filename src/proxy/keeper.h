@@ -15,6 +15,7 @@
 #include "proxy/ipc.h"
 #include "proxy/keeper_wire.h"
 
+struct accord_ca;
 struct authority;
 struct config;
 struct keeper;
@@ -22,6 +23,7 @@ struct keeper;
 struct keeper_options {
 	const char *state; /* the folder, which must exist; NULL: all stays in memory, and there is no audit log */
 	struct authority *authority; /* opened by the caller, whose it stays until after keeper_free */
+	const struct accord_ca *accord; /* NULL: no Accord. Likewise the caller's */
 	bool ca_made;                /* it was made just now: the audit log says so */
 	const char *policy_url;      /* stands in every leaf; NULL: MINT_POLICY_URL. The caller's until keeper_free */
 	bool audit;                  /* keep STATE/audit.log; needs `state` */
@@ -94,6 +96,13 @@ void keeper_authority_set(struct keeper *keeper, struct authority *authority);
  */
 must_check bool keeper_reopen(struct keeper *keeper, const struct config *config, struct authority **authority,
 	bool *changed, struct error *err);
+
+/*
+ * The same for the Accord anchor in the state: where one was made, or another, *anchor is replaced and workers get a
+ * certificate of it. One that is gone goes on as it is.
+ */
+must_check bool keeper_accord_reopen(
+	struct keeper *keeper, const struct config *config, struct accord_ca **anchor, struct error *err);
 
 /* The keeper's own entries (start, stop, snapshot, CA): as audit_append_synced; with no log `done(true)` at once. */
 must_check enum audit_result keeper_audit(

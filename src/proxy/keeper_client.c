@@ -68,6 +68,8 @@ struct keeper_client {
 	STACK_OF(X509) * chain;
 	struct leaf_key keys[KEEPER_KEYS]; /* pkey NULL: none */
 	struct ticket_keys *tickets;       /* in memory of its own */
+	struct leaf_key accord_key;        /* pkey NULL: none */
+	X509 *accord_cert;
 	uint64_t refusal_lifetime_s;
 	struct cache *leaves; /* struct cached */
 	struct cache *by_key; /* struct flight */
@@ -422,6 +424,25 @@ static bool take_keys(struct keeper_client *client, const struct keeper_welcome 
 	return replaced;
 }
 
+/* Whatever does not fit together is not taken: what was there stays. */
+static void take_accord(struct keeper_client *client, const struct keeper_welcome *welcome)
+{
+	struct leaf_key key = {.pkey = NULL};
+	const unsigned char *at = welcome->accord_cert.data;
+	X509 *cert = at ? d2i_X509(NULL, &at, (long)welcome->accord_cert.len) : NULL;
+	bool ok = cert && leaf_key_import(welcome->accord_key, &key) && X509_check_private_key(cert, key.pkey) == 1;
+	if (!ok || (client->accord_cert && X509_cmp(cert, client->accord_cert) == 0)) {
+		leaf_key_clear(&key);
+		X509_free(cert);
+		return;
+	}
+	leaf_key_clear(&client->accord_key);
+	X509_free(client->accord_cert);
+	client->accord_key = key;
+	client->accord_cert = cert;
+	note_change(client, KEEPER_CHANGED_ACCORD);
+}
+
 static bool leaves_forget(struct keeper_client *client)
 {
 	struct cache *empty = cache_new(client->limits.cache, cached_drop);
@@ -459,6 +480,7 @@ static bool welcome(struct keeper_client *client, const struct keeper_welcome *w
 	if (welcome->issuer.len == sizeof(client->issuer))
 		memcpy(client->issuer, welcome->issuer.data, sizeof(client->issuer));
 	*client->tickets = welcome->tickets;
+	take_accord(client, welcome);
 	client->refusal_lifetime_s = welcome->refusal_lifetime_s;
 	note_change(
 		client, KEEPER_CHANGED_ISSUER | KEEPER_CHANGED_TICKETS | (client->welcomed ? 0 : KEEPER_CHANGED_READY));
@@ -607,6 +629,12 @@ EVP_PKEY *keeper_client_key(const struct keeper_client *client, enum keeper_key 
 STACK_OF(X509) * keeper_client_chain(const struct keeper_client *client)
 {
 	return client->chain;
+}
+
+void keeper_client_accord(const struct keeper_client *client, X509 **cert, EVP_PKEY **key)
+{
+	*cert = client->accord_cert;
+	*key = client->accord_key.pkey;
 }
 
 const struct ticket_keys *keeper_client_tickets(const struct keeper_client *client)
@@ -781,6 +809,8 @@ void keeper_client_free(struct keeper_client *client)
 		if (client->keys[i].pkey)
 			leaf_key_clear(&client->keys[i]);
 	}
+	leaf_key_clear(&client->accord_key);
+	X509_free(client->accord_cert);
 	secret_free(client->tickets);
 	free(client->room);
 	free(client);

@@ -30,6 +30,7 @@ enum {
 		2, /* issuer, chain or leaf keys; where old leaves are no use any more the cache was emptied */
 	KEEPER_CHANGED_TICKETS = 4,
 	KEEPER_CHANGED_AUDIT = 8, /* open or closed */
+	KEEPER_CHANGED_ACCORD = 32, /* what is shown under Accord is another */
 	KEEPER_CHANGED_GONE = 16, /* the channel closed: all waits fail, the audit log counts as closed */
 };
 
@@ -92,6 +93,8 @@ void keeper_wait_cancel(struct keeper_wait *wait);
 must_check EVP_PKEY *keeper_client_key(const struct keeper_client *client, enum keeper_key key);
 /* What goes out after a leaf; NULL before WELCOME. The client's, until KEEPER_CHANGED_ISSUER. */
 must_check STACK_OF(X509) * keeper_client_chain(const struct keeper_client *client);
+/* What clients of Accord are shown; both NULL when there is nothing. The client's, until KEEPER_CHANGED_ACCORD. */
+void keeper_client_accord(const struct keeper_client *client, X509 **cert, EVP_PKEY **key);
 /* count 0 before WELCOME. Valid until KEEPER_CHANGED_TICKETS. */
 must_check const struct ticket_keys *keeper_client_tickets(const struct keeper_client *client);
 

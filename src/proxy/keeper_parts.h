@@ -2,6 +2,7 @@
 #ifndef PROXY_KEEPER_PARTS_H
 #define PROXY_KEEPER_PARTS_H
 
+#include "pki/accord_ca.h"
 #include "pki/leaf_key.h"
 #include "pki/leaf_store.h"
 #include "proxy/bucket.h"
@@ -33,6 +34,8 @@ struct keeper {
 	bool refusals_failing; /* the log knows */
 	struct audit_log *audit;
 	struct ticket_keys *tickets; /* in memory of its own */
+	struct accord_ca_leaf accord; /* what workers show under Accord; cert NULL: nothing */
+	int64_t accord_tried_s;       /* when it was last to be made anew */
 	struct loop_timer ticket_timer, second_timer;
 	uint8_t *room; /* IPC_BODY_MAX: messages are put together here */
 	uint64_t next_serial;
@@ -56,6 +59,18 @@ void keeper_on_audit(struct peer *peer, const struct ipc_message *message);
 must_check const char *keeper_audit_reason(const struct peer *peer);
 /* Those who were told to wait and may go on are told so. Every second. */
 void keeper_audit_end_waits(struct keeper *keeper);
+
+/* What is shown under Accord (keeper_accord.c): made at the start where there is an anchor. */
+must_check bool keeper_accord_open(struct keeper *keeper, struct error *err);
+/* Makes it anew when that is due. True: it is another. */
+must_check bool keeper_accord_renew(struct keeper *keeper);
+/* In DER, for a worker; both empty when there is none. The caller frees with keeper_accord_free. */
+struct keeper_accord_der {
+	uint8_t *key, *cert;
+	size_t key_len, cert_len;
+};
+void keeper_accord_export(const struct keeper *keeper, struct keeper_accord_der *out);
+void keeper_accord_free(struct keeper_accord_der *der);
 
 /* Answers KEEPER_LEAF_GET. False when it is malformed. */
 must_check bool keeper_leaf_answer(struct peer *peer, const struct ipc_message *message);

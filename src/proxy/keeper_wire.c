@@ -57,6 +57,8 @@ void keeper_welcome_write(struct writer *w, const struct keeper_welcome *welcome
 	writer_u64(w, welcome->refusal_lifetime_s);
 	keeper_tickets_write(w, &welcome->tickets);
 	writer_vec16(w, welcome->audit_reason);
+	writer_vec16(w, welcome->accord_key);
+	writer_vec16(w, welcome->accord_cert);
 }
 
 bool keeper_welcome_read(struct bytes in, struct keeper_welcome *welcome)
@@ -71,7 +73,8 @@ bool keeper_welcome_read(struct bytes in, struct keeper_welcome *welcome)
 	for (size_t i = 0; good && i < KEEPER_KEYS; i++)
 		good = bytes_vec16(&in, &read.keys[i]);
 	good = good && bytes_u64(&in, &read.refusal_lifetime_s) && tickets_take(&in, &read.tickets) &&
-	       bytes_vec16(&in, &read.audit_reason) && in.len == 0;
+	       bytes_vec16(&in, &read.audit_reason) && bytes_vec16(&in, &read.accord_key) &&
+	       bytes_vec16(&in, &read.accord_cert) && in.len == 0;
 	if (good)
 		*welcome = read;
 	OPENSSL_cleanse(&read, sizeof(read));

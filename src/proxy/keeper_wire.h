@@ -71,6 +71,7 @@ struct keeper_welcome {
 	uint64_t refusal_lifetime_s;    /* how long a refusal counts */
 	struct ticket_keys tickets;
 	struct bytes audit_reason; /* why the audit log is closed; empty: open */
+	struct bytes accord_key, accord_cert; /* PKCS#8 and certificate, DER: what clients of Accord see; empty: none */
 };
 
 void keeper_welcome_write(struct writer *w, const struct keeper_welcome *welcome);

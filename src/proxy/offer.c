@@ -109,6 +109,14 @@ bool offer_make(struct offer *offer, const struct offer_known *known, const stru
 	return tls13 || tls12;
 }
 
+bool offer_tls13_only(struct offer *offer)
+{
+	bool ok = offer->max_version == TLS1_3_VERSION && offer->suites13[0] && offer->groups[0] && offer->sigalgs[0];
+	offer->min_version = TLS1_3_VERSION;
+	offer->suites12[0] = '\0';
+	return ok;
+}
+
 bool offer_apply(const struct offer *offer, SSL *ssl)
 {
 	bool ok = SSL_set_min_proto_version(ssl, offer->min_version) == 1 &&

@@ -30,6 +30,8 @@ struct offer {
 /* `rsa`: RSA key exchange may be offered for TLS 1.2. False when no version or no suite is left. */
 must_check bool offer_make(
 	struct offer *offer, const struct offer_known *known, const struct client_hello *hello, bool rsa);
+/* Nothing of TLS 1.2, and nothing that the client did not say. False when that leaves too little. */
+must_check bool offer_tls13_only(struct offer *offer);
 must_check bool offer_apply(const struct offer *offer, SSL *ssl);
 
 #endif

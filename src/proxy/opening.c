@@ -1,5 +1,6 @@
 #include "proxy/opening.h"
 
+#include "proxy/accord_shown.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
 #include "proxy/opening_parts.h"
@@ -41,6 +42,7 @@ void opening_free(struct conn *conn)
 	replay_clear(&o->replay);
 	plain_http_free(o->plain);
 	free(o->scratch);
+	accord_shown_drop(o->accord.shown);
 	policy_drop(o->policy);
 	free(o);
 }

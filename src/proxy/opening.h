@@ -5,6 +5,7 @@
 #ifndef PROXY_OPENING_H
 #define PROXY_OPENING_H
 
+#include "accord/proxy_leg.h"
 #include "base/buffer.h"
 #include "flow/event.h"
 #include "pki/name.h"
@@ -22,7 +23,19 @@
 #include "tls/fingerprint.h"
 #include "tls/hello.h"
 
+struct accord_shown;
 struct conn;
+
+/* What Accord adds to an opening (proxy/accord_opening.h). */
+struct opening_accord {
+	bool offered;
+	bool on;           /* leg 2 introduces us, leg 1 shows the proof */
+	const char *unfit; /* static text: why an offer cannot be taken up; NULL: it can, or there is none */
+	bool paused;   /* leg 2 stands still before our Certificate: refused, or the client's approval is awaited */
+	bool approved; /* and it has come */
+	struct accord_hello client;
+	struct accord_shown *shown; /* on leg 1; a reference; NULL: none taken yet */
+};
 
 struct opening {
 	enum flow_intake intake;
@@ -75,6 +88,7 @@ struct opening {
 	uint8_t shown_digest[32];
 	bool session_offered;
 	bool session_asked; /* the offered session comes of a handshake in which the server asked for a client certificate */
+	struct opening_accord accord;
 	uint8_t binding[32]; /* what leg 1's tickets are good for */
 	struct keeper_wait *leaf_wait;
 };

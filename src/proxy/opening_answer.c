@@ -1,3 +1,4 @@
+#include "proxy/accord_opening.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
 #include "proxy/opening.h"
@@ -29,14 +30,28 @@ static void answer_failed(struct conn *conn, enum leg_result result)
 	bool distrust =
 		result == LEG_ALERT ? alert_means_distrust((uint8_t)alert) : result == LEG_END || result == LEG_RESET;
 	leg_notify(&conn->leg2);
+	if (conn->opening->accord.on && result == LEG_ALERT)
+		distrust = true; /* the checks end in several alerts (docs/accord.md, 5.7) */
 	if (!distrust) {
 		snprintf(text, sizeof(text), "client: %s", why);
 		conn_end(conn, ENDING_FAILED, "client-handshake", text);
 		return;
 	}
 	learn_refusal(conn, result == LEG_ALERT ? alert : REFUSAL_CLOSED);
-	snprintf(text, sizeof(text), "the client does not accept the leaf: %s", why);
+	snprintf(text, sizeof(text), "the client does not accept the %s: %s",
+		conn->opening->accord.on ? "proxy or its proof" : "leaf", why);
+	if (conn->opening->accord.on)
+		accord_note_not_taken(conn, text);
 	conn_end(conn, ENDING_REFUSED, "client-distrusts", text);
+}
+
+void opening_answered(struct conn *conn)
+{
+	if (conn->opening->accord.on)
+		accord_note_taken(conn);
+	conn->worker->counts.inspected++;
+	opening_free(conn);
+	relay_begin(conn);
 }
 
 static void answer_ready(struct conn *conn)
@@ -51,10 +66,11 @@ static void answer_ready(struct conn *conn)
 	struct worker *worker = conn->worker;
 	worker->counts.handshakes[1]++;
 	worker->counts.resumed[1] += (uint64_t)SSL_session_reused(conn->leg1.ssl);
-	worker->counts.inspected++;
 	report_tls(conn, 1, &conn->leg1, NULL);
-	opening_free(conn);
-	relay_begin(conn);
+	if (conn->opening->accord.paused)
+		accord_pass_approval(conn);
+	else
+		opening_answered(conn);
 }
 
 void opening_handshake_late(struct conn *conn)
@@ -85,7 +101,13 @@ const char *opening_unaudited(struct conn *conn, const char *name)
 	audit_entry_add(&entry, AUDIT_C("name", bytes_str(name)));
 	audit_entry_add(&entry, AUDIT_C("server", bytes_str(server)));
 	audit_entry_add(&entry, AUDIT_T("rule", bytes_str(o->verdict.label)));
-	audit_entry_add(&entry, AUDIT_T("role", bytes_str("reader")));
+	bool writer = o->accord.on && conn->worker->config->accord_role == CONFIG_ACCORD_WRITER;
+	audit_entry_add(&entry, AUDIT_T("role", bytes_str(writer ? "writer" : "reader")));
+	char accord[ACCORD_SUMMARY];
+	if (o->accord.on) {
+		accord_summary(conn, accord);
+		audit_entry_add(&entry, AUDIT_T("accord", bytes_str(accord)));
+	}
 	return keeper_client_audit(conn->worker->keeper, &entry) ? NULL : "the queue to the audit log is full";
 }
 
@@ -97,24 +119,37 @@ static void audit_closed(struct conn *conn, const char *why)
 		opening_block(conn, ALERT_INTERNAL_ERROR, "audit-closed", why);
 }
 
-/* The leaf is at hand: nothing can make this end in stepping aside any more but the audit log. */
-static void answer(struct conn *conn, const struct keeper_leaf *leaf)
+/* Nothing can make this end in stepping aside any more but the audit log. */
+bool opening_begin_inspection(struct conn *conn)
 {
-	struct error err;
 	struct opening *o = conn->opening;
 	const char *closed = opening_unaudited(conn, o->name.text);
 	if (closed) {
 		audit_closed(conn, closed);
-		return;
+		return false;
 	}
 	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label, "");
 	if (o->verdict.options.until != POLICY_UNTIL_END)
 		conn->flow.until = o->verdict.options.until;
+	return true;
+}
+
+void opening_await_answer(struct conn *conn)
+{
+	conn_enter(conn, answer_ready, opening_handshake_late, conn->worker->config->handshake_timeout_ns);
+}
+
+/* The leaf is at hand. */
+static void answer(struct conn *conn, const struct keeper_leaf *leaf)
+{
+	struct error err;
+	if (!opening_begin_inspection(conn))
+		return;
 	if (!answer_begin(conn, leaf, &err)) {
 		opening_fail(conn, ALERT_INTERNAL_ERROR, "answer-failed", err.text);
 		return;
 	}
-	conn_enter(conn, answer_ready, opening_handshake_late, conn->worker->config->handshake_timeout_ns);
+	opening_await_answer(conn);
 }
 
 static void leaf_done(enum keeper_result result, const struct keeper_leaf *leaf, const char *text, void *ctx)

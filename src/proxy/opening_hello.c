@@ -1,3 +1,4 @@
+#include "proxy/accord_opening.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
 #include "proxy/opening.h"
@@ -48,7 +49,7 @@ static void first_pass(struct conn *conn)
 		opening_block(conn, ALERT_ACCESS_DENIED, "blocked", "blocked by rule");
 	} else if (decided && o->verdict.action == POLICY_BYPASS) {
 		opening_aside(conn, 1, o->verdict.label, "");
-	} else {
+	} else if (accord_apply(conn)) {
 		opening_look(conn);
 	}
 }

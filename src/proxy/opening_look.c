@@ -1,3 +1,4 @@
+#include "proxy/accord_opening.h"
 #include "proxy/conn.h"
 #include "proxy/opening.h"
 #include "proxy/opening_parts.h"
@@ -110,8 +111,13 @@ static void inspect(struct conn *conn)
 		opening_fail(conn, ALERT_INSUFFICIENT_SECURITY, "upstream-weak", err.text);
 		return;
 	}
+	if (!accord_confirm(conn))
+		return;
 	upstream_settle(conn);
-	opening_get_leaf(conn);
+	if (conn->opening->accord.on)
+		accord_answer(conn);
+	else
+		opening_get_leaf(conn);
 }
 
 /* Step 3 once more: the issuer that the server did not send was fetched. */
@@ -181,6 +187,8 @@ static void upstream_failed(struct conn *conn, enum leg_result result)
 			refuse_upstream(conn);
 		return;
 	}
+	if (o->accord.on && accord_settles_failure(conn, result))
+		return;
 	leg_fault_text(&conn->leg2, why, sizeof(why));
 	snprintf(text, sizeof(text), "server: %s", why);
 	int alert = conn->leg2.alert_received;
@@ -188,6 +196,22 @@ static void upstream_failed(struct conn *conn, enum leg_result result)
 	                    alert == ALERT_PROTOCOL_VERSION || alert == ALERT_INSUFFICIENT_SECURITY;
 	bool alerted = result == LEG_ALERT && policy_alert;
 	opening_fail(conn, alerted ? (uint8_t)alert : ALERT_HANDSHAKE_FAILURE, "upstream-handshake", text);
+}
+
+static void note_handshake(struct conn *conn)
+{
+	struct opening *o = conn->opening;
+	struct worker *worker = conn->worker;
+	worker->counts.handshakes[2]++;
+	/* Only sessions of handshakes that verified are kept, under what they verified for. */
+	bool resumed = SSL_session_reused(conn->leg2.ssl);
+	worker->counts.resumed[2] += (uint64_t)resumed;
+	if (!o->judged && resumed)
+		o->verified = (struct verify_verdict){
+			.fault = VERIFY_OK, .depth = -1, .text = "verified when its session was made"};
+	if (resumed && o->session_asked)
+		conn->session_asked = o->certificate_requested = true;
+	report_tls(conn, 2, &conn->leg2, &o->verified);
 }
 
 static void upstream_ready(struct conn *conn)
@@ -207,23 +231,16 @@ static void upstream_ready(struct conn *conn)
 		o->certificate_empty = true;
 		result = leg_handshake(&conn->leg2);
 	}
-	if (result == LEG_WAIT)
+	/* A server that has refused, or demands the client's approval, has said all there is to know. */
+	bool paused = result == LEG_WAIT && o->accord.paused;
+	if (result == LEG_WAIT && !paused)
 		return;
-	if (result != LEG_OK) {
+	if (result != LEG_OK && !paused) {
 		upstream_failed(conn, result);
 		return;
 	}
-	struct worker *worker = conn->worker;
-	worker->counts.handshakes[2]++;
-	worker->counts.resumed[2] += (uint64_t)SSL_session_reused(conn->leg2.ssl);
-	/* Only sessions of handshakes that verified are kept, under what they verified for. */
-	bool resumed = SSL_session_reused(conn->leg2.ssl);
-	if (!o->judged && resumed)
-		o->verified = (struct verify_verdict){
-			.fault = VERIFY_OK, .depth = -1, .text = "verified when its session was made"};
-	if (resumed && o->session_asked)
-		conn->session_asked = o->certificate_requested = true;
-	report_tls(conn, 2, &conn->leg2, &o->verified);
+	if (!paused)
+		note_handshake(conn);
 	second_pass(conn);
 	if (!carry_out(conn))
 		return;

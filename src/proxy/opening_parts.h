@@ -49,6 +49,12 @@ void opening_look(struct conn *conn);
 void opening_get_leaf(struct conn *conn);
 /* Writes it. Else the reason, static text: the connection must not be inspected. */
 must_check const char *opening_unaudited(struct conn *conn, const char *name);
+/* Writes it, and says that it is inspected. False: the connection is settled. */
+must_check bool opening_begin_inspection(struct conn *conn);
+/* Leg 1 was begun. */
+void opening_await_answer(struct conn *conn);
+/* Both legs stand: the relay takes over. */
+void opening_answered(struct conn *conn);
 void opening_handshake_late(struct conn *conn);
 
 #endif

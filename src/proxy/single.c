@@ -1,7 +1,9 @@
 #include "proxy/single.h"
 
 #include "base/log.h"
+#include "pki/accord_ca.h"
 #include "pki/authority.h"
+#include "proxy/ca_open.h"
 #include "proxy/keeper.h"
 #include "proxy/listening.h"
 #include "proxy/log_place.h"
@@ -21,6 +23,7 @@
 struct single {
 	struct loop *loop;
 	struct single_options options;
+	struct accord_ca *accord; /* NULL: none */
 	struct keeper *keeper;
 	struct resolver *resolver;
 	struct scribe *scribe;
@@ -46,6 +49,9 @@ static bool start_keeper(struct single *s, int *client_fd, struct error *err)
 			.cap = s->options.config->refusal_cache},
 	};
 	int fds[2];
+	if (s->options.state && !ca_open_accord(s->options.config, &s->accord, err))
+		return false;
+	options.accord = s->accord;
 	s->keeper = keeper_new(s->loop, &options, err);
 	if (!s->keeper || !ipc_pair(fds, err))
 		return false;
@@ -224,6 +230,9 @@ bool single_reload(struct single *s, struct error *err)
 	bool changed;
 	if (s->options.state && !keeper_reopen(s->keeper, s->options.config, s->options.authority, &changed, &files))
 		log_error("ca not opened again", LOG_S("why", files.text), LOG_S("in-force", "the one opened before"));
+	if (s->options.state && !keeper_accord_reopen(s->keeper, s->options.config, &s->accord, &files))
+		log_error("accord anchor not opened again", LOG_S("why", files.text),
+			LOG_S("in-force", "the one opened before"));
 	if (!read_snapshot(s, &fresh, err)) {
 		s->counts.reloads_refused++;
 		return false;
@@ -259,6 +268,7 @@ void single_free(struct single *s)
 	resolver_free(s->resolver);
 	scribe_close(s->scribe);
 	keeper_free(s->keeper);
+	accord_ca_free(s->accord);
 	ring_fds_close(&s->ring);
 	ring_fds_close(&s->scribe_ring);
 	free(s);

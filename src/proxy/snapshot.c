@@ -1,8 +1,11 @@
 #include "proxy/snapshot.h"
 
-#include "pki/trust.h"
+#include "accord/anchor.h"
+#include "pki/accord_ca.h"
+#include "pki/file.h"
 #include "pki/verify.h"
 #include "policy/files.h"
+#include "proxy/ca_open.h"
 #include "proxy/users.h"
 
 #include <stdio.h>
@@ -29,7 +32,8 @@ static bool load_and_add(void *ctx, const char *path, struct bytes *out, struct 
 	return true;
 }
 
-static bool add_rules(struct bundle_writer *w, const struct config *config, const char *rules, struct error *err)
+static bool add_rules(
+	struct bundle_writer *w, const struct config *config, const char *rules, bool *accord, struct error *err)
 {
 	const char *path = config->rules;
 	struct bytes text = bytes_str(rules);
@@ -40,13 +44,39 @@ static bool add_rules(struct bundle_writer *w, const struct config *config, cons
 	struct policy_source source = {.load = load_and_add, .release = policy_file_release, .ctx = w};
 	struct policy *policy = policy_parse(text, path ? path : BUILT_IN, &source, err);
 	bool ok = policy && identities_bundle(w, config, policy, err);
+	*accord = ok && (policy_wants_accord(policy) || config->accord != CONFIG_ACCORD_OFF);
 	policy_drop(policy);
 	if (path)
 		policy_file_free(text);
 	return ok;
 }
 
-static bool add_trust(struct bundle_writer *w, const struct config *config, struct error *err)
+/* The Accord anchor, for judging a proxy behind this one. What stands behind servers too would tell nobody apart. */
+static bool add_accord(
+	struct bundle_writer *w, const struct config *config, const struct trust *web, struct error *err)
+{
+	char path[FILE_PATH_MAX];
+	uint8_t *pem = NULL;
+	size_t len = 0;
+	if (!file_join(path, config->state, ACCORD_CA_FILE, err))
+		return false;
+	if (!file_exists(path)) {
+		ca_lacks_accord(config, err);
+		return false;
+	}
+	struct trust *anchors = trust_new(NULL);
+	bool ok = anchors && trust_add_file(anchors, path, err) &&
+	          accord_anchors_disjoint(trust_store(anchors), trust_store(web), err);
+	if (!anchors || (ok && !trust_export(anchors, &pem, &len)))
+		ok = error_set(err, "no memory for the Accord anchor");
+	if (ok)
+		bundle_add(w, "accord", bytes_of(pem, len));
+	free(pem);
+	trust_free(anchors);
+	return ok;
+}
+
+static bool add_trust(struct bundle_writer *w, const struct config *config, bool accord, struct error *err)
 {
 	struct trust *trust = trust_new(NULL);
 	if (!trust)
@@ -54,6 +84,7 @@ static bool add_trust(struct bundle_writer *w, const struct config *config, stru
 	bool ok = config->trust ? trust_add_file(trust, config->trust, err) : trust_add_system(trust, err);
 	for (size_t i = 0; ok && i < config->crl.count; i++)
 		ok = trust_add_crl_file(trust, config->crl.items[i], err);
+	ok = ok && (!accord || add_accord(w, config, trust, err));
 	uint8_t *pem = NULL;
 	size_t len = 0;
 	if (ok && !trust_export(trust, &pem, &len))
@@ -91,7 +122,9 @@ int snapshot_write(
 	writer_u64(&number_w, generation);
 	bundle_add(&w, "generation", bytes_of(number, sizeof(number)));
 	bundle_add(&w, "own", own_pem);
-	if (add_rules(&w, config, rules, err) && add_trust(&w, config, err) && add_users(&w, config->proxy_auth, err))
+	bool accord;
+	if (add_rules(&w, config, rules, &accord, err) && add_trust(&w, config, accord, err) &&
+		add_users(&w, config->proxy_auth, err))
 		return bundle_seal(&w, err);
 	bundle_abandon(&w);
 	return -1;
@@ -129,7 +162,7 @@ static bool open_policy(struct snapshot *snapshot, struct error *err)
 
 bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *config, struct error *err)
 {
-	struct bytes users, generation;
+	struct bytes users, generation, accord;
 	*snapshot = (struct snapshot){.bundle = bundle_open(fd, err)};
 	if (!snapshot->bundle)
 		return false;
@@ -141,6 +174,10 @@ bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *confi
 		ok = ok && error_set(err, "the snapshot does not say which one it is");
 	if (ok && bundle_find(snapshot->bundle, "users", &users))
 		ok = users_read(&snapshot->users, users, "proxy users", err);
+	if (ok && bundle_find(snapshot->bundle, "accord", &accord)) {
+		snapshot->accord = trust_new(NULL);
+		ok = snapshot->accord && trust_add_bytes(snapshot->accord, accord, "the Accord anchor", err);
+	}
 	if (ok)
 		snapshot->identities = identities_open(snapshot->bundle, config, snapshot->policy, err);
 	if (ok && snapshot->identities)
@@ -154,6 +191,7 @@ void snapshot_close(struct snapshot *snapshot)
 	identities_free(snapshot->identities);
 	policy_drop(snapshot->policy);
 	users_free(&snapshot->users);
+	trust_free(snapshot->accord);
 	bundle_close(snapshot->bundle);
 	*snapshot = (struct snapshot){0};
 }

@@ -6,6 +6,7 @@
 #define PROXY_SNAPSHOT_H
 
 #include "base/error.h"
+#include "pki/trust.h"
 #include "policy/config.h"
 #include "policy/rules.h"
 #include "proxy/bundle.h"
@@ -27,6 +28,7 @@ struct snapshot {
 	struct bytes trust_pem, own_pem; /* in the bundle */
 	struct intake_users users;       /* likewise */
 	struct identities *identities;
+	struct trust *accord; /* anchors of proxies; NULL: nothing asks for Accord */
 	uint64_t generation;
 };
 

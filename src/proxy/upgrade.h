@@ -25,7 +25,7 @@
 /* In the new program's environment: the number of the descriptor that the running one speaks at. */
 #define UPGRADE_ENV "OVERT_UPGRADE"
 /* Of the messages here and of those between workers and keeper (keeper_wire.h): another number, another language. */
-#define UPGRADE_WIRE 1
+#define UPGRADE_WIRE 2
 
 enum upgrade_message {
 	/* running to new */

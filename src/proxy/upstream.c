@@ -1,8 +1,10 @@
 #include "proxy/upstream.h"
 
+#include "accord/proxy_leg.h"
 #include "base/cache.h"
 #include "base/clock.h"
 #include "pki/summary.h"
+#include "proxy/accord_opening.h"
 #include "proxy/conn.h"
 #include "proxy/offer.h"
 #include "proxy/opening.h"
@@ -22,7 +24,7 @@
 
 struct upstream {
 	struct worker *worker;
-	SSL_CTX *ctx;
+	SSL_CTX *ctx, *accord; /* with Accord: nothing is resumed */
 	int (*security)(const SSL *, const SSL_CTX *, int, int, int, void *, void *); /* libssl's own judgement */
 	struct offer_known known;
 	struct cache *sessions; /* by conn->session_key: struct kept */
@@ -224,6 +226,10 @@ static int verify(X509_STORE_CTX *store, void *unused)
 	struct opening *o = conn->opening;
 	if (!o)
 		return 0;
+	if (o->accord.on && accord_leg2_meets_proxy(ssl)) {
+		o->judged = true;
+		return accord_judge_proxy(conn, store);
+	}
 	struct verify_request request = request_for(conn, ssl);
 	o->judged = true;
 	bool good = verify_store_ctx(conn->worker->verifier, store, &request, &o->verified);
@@ -267,6 +273,8 @@ static int client_certificate(SSL *ssl, void *unused)
 	struct opening *o = conn->opening;
 	if (!o)
 		return 0;
+	if (o->accord.on && accord_certificate_due(conn))
+		return accord_certificate(conn, ssl);
 	conn->session_asked = o->certificate_requested = true;
 	if (o->certificate_empty)
 		return 1;
@@ -297,14 +305,19 @@ static int security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int ni
 	return up->security(ssl, ctx, op, bits, nid, other, ex);
 }
 
-static SSL_CTX *make_ctx(struct worker *worker, struct offer_known *known)
+static bool ask_known(const struct worker *worker, struct offer_known *known)
 {
 	SSL_CTX *ctx = SSL_CTX_new_ex(slim_lib(worker->slim), NULL, TLS_client_method());
 	if (!ctx)
-		return NULL;
+		return false;
 	offer_ask(known, ctx);
 	SSL_CTX_free(ctx); /* asking has left its lists behind */
-	ctx = SSL_CTX_new_ex(slim_lib(worker->slim), NULL, TLS_client_method());
+	return true;
+}
+
+static SSL_CTX *make_ctx(const struct worker *worker)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(slim_lib(worker->slim), NULL, TLS_client_method());
 	if (!ctx)
 		return NULL;
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -326,6 +339,23 @@ static SSL_CTX *make_ctx(struct worker *worker, struct offer_known *known)
 	return ctx;
 }
 
+static SSL_CTX *make_accord_ctx(const struct worker *worker, struct error *err)
+{
+	SSL_CTX *ctx = make_ctx(worker);
+	if (ctx)
+		SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (ctx && accord_leg2_register(ctx, err))
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+static void guard(struct upstream *up, SSL_CTX *ctx)
+{
+	SSL_CTX_set0_security_ex_data(ctx, up);
+	SSL_CTX_set_security_callback(ctx, security);
+}
+
 struct upstream *upstream_new(struct worker *worker, struct error *err)
 {
 	struct upstream *up = calloc(1, sizeof(*up));
@@ -334,12 +364,13 @@ struct upstream *upstream_new(struct worker *worker, struct error *err)
 		return NULL;
 	}
 	up->worker = worker;
-	up->ctx = make_ctx(worker, &up->known);
+	up->ctx = ask_known(worker, &up->known) ? make_ctx(worker) : NULL;
+	up->accord = make_accord_ctx(worker, err);
 	up->sessions = cache_new(worker->config->session_cache ? worker->config->session_cache : 1, kept_free);
-	if (up->ctx && up->sessions) {
+	if (up->ctx && up->accord && up->sessions) {
 		up->security = SSL_CTX_get_security_callback(up->ctx);
-		SSL_CTX_set0_security_ex_data(up->ctx, up);
-		SSL_CTX_set_security_callback(up->ctx, security);
+		guard(up, up->ctx);
+		guard(up, up->accord);
 		return up;
 	}
 	error_set_openssl(err, "the upstream TLS context cannot be made");
@@ -353,6 +384,7 @@ void upstream_free(struct upstream *up)
 		return;
 	cache_free(up->sessions);
 	SSL_CTX_free(up->ctx);
+	SSL_CTX_free(up->accord);
 	free(up);
 }
 
@@ -369,7 +401,9 @@ struct upstream_counts upstream_count(const struct upstream *up)
 static bool set_names(struct conn *conn, SSL *ssl)
 {
 	const struct opening *o = conn->opening;
-	if (!o->name.is_ip && SSL_set_tlsext_host_name(ssl, o->name.text) != 1)
+	/* Accord's client checks that its own name was asked for, or none. */
+	bool named = !o->name.is_ip && (!o->accord.on || o->hello.sni == SNI_OK);
+	if (named && SSL_set_tlsext_host_name(ssl, o->name.text) != 1)
 		return false;
 	/* SSL_set_alpn_protos returns 0 on success. */
 	return o->hello.alpn.len == 0 || SSL_set_alpn_protos(ssl, o->hello.alpn.data, (unsigned)o->hello.alpn.len) == 0;
@@ -380,11 +414,15 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 	struct upstream *up = conn->worker->upstream;
 	struct opening *o = conn->opening;
 	struct offer offer;
-	if (!offer_make(&offer, &up->known, &o->hello, o->verdict.options.allow & POLICY_ALLOW_TLS12_RSA)) {
-		error_set(err, "the client offers no TLS 1.2 or 1.3 cipher suite that is both known and strong");
+	if (!offer_make(&offer, &up->known, &o->hello, o->verdict.options.allow & POLICY_ALLOW_TLS12_RSA) ||
+		(o->accord.on && !offer_tls13_only(&offer))) {
+		error_set(err, o->accord.on ? "for Accord the client offers no suite, group or signature scheme of TLS 1.3 "
+					      "that is known here"
+					    : "the client offers no TLS 1.2 or 1.3 cipher suite that is both known and "
+					      "strong");
 		return UPSTREAM_NOTHING_SHARED;
 	}
-	SSL *ssl = SSL_new(up->ctx);
+	SSL *ssl = SSL_new(o->accord.on ? up->accord : up->ctx);
 	bool made = ssl && leg_init(&conn->leg2, ssl, &conn->server, &conn->worker->room, BYTES_NONE);
 	if (!made) {
 		error_set(err, "no memory for another TLS connection");
@@ -398,6 +436,10 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 		leg_free(&conn->leg2);
 		return UPSTREAM_NO_MEMORY;
 	}
+	if (o->accord.on && !accord_introduce(conn, err)) {
+		leg_free(&conn->leg2);
+		return UPSTREAM_NO_MEMORY;
+	}
 	SSL_set_connect_state(ssl);
 	o->verified = (struct verify_verdict){.fault = VERIFY_INTERNAL,
 		.faults = VERIFY_FAULT_BIT(VERIFY_INTERNAL),
@@ -405,8 +447,10 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 		.text = "nothing was verified"};
 	o->judged = o->certificate_requested = o->certificate_lacking = o->certificate_empty = false;
 	o->shown = conn->session_asked = false;
-	make_session_key(conn);
-	offer_session(conn);
+	if (!o->accord.on) {
+		make_session_key(conn);
+		offer_session(conn);
+	}
 	return UPSTREAM_OFFERED;
 }
 

@@ -3,6 +3,7 @@
 #include "base/cache.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/accord_shown.h"
 #include "proxy/aia.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
@@ -395,10 +396,25 @@ bool worker_set_ring(struct worker *worker, const struct ring_fds *ring, struct 
 	return ok;
 }
 
+/* Connections that told a server of the one before go on with that. */
+static void show_anew(struct worker *worker)
+{
+	struct error err;
+	struct accord_shown *fresh = accord_shown_new(worker, &err);
+	if (!fresh) {
+		log_error("accord certificate not taken up", LOG_S("why", err.text));
+		return;
+	}
+	accord_shown_drop(worker->shown);
+	worker->shown = fresh;
+}
+
 /* Before the keeper has sent keys nobody could be answered: clients wait in the kernel's queue. */
 static void keeper_changed(unsigned what, void *ctx)
 {
 	struct worker *worker = ctx;
+	if (what & KEEPER_CHANGED_ACCORD)
+		show_anew(worker);
 	if (!(what & KEEPER_CHANGED_READY) || worker->keeper_ready)
 		return;
 	worker->keeper_ready = true;
@@ -478,6 +494,7 @@ void worker_free(struct worker *worker)
 	loop_timer_clear(worker->loop, &worker->drain_deadline);
 	loop_timer_clear(worker->loop, &worker->tidy);
 	loop_remove(worker->loop, &worker->ring_space);
+	accord_shown_drop(worker->shown);
 	answer_free(worker->answer);
 	upstream_free(worker->upstream);
 	aia_free(worker->aia);

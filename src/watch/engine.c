@@ -254,9 +254,13 @@ static void datagram(void *arg, struct connection *c, enum flow_direction direct
 struct engine *engine_new(const struct engine_options *options, struct error *err)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
-	struct table_events events = {
-		.opened = opened, .data = data, .gap = gap, .half_closed = half_closed, .closed = closed,
-		.datagram = datagram, .datagram_opens = datagram_opens};
+	struct table_events events = {.opened = opened,
+		.data = data,
+		.gap = gap,
+		.half_closed = half_closed,
+		.closed = closed,
+		.datagram = datagram,
+		.datagram_opens = datagram_opens};
 	if (!engine) {
 		error_set(err, "no memory to follow connections");
 		return NULL;
@@ -272,8 +276,8 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
 	engine->table = table_new(&options->table, &events, engine);
 	engine->room = session_room_new(&setup);
 	feed_source_begin(&engine->source, options->feed, options->number);
-	engine->datagrams = datagrams_new(
-		&(struct datagram_setup){&engine->source, &engine->flows, (uint16_t)options->number});
+	engine->datagrams =
+		datagrams_new(&(struct datagram_setup){&engine->source, &engine->flows, (uint16_t)options->number});
 	if (engine->fragments && engine->table && engine->room && engine->datagrams)
 		return engine;
 	error_set(err, "no memory to follow connections");

@@ -9,11 +9,12 @@
 
 #include <openssl/crypto.h>
 
-#define EPOCHS_AHEAD  8  /* KeyUpdates that a loss may have held */
-#define SECRETS_EACH  4  /* secrets that a log may give for one label and epoch */
-#define UNSURE_AHEAD  4  /* numbers tried where nothing is known to be lost */
-#define STRANGE_AHEAD 64 /* the same with the secret of who knows which connection, and a small record */
-#define STRANGE_LEN   512
+#define EPOCHS_AHEAD    8  /* KeyUpdates that a loss may have held */
+#define SECRETS_EACH    4  /* secrets that a log may give for one label and epoch */
+#define UNSURE_AHEAD    4  /* numbers tried where nothing is known to be lost */
+#define STRANGE_AHEAD   64 /* the same with the secret of who knows which connection, and a small record */
+#define STRANGE_LEN     512
+#define STRANGE_RECORDS 8 /* records of an unknown connection that are each tried with all candidates */
 
 /* One attempt: a secret or keys, and what may be tried with them. */
 struct attempt {
@@ -143,6 +144,31 @@ static bool try_ahead(struct session *s, struct lane *lane, const struct attempt
 	return ok;
 }
 
+/* With record keys alone there is no secret to derive from: the place's own key is tried, from where it may be. */
+static bool try_record_key(struct session *s, struct lane *lane, uint64_t from, uint64_t count, struct place place,
+	const struct record *record, struct opened *opened)
+{
+	struct attempt attempt = {.suite = s->suite, .version = TLS_VERSION_13, .from = from, .count = count};
+	struct traffic_keys keys;
+	struct protect *protect = NULL;
+	uint64_t first;
+	if (!session_record_key(s, lane, place.stage, place.epoch, &keys, &first))
+		return false;
+	if (first > from) {
+		attempt.count = count > first - from ? count - (first - from) : 1;
+		attempt.from = first;
+	}
+	bool ok = try_keys(s, lane, &attempt, &keys, record, &protect, opened);
+	if (ok) {
+		if (lane->stage != place.stage || lane->epoch != place.epoch)
+			lane_enter13(s, lane, place.stage, place.epoch);
+		lane_key(lane, protect, &keys);
+		lane->first = first;
+	}
+	traffic_keys_wipe(&keys);
+	return ok;
+}
+
 bool recover_13(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
 	enum lane_stage stage = lane->stage;
@@ -166,6 +192,10 @@ bool recover_13(struct session *s, struct lane *lane, const struct record *recor
 	for (int after = (int)stage + 1; after <= LANE_DATA && !lane->hopeless; after++)
 		if (try_logged(s, lane, &later, (struct place){(enum lane_stage)after, 0}, record, opened))
 			return true;
+	if (try_record_key(s, lane, here.from, here.count, (struct place){stage, lane->epoch}, record, opened) ||
+		(stage != LANE_DATA &&
+			try_record_key(s, lane, 0, later.count, (struct place){LANE_DATA, 0}, record, opened)))
+		return true;
 	/* KeyUpdates are lost only where something is, or where their key was not known. */
 	if (!lane->unsure && !lane->loss.any)
 		return false;
@@ -173,7 +203,8 @@ bool recover_13(struct session *s, struct lane *lane, const struct record *recor
 		return true;
 	uint32_t first = stage == LANE_DATA ? lane->epoch + 1 : 1;
 	for (uint32_t epoch = first; epoch < first + EPOCHS_AHEAD && !lane->hopeless; epoch++)
-		if (try_logged(s, lane, &later, (struct place){LANE_DATA, epoch}, record, opened))
+		if (try_logged(s, lane, &later, (struct place){LANE_DATA, epoch}, record, opened) ||
+			try_record_key(s, lane, 0, later.count, (struct place){LANE_DATA, epoch}, record, opened))
 			return true;
 	return false;
 }
@@ -338,17 +369,24 @@ static bool visit(const struct keyring_candidate *candidate, void *ctx)
 	return !in->found && !in->lane->hopeless;
 }
 
-/* Those of other connections: all of them once, and again when new ones came. */
+/*
+ * Those of other connections. The first records may be handshake, whose secrets are not among the candidates: the first
+ * eight are tried, then every second, fourth and so on, as far as the session's trials go.
+ */
 static bool try_strangers(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
 	struct session_room *room = s->room;
 	struct strangers in = {s, lane, record, opened, false};
 	struct keyring_cursor cursor = {0};
-	if (s->generation == room->generation + 1 || (s->outcome.has_random && !s->hinted))
+	if (s->outcome.has_random && !s->hinted)
 		return false;
-	/* The first record may be none: each direction's first few are tried. */
-	if (++s->strange_tries >= 4)
-		s->generation = room->generation + 1;
+	if (s->generation != room->generation) {
+		s->generation = room->generation;
+		s->strange_records = 0;
+	}
+	uint32_t nth = s->strange_records++;
+	if (nth > STRANGE_RECORDS && (nth & (nth - 1)) != 0)
+		return false;
 	(void)!keyring_candidates(room->setup.ring, &cursor, room->setup.limits.candidates, visit, &in);
 	return in.found;
 }

@@ -78,6 +78,48 @@ const struct keyset *session_keys(struct session *s)
 	return &s->keys;
 }
 
+/* Whether the key is the one of this place, and has the form that its suite wants. */
+static bool fits(const struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch,
+	const struct record_key *key)
+{
+	struct shape shape;
+	enum record_stage named = stage == LANE_EARLY       ? RECORD_STAGE_EARLY
+	                          : stage == LANE_HANDSHAKE ? RECORD_STAGE_HANDSHAKE
+	                                                    : RECORD_STAGE_APPLICATION;
+	/* Record keys count the handshakes of TLS 1.2 from 0. */
+	uint32_t number = stage != LANE_DATA ? 0 : session_is_13(s) ? epoch : epoch - 1;
+	return key->from_client == lane->client && key->stage == named && key->epoch == number &&
+	       key->version == s->version && key->suite == s->suite->value && shape_of(s->suite, s->version, &shape) &&
+	       key->key_len == shape.key && key->iv_len == shape.iv && key->mac_len == shape.mac_key;
+}
+
+bool session_record_key(struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch,
+	struct traffic_keys *keys, uint64_t *first)
+{
+	struct record_key found[8];
+	size_t from = 0, count;
+	bool ok = false;
+	if (!s->suite || !s->outcome.has_random)
+		return false;
+	struct bytes random = bytes_of(s->outcome.client_random, HELLO_RANDOM);
+	do {
+		count = keyring_record_keys(s->room->setup.ring, random, from, found, 8);
+		for (size_t i = 0; i < count; i++) {
+			if (!ok && fits(s, lane, stage, epoch, &found[i])) {
+				*keys = (struct traffic_keys){0};
+				memcpy(keys->key, found[i].key, found[i].key_len);
+				memcpy(keys->iv, found[i].iv, found[i].iv_len);
+				memcpy(keys->mac, found[i].mac, found[i].mac_len);
+				*first = found[i].first_seq;
+				ok = true;
+			}
+			record_key_wipe(&found[i]);
+		}
+		from += count;
+	} while (!ok && count == 8);
+	return ok;
+}
+
 void session_forget_keys(struct session *s)
 {
 	keyset_free(&s->keys);

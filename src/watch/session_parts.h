@@ -51,12 +51,13 @@ struct lane {
 	struct loss loss;
 	uint64_t next;           /* sequence number of the next record, those not opened counted */
 	uint64_t plain, missing; /* octets of plaintext given out; in gaps */
+	uint64_t first;          /* of `protect`: numbers below it are not for its holder to read */
 	uint32_t epoch;          /* in LANE_DATA: KeyUpdates, or handshakes of TLS 1.2 (1 is the first) */
 	uint8_t stage;
 	bool client;     /* the sender is the client */
 	bool unsure;     /* records are lost, and nobody knows how many */
 	bool start_lost; /* octets of the beginning are missing */
-	bool heard;        /* something came, or is missing */
+	bool heard;      /* something came, or is missing */
 	bool ended;      /* nothing more comes */
 	bool told_half;
 	bool finished;     /* TLS 1.2: Finished of `epoch` was opened */
@@ -114,8 +115,8 @@ struct session {
 	struct keyset keys;
 	struct keyring_wait *waits; /* SESSION_WAITS of them, or NULL */
 	uint64_t trial_left;
-	uint64_t generation; /* of the room and one, when candidates were last tried; 0: never */
-	unsigned strange_tries;
+	uint64_t generation;      /* of the keyring, when candidates were last tried */
+	uint32_t strange_records; /* that were there to be tried with them */
 	struct session_outcome outcome;
 	uint16_t version;
 	uint8_t early;       /* enum early_state */
@@ -127,9 +128,9 @@ struct session {
 	bool given_up; /* waits no more, until a key comes */
 	bool force;    /* nothing waits now */
 	bool closed, not_tls;
-	bool hinted; /* outcome.client_random is only a hint */
+	bool hinted;      /* outcome.client_random is only a hint */
 	bool record_seen; /* in either direction */
-	bool dead;   /* version or suite are not done here: `dead_cause` */
+	bool dead;        /* version or suite are not done here: `dead_cause` */
 	uint8_t dead_cause;
 	bool told_hello, told_tls, told_refused;
 	bool moved; /* something happened that the other direction may wait for */
@@ -219,6 +220,12 @@ void opening_gather(struct session *s);
 must_check enum step session_wait_key(struct session *s);
 /* Secrets under the connection's ids, looked up once and again when new ones came. */
 const struct keyset *session_keys(struct session *s);
+/*
+ * The record key of a place of this direction, where secrets are not shared but keys are. Numbers below `*first` are not
+ * for its holder to read. False: there is none.
+ */
+must_check bool session_record_key(struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch,
+	struct traffic_keys *keys, uint64_t *first);
 void session_forget_keys(struct session *s);
 void session_wait_end(struct session *s);
 void session_learn(struct session *s);

@@ -18,6 +18,7 @@ void lane_key(struct lane *lane, struct protect *protect, const struct traffic_k
 	lane_unkey(lane);
 	lane->protect = protect;
 	lane->keys = *keys;
+	lane->first = 0;
 }
 
 /* What a whole record's plaintext is, at most. */
@@ -88,6 +89,14 @@ static void tidy(struct session *s)
 	session_forget_keys(s);
 }
 
+static uint64_t loss_octets(const struct loss *loss)
+{
+	uint64_t sum = 0;
+	for (int cause = 0; cause < SESSION_CAUSES; cause++)
+		sum += loss->octets[cause];
+	return sum;
+}
+
 void lane_opened(struct session *s, struct lane *lane, const struct stretch *stretch, const struct opened *opened,
 	enum lane_stage stage, uint32_t epoch)
 {
@@ -102,11 +111,18 @@ void lane_opened(struct session *s, struct lane *lane, const struct stretch *str
 		counts->waited++;
 	}
 	if (lane->loss.any) {
-		if (lane->unsure)
+		if (lane->unsure) {
 			counts->recovered++;
+			session_notice(s, SEVERITY_INFO, "resynchronised",
+				"The %s's records were found again after a loss of %llu octets.",
+				lane->client ? "client" : "server", (unsigned long long)loss_octets(&lane->loss));
+		}
 		settle(s, lane, opened->sequence, stage, epoch);
 	}
 	lane->unsure = false;
+	/* Data comes after Finished, even where that was lost. */
+	if (opened->type == RECORD_APPLICATION_DATA && lane->stage == LANE_DATA && !lane->finished)
+		lane->finished = s->moved = true;
 	if (s->opening || s->waits)
 		tidy(s);
 }

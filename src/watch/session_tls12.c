@@ -129,7 +129,7 @@ enum step lane_message12(struct session *s, struct lane *lane, const struct hand
 {
 	struct opening *opening = s->opening;
 	if (message->type == HANDSHAKE_FINISHED) {
-		lane->finished = true;
+		lane->finished = s->moved = true;
 		if (!lane->client)
 			session_learn(s);
 		if (!lane->client)
@@ -193,6 +193,27 @@ static void change_cipher(struct session *s, struct lane *lane)
 	s->moved = true;
 }
 
+/* No master secret, but perhaps a key. */
+static bool record_key_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	struct traffic_keys keys;
+	struct protect_setup setup = {.suite = s->suite,
+		.version = TLS_VERSION_12,
+		.encrypt_then_mac = s->opening->etm,
+		.keys = &keys,
+		.sequence = lane->next};
+	uint64_t first;
+	if (!session_record_key(s, lane, LANE_DATA, lane->epoch, &keys, &first))
+		return false;
+	struct protect *protect = protect_new(s->room->crypto, &setup);
+	if (protect)
+		lane_key(lane, protect, &keys);
+	lane->first = first;
+	traffic_keys_wipe(&keys);
+	return protect && lane->next >= first &&
+	       protect_open(protect, record, s->room->scratch, sizeof(s->room->scratch), opened) == PROTECT_OK;
+}
+
 /* Tries each master secret that may be the one; the first that opens a record stays. */
 static bool first_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
@@ -200,6 +221,8 @@ static bool first_open(struct session *s, struct lane *lane, const struct record
 	struct traffic_keys keys;
 	bool ok = false;
 	opening_gather(s);
+	if (opening->master_count == 0)
+		return record_key_open(s, lane, record, opened);
 	for (size_t i = 0; i < opening->master_count && !ok; i++) {
 		struct protect *protect = protect_of_master(s, lane, &opening->masters[i], &keys);
 		ok = protect &&
@@ -223,19 +246,32 @@ static bool is_pending(const struct session *s, const struct lane *lane)
 	return opening && opening->has_server && opening->number == lane->epoch;
 }
 
+/*
+ * A hello inside, of another handshake, that the other direction is not ready for: a ServerHello whose ClientHello was
+ * not read yet, or a ClientHello while the server's side of the handshake before is not done.
+ */
+static bool too_early(const struct session *s, const struct lane *lane, const struct opened *opened)
+{
+	const struct opening *opening = s->opening;
+	const struct lane *peer = lane == &s->lane[0] ? &s->lane[1] : &s->lane[0];
+	struct bytes in = opened->plaintext;
+	struct handshake message;
+	if (opened->type != RECORD_HANDSHAKE || lane->message.len > 0 || !session_peer_may_tell(s, lane) ||
+		handshake_read(&in, SESSION_MESSAGE_MAX, &message) != HANDSHAKE_OK)
+		return false;
+	if (lane->client)
+		return message.type == HANDSHAKE_CLIENT_HELLO && opening &&
+		       (peer->epoch < opening->number || !peer->finished);
+	return message.type == HANDSHAKE_SERVER_HELLO && (!opening || opening->number <= lane->epoch);
+}
+
 static enum step content12(struct session *s, struct lane *lane, const struct stretch *stretch, struct opened *opened,
 	uint64_t before, uint32_t epoch)
 {
-	if (opened->type == RECORD_HANDSHAKE && lane->message.len == 0 && !lane->client) {
-		/* A hello that comes before the one it answers: to be opened again. */
-		struct bytes in = opened->plaintext;
-		struct handshake message;
-		if (handshake_read(&in, SESSION_MESSAGE_MAX, &message) == HANDSHAKE_OK &&
-			message.type == HANDSHAKE_SERVER_HELLO && !s->force && session_peer_may_tell(s, lane) &&
-			(!s->opening || s->opening->number <= lane->epoch)) {
-			lane->next = before;
-			return STEP_WAIT_PEER;
-		}
+	/* The record comes again. */
+	if (too_early(s, lane, opened)) {
+		lane->next = before;
+		return STEP_WAIT_PEER;
 	}
 	lane_opened(s, lane, stretch, opened, LANE_DATA, epoch);
 	if (opened->type == RECORD_CHANGE_CIPHER_SPEC) {
@@ -252,14 +288,14 @@ static enum step data12(struct session *s, struct lane *lane, const struct stret
 	uint32_t epoch = lane->epoch;
 	uint64_t before = lane->next;
 	bool had_key = lane->protect != NULL;
-	if (lane->protect) {
+	if (lane->protect && lane->next >= lane->first) {
 		protect_seek(lane->protect, lane->next);
 		result = protect_open(
 			lane->protect, &stretch->record, s->room->scratch, sizeof(s->room->scratch), &opened);
 	} else if (is_pending(s, lane)) {
 		if (first_open(s, lane, &stretch->record, &opened))
 			result = PROTECT_OK;
-		had_key = s->opening->master_count > 0;
+		had_key = s->opening->master_count > 0 || lane->protect;
 		/* The premaster secret may come in the other direction's next message. */
 		if (result != PROTECT_OK && !had_key && !lane->client && session_peer(s, lane)->epoch < lane->epoch &&
 			!s->opening->resumed && session_peer_may_tell(s, lane))

@@ -36,6 +36,22 @@ void lane_enter13(struct session *s, struct lane *lane, enum lane_stage stage, u
 	s->moved = true;
 }
 
+static bool get_record_key(struct session *s, struct lane *lane)
+{
+	struct traffic_keys keys;
+	struct protect_setup setup = {.suite = s->suite, .version = TLS_VERSION_13, .keys = &keys};
+	uint64_t first;
+	if (!session_record_key(s, lane, lane->stage, lane->epoch, &keys, &first))
+		return false;
+	struct protect *protect = protect_new(s->room->crypto, &setup);
+	if (protect) {
+		lane_key(lane, protect, &keys);
+		lane->first = first;
+	}
+	traffic_keys_wipe(&keys);
+	return protect != NULL;
+}
+
 /* The key of the stage and epoch that the lane is in, the first that was logged. */
 static bool get_key(struct session *s, struct lane *lane)
 {
@@ -43,8 +59,10 @@ static bool get_key(struct session *s, struct lane *lane)
 	struct traffic_keys keys;
 	enum lane_stage stage = lane->stage;
 	uint32_t epoch = stage == LANE_DATA ? lane->epoch : 0;
-	if (!s->suite || !keyset_get(session_keys(s), lane_label(lane, stage), epoch, 0, &secret))
+	if (!s->suite)
 		return false;
+	if (!keyset_get(session_keys(s), lane_label(lane, stage), epoch, 0, &secret))
+		return get_record_key(s, lane);
 	struct protect *protect = protect_of_secret(s, s->suite, secret, lane->next, &keys);
 	if (protect) {
 		lane_key(lane, protect, &keys);
@@ -58,10 +76,15 @@ static bool get_key(struct session *s, struct lane *lane)
 static bool later_is_known(struct session *s, const struct lane *lane)
 {
 	struct bytes secret;
+	struct traffic_keys keys;
+	uint64_t first;
 	for (int stage = lane->stage + 1; stage <= LANE_DATA; stage++)
 		if (keyset_get(session_keys(s), lane_label(lane, (enum lane_stage)stage), 0, 0, &secret))
 			return true;
-	return false;
+	bool known = lane->stage < LANE_DATA && session_record_key(s, lane, LANE_DATA, 0, &keys, &first);
+	if (known)
+		traffic_keys_wipe(&keys);
+	return known;
 }
 
 /* Whether 0-RTT data was taken is for the server to say, in EncryptedExtensions. */
@@ -97,7 +120,7 @@ static void aside(struct session *s, struct lane *lane, const struct stretch *st
 static bool open_in_place(
 	struct session *s, struct lane *lane, const struct stretch *stretch, struct opened *opened, bool *rotten)
 {
-	if (!lane->protect)
+	if (!lane->protect || lane->next < lane->first)
 		return false;
 	protect_seek(lane->protect, lane->next);
 	enum protect_result result =
@@ -142,7 +165,9 @@ enum step lane_record13(struct session *s, struct lane *lane, const struct stret
 		s->outcome.early_refused += stretch->octets;
 		return STEP_DONE;
 	}
-	if (!rotten && recover_13(s, lane, &stretch->record, &opened))
+	/* Without the ClientHello's random no secret can be looked up: those of others are tried. */
+	if (!rotten && (s->outcome.has_random ? recover_13(s, lane, &stretch->record, &opened)
+					      : recover_start(s, lane, &stretch->record, &opened)))
 		return opened13(s, lane, stretch, &opened, stage, epoch);
 	lane_lose(s, lane, stretch,
 		rotten         ? SESSION_MALFORMED

@@ -216,6 +216,9 @@ static bool play_leg1(struct meeting *m, struct bytes proof)
 static void carry(SSL *a, SSL *b)
 {
 	SSL *ends[] = {a, b};
+	/* A ticket is no data: SSL_read is not to wait for what may never come. */
+	SSL_clear_mode(a, SSL_MODE_AUTO_RETRY);
+	SSL_clear_mode(b, SSL_MODE_AUTO_RETRY);
 	char data[16384];
 	for (;;) {
 		struct pollfd fds[] = {
@@ -239,8 +242,11 @@ static void carry(SSL *a, SSL *b)
 }
 
 /* Steps aside: the client speaks to the server itself, over a fresh connection. */
-static void splice(const struct meeting *m, const char *host, const char *port)
+static void splice(struct meeting *m, const char *host, const char *port)
 {
+	/* Leg 2 is over: there are servers that serve one connection at a time. */
+	close(m->server);
+	m->server = -1;
 	int ends[] = {m->client, dial(host, port)};
 	char data[16384];
 	for (bool up = ends[1] >= 0; up;) {

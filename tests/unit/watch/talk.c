@@ -1,6 +1,5 @@
 #include "talk.h"
 
-#include <assert.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>

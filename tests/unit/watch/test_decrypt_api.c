@@ -69,9 +69,8 @@ static void on_end(void *arg, void *user, enum overt_sender sender)
 static void on_notice(void *arg, void *user, const char *name, const char *text)
 {
 	(void)arg;
-	assert_string_equal(name, "key-update");
 	assert_true(strlen(text) > 10);
-	((struct heard *)user)->notices++;
+	((struct heard *)user)->notices += strcmp(name, "key-update") == 0;
 }
 
 static char argument[] = "argument";

@@ -1,4 +1,5 @@
 /* Connections of every form that OpenSSL makes, watched with their key log: what was sent comes out. */
+#include "tls/schedule13.h"
 #include "watcher.h"
 
 #include <setjmp.h>
@@ -261,6 +262,80 @@ static void early_data_is_read_where_the_server_took_it(void **state)
 	}
 }
 
+/* One direction may run ahead of the other: a capture has them as its packets came, or waits for one that is missing. */
+static void feed_skewed(struct watcher *w, enum flow_direction first, size_t ahead)
+{
+	const struct talk *talk = w->talk;
+	size_t at[2] = {0, 0};
+	while (at[0] < talk->count || at[1] < talk->count) {
+		enum flow_direction direction = at[first] <= at[!first] + ahead ? first : !first;
+		if (at[direction] >= talk->count)
+			direction = !direction;
+		const struct talk_piece *piece = &talk->pieces[at[direction]++];
+		if (piece->direction == direction)
+			watcher_data(w, direction, bytes_of(talk->wire + piece->at, piece->len));
+	}
+}
+
+static void directions_may_run_ahead_of_each_other(void **state)
+{
+	struct talk_setup setups[] = {
+		{.version = TLS1_3_VERSION},
+		{.version = TLS1_3_VERSION, .client_groups = "X25519:P-256", .server_groups = "P-256"},
+		{.version = TLS1_2_VERSION},
+		{.version = TLS1_2_VERSION, .suite = "AES128-SHA"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(setups) / sizeof(*setups); i++) {
+		setups[i].keys = &keys;
+		struct talk *talk = talk_new(&setups[i]);
+		assert_non_null(talk);
+		converse(talk);
+		if (setups[i].version == TLS1_2_VERSION)
+			talk_renegotiate(talk);
+		else
+			talk_update(talk, FLOW_UP, true);
+		converse(talk);
+		for (int way = 0; way < 10; way++) {
+			struct watcher w;
+			bool late = way >= 8;
+			watcher_begin(&w, talk, &(struct watcher_setup){.keys_final = !late});
+			if (!late)
+				watcher_keys(&w, talk->log);
+			feed_skewed(&w, way & 1 ? FLOW_DOWN : FLOW_UP, way < 2 ? SIZE_MAX / 2 : (size_t)way * 2);
+			if (late)
+				watcher_keys(&w, talk->log);
+			watcher_close(&w);
+			assert_true(watcher_complete(&w));
+			assert_int_equal(session_outcome(w.session).verdict, SESSION_DECRYPTED);
+			watcher_end(&w);
+		}
+		talk_free(talk);
+	}
+}
+
+static void one_direction_alone_is_read(void **state)
+{
+	(void)state;
+	struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION};
+	struct talk *talk = talk_new(&setup);
+	converse(talk);
+	for (int d = 0; d < 2; d++) {
+		struct watcher w;
+		watcher_begin(&w, talk, &final);
+		watcher_keys(&w, talk->log);
+		for (size_t i = 0; i < talk->count; i++)
+			if (talk->pieces[i].direction == (enum flow_direction)d)
+				watcher_data(&w, d, bytes_of(talk->wire + talk->pieces[i].at, talk->pieces[i].len));
+		watcher_close(&w);
+		assert_int_equal(w.data[d], talk->plain_len[d]);
+		assert_int_equal(w.gap[d], 0);
+		assert_int_equal(w.wrong, 0);
+		watcher_end(&w);
+	}
+	talk_free(talk);
+}
+
 static void renegotiation_is_followed(void **state)
 {
 	static const char *const suites[] = {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-SHA", "AES128-SHA256"};
@@ -467,11 +542,13 @@ static void a_log_without_handshake_secrets_suffices(void **state)
 	(void)state;
 	struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION};
 	struct talk *talk = talk_new(&setup);
-	char only[4096] = "";
+	char only[4096];
+	size_t len = 0;
 	converse(talk);
 	for (char *line = strtok(talk->log, "\n"); line; line = strtok(NULL, "\n"))
 		if (strstr(line, "TRAFFIC_SECRET_0"))
-			(void)strcat(strcat(only, line), "\n");
+			len += (size_t)snprintf(only + len, sizeof(only) - len, "%s\n", line);
+	assert_true(len > 0 && len < sizeof(only));
 	struct watcher w;
 	for (int late = 0; late < 2; late++) {
 		watcher_begin(&w, talk, &(struct watcher_setup){.keys_final = !late});
@@ -486,6 +563,73 @@ static void a_log_without_handshake_secrets_suffices(void **state)
 		watcher_end(&w);
 	}
 	talk_free(talk);
+}
+
+/* The application keys of a talk, as an endpoint releases them that keeps its secrets. */
+static void add_record_keys(struct watcher *w, const struct talk *talk, uint64_t first_seq)
+{
+	struct crypto *crypto = crypto_new();
+	struct keyset set = {0};
+	struct keyring *ring = keyring_new(NULL);
+	uint16_t value = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(talk->side[0]));
+	const struct suite *suite = suite_find(value);
+	struct shape shape;
+	assert_true(crypto && ring && suite && shape_of(suite, 0x0304, &shape));
+	(void)keyring_add_text(ring, bytes_str(talk->log));
+	assert_true(keyring_find_random(ring, bytes_of(talk->client_random, 32), &set) > 0);
+	for (int d = 0; d < 2; d++) {
+		struct record_key key = {.from_client = d == 0,
+			.stage = RECORD_STAGE_APPLICATION,
+			.version = 0x0304,
+			.suite = value,
+			.first_seq = first_seq,
+			.key_len = shape.key,
+			.iv_len = shape.iv};
+		struct traffic_keys traffic;
+		struct tls_secret secret = {0};
+		struct bytes view;
+		memcpy(key.client_random, talk->client_random, 32);
+		assert_true(keyset_get(&set, d ? KEYLOG_SERVER_TRAFFIC : KEYLOG_CLIENT_TRAFFIC, 0, 0, &view));
+		assert_true(tls_secret_set(&secret, view));
+		assert_true(schedule13_keys(crypto, suite, &secret, &traffic));
+		memcpy(key.key, traffic.key, shape.key);
+		memcpy(key.iv, traffic.iv, shape.iv);
+		assert_true(keyring_add_record_key(w->ring, &key));
+	}
+	keyset_free(&set);
+	keyring_free(ring);
+	crypto_free(crypto);
+}
+
+static void record_keys_suffice_from_where_they_are_given(void **state)
+{
+	static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"};
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION, .suite = suites[i % 2]};
+		struct talk *talk = talk_new(&setup);
+		struct watcher w;
+		bool late = i / 2 == 1;
+		uint64_t first = i / 2 == 2 ? 3 : 0;
+		converse(talk);
+		watcher_begin(&w, talk, &(struct watcher_setup){.keys_final = !late});
+		if (!late)
+			add_record_keys(&w, talk, first);
+		watcher_feed(&w, 1448);
+		if (late) {
+			add_record_keys(&w, talk, first);
+			session_room_keys(w.room, w.now_ns);
+		}
+		watcher_close(&w);
+		assert_int_equal(w.wrong, 0);
+		assert_false(w.offsets_bad);
+		if (first == 0)
+			assert_true(watcher_complete(&w));
+		else
+			assert_true(w.data[0] > 0 && w.data[0] < talk->plain_len[0]);
+		watcher_end(&w);
+		talk_free(talk);
+	}
 }
 
 static void plaintext_before_the_hello_is_passed_over(void **state)
@@ -577,6 +721,8 @@ int main(void)
 		cmocka_unit_test(key_updates_are_followed_with_and_without_their_lines),
 		cmocka_unit_test(resumed_connections_are_read),
 		cmocka_unit_test(early_data_is_read_where_the_server_took_it),
+		cmocka_unit_test(directions_may_run_ahead_of_each_other),
+		cmocka_unit_test(one_direction_alone_is_read),
 		cmocka_unit_test(renegotiation_is_followed),
 		cmocka_unit_test(a_private_rsa_key_opens_rsa_key_exchange),
 		cmocka_unit_test(a_psk_opens_psk_key_exchange),
@@ -586,6 +732,7 @@ int main(void)
 		cmocka_unit_test(without_a_key_everything_is_counted),
 		cmocka_unit_test(a_wrong_key_gives_nothing),
 		cmocka_unit_test(a_log_without_handshake_secrets_suffices),
+		cmocka_unit_test(record_keys_suffice_from_where_they_are_given),
 		cmocka_unit_test(plaintext_before_the_hello_is_passed_over),
 		cmocka_unit_test(what_is_no_tls_is_said_to_be_none),
 		cmocka_unit_test(no_tls_is_told_from_tls_that_begins_in_the_middle),

@@ -154,7 +154,7 @@ static void after_a_loss_in_the_data_everything_else_comes(void **state)
 			assert_int_equal(w.data[!direction], talk->plain_len[!direction]);
 			assert_int_equal(w.gap[!direction], 0);
 			/* At most the records that were touched: 16 KiB before, 16 KiB behind. */
-			assert_true(w.data[direction] + len + 2 * 16384 >= talk->plain_len[direction]);
+			assert_true(w.data[direction] + len + (size_t)2 * 16384 >= talk->plain_len[direction]);
 			if (forms[form].exact && from + len < high - 20000) {
 				assert_int_equal(w.astray, 0);
 				assert_int_equal(w.data[direction] + w.gap[direction], talk->plain_len[direction]);
@@ -219,7 +219,8 @@ static void a_key_update_in_a_hole_is_found(void **state)
 {
 	uint64_t seed = 13;
 	(void)state;
-	for (size_t form = 0; form < 4; form++) {
+	for (size_t i = 0; i < 8; i++) {
+		size_t form = i % 4;
 		struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION, .suite = forms[form].suite};
 		struct talk *talk = talk_new(&setup);
 		struct watcher w;
@@ -230,6 +231,13 @@ static void a_key_update_in_a_hole_is_found(void **state)
 		uint64_t to = direction_len(talk, FLOW_DOWN);
 		converse(talk, 3, &seed);
 		struct hole hole = {FLOW_DOWN, from, to};
+		/* With the lines of later secrets, and without: then they are derived. */
+		char *later = strstr(talk->log, "TRAFFIC_SECRET_N");
+		if (i >= 4 && later) {
+			while (later > talk->log && later[-1] != '\n')
+				later--;
+			*later = 0;
+		}
 		watcher_begin(&w, talk, &final);
 		watcher_keys(&w, talk->log);
 		feed_with_holes(&w, &hole, 1, 1448, SIZE_MAX - 1);
