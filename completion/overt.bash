@@ -23,7 +23,15 @@ _overt_options()
 	watch)
 		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
 		values="--read -r --interface -i --filter -f --connect --keys -k --private-key --psk --format -T --jsonl
-			--pcapng -w --plaintext --plaintext-pcapng --workers -j --connections --wait --wait-memory"
+			--pcapng -w --plaintext --plaintext-pcapng --export-objects --workers -j --connections --wait --wait-memory"
+		;;
+	get)
+		flags="--help -h --explain -e --json -j --quiet -q"
+		values="--accord -a --proxy -x --trust --accord-rule --role --proxy-name --save-proof --timeout --max-size"
+		;;
+	accord)
+		flags="--help -h --at-present --json -j"
+		values="--state --name --accord -a --trust --proxy-name"
 		;;
 	ca)
 		flags="--help -h --everything"
@@ -58,6 +66,19 @@ _overt_value()
 {
 	local option=$1 current=$2 verb=$3
 	case $verb$option in
+	get--accord | get-a | accord--accord | accord-a | get--save-proof)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	get--accord-rule)
+		_overt_reply < <(compgen -W "require prefer" -- "$current")
+		return
+		;;
+	get--role)
+		_overt_reply < <(compgen -W "reader writer both" -- "$current")
+		return
+		;;
 	watch--format | watch-T)
 		_overt_reply < <(compgen -W "jsonl" -- "$current")
 		return
@@ -66,7 +87,7 @@ _overt_value()
 		_overt_reply < <(compgen -W "any $(ls /sys/class/net 2>/dev/null)" -- "$current")
 		return
 		;;
-	watch--plaintext)
+	watch--plaintext | watch--export-objects)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -d -- "$current")
 		return
@@ -143,7 +164,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec watch ca check refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch get accord ca check refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -161,10 +182,12 @@ _overt()
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec watch ca check refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch get accord ca check refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
-	elif [[ $verb == check || $verb == watch || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
+	elif [[ $verb == accord ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "init show verify" -- "$current")
+	elif [[ ($verb == accord && ${COMP_WORDS[2]} == verify) || $verb == check || $verb == watch || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 	fi

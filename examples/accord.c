@@ -34,28 +34,37 @@ static void tell(SSL *ssl)
 			proxy.role == OVERT_ACCORD_READER ? "reads" : "may change", proxy.purpose);
 }
 
-int main(int argc, char **argv)
+static int talk(SSL *ssl, char **argv)
 {
-	struct overt_error error = {"too few arguments"};
-	struct overt_accord_options options = {.anchors = argv[1], .trust = argc > 2 ? argv[2] : NULL};
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	struct overt_accord *accord = argc > 4 ? overt_accord_new(&options, &error) : NULL;
-	if (!accord || !overt_accord_attach(accord, ctx, &error))
-		return fprintf(stderr, "%s\n", error.text), 2;
-	SSL *ssl = SSL_new(ctx);
+	char data[4096];
 	BIO *bio = reach(argv[3], argv[4], argv[5]);
 	SSL_set_bio(ssl, bio, bio);
 	SSL_set_tlsext_host_name(ssl, argv[3]);
 	if (SSL_connect(ssl) != 1 || !overt_accord_passed(ssl))
 		return fprintf(stderr, "check %u: %s\n", overt_accord_failed_check(ssl), overt_accord_reason(ssl)), 1;
 	tell(ssl);
-	char data[4096];
 	int n = snprintf(data, sizeof(data), "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", argv[3]);
 	SSL_write(ssl, data, n);
 	while ((n = SSL_read(ssl, data, sizeof(data))) > 0)
 		fwrite(data, 1, (size_t)n, stdout);
-	SSL_free(ssl);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct overt_error error = {"accord ANCHORS TRUST HOST PORT [PROXY-PORT]"};
+	struct overt_accord_options options = {.anchors = argv[1], .trust = argc > 4 ? argv[2] : NULL};
+	struct overt_accord *accord = argc > 4 ? overt_accord_new(&options, &error) : NULL;
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int code = 2;
+	if (accord && overt_accord_attach(accord, ctx, &error)) {
+		SSL *ssl = SSL_new(ctx);
+		code = talk(ssl, argv);
+		SSL_free(ssl);
+	} else {
+		fprintf(stderr, "%s\n", error.text);
+	}
 	SSL_CTX_free(ctx);
 	overt_accord_free(accord);
-	return 0;
+	return code;
 }

@@ -130,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.stream.lost.packets = patience;
 	limits.stream.acknowledged.packets = patience / 16;
 	limits.stream.settle.packets = patience / 32;
-	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, NULL};
+	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, NULL, NULL};
 	struct bed bed = {0};
 	bed.table = table_new(&limits, &events, &bed);
 	MUST(bed.table);

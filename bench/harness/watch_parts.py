@@ -22,6 +22,8 @@ TARGETS = [
     ("peak-last", "overt", None, None, False),
     ("cores-bulk", "overt, 2 workers", "overt", 1.8, True),
     ("cores-short", "overt, 2 workers", "overt", 1.8, True),
+    ("bound-bulk", "overt, 2 workers", "overt", 1.8, True),
+    ("bound-short", "overt, 2 workers", "overt", 1.8, True),
 ]
 PEAK_MB = 64
 INDEX_OCTETS = 32  # of a session in the index of keys
@@ -78,6 +80,7 @@ class Bench:
             for kind, capture, amount in plan[by:] + plan[:by]:
                 spent = self.reader(kind).read(capture)
                 self.note(row, title, kind.name, amount / spent.cpu_s)
+                # Not shown: on a machine that does other things as well, this says more about them.
                 self.note(f"wall-{row}", f"{title}, by the clock", kind.name, amount / spent.wall_s)
             if limit:
                 self.note(row, title, LIMIT, limit())
@@ -97,6 +100,8 @@ class Bench:
         names = [n for n in names if any(n in by for by in self.values.values())]
         rows = [["", *names]]
         for row, by in self.values.items():
+            if row.startswith("wall-"):
+                continue
             rows.append([self.titles[row], *(figure(by.get(name)) for name in names)])
         return columns(rows) + "\n\n" + self.targets()
 
@@ -168,7 +173,7 @@ def memory(bench):
 
 
 def cores(bench):
-    """By the clock: on a machine that does other things as well, this says more about them."""
+    """By the clock, and what the CPU time spent would allow on two cores that do nothing else."""
     flows = bench.captures.get("flows", octets=bench.scaled(2 * MIB), connections=400, distinct=20)
     few = bench.captures.get("short-few", octets=1000, connections=bench.scaled(100_000), distinct=bench.scaled(20_000))
     for row, title, capture, amount in (("bulk", "400 streams, GB/s", flows, flows.plain / 1e9),
@@ -177,7 +182,6 @@ def cores(bench):
             for kind in (Overt, OvertTwo):
                 spent = bench.reader(kind).read(capture)
                 bench.note(f"cores-{row}", f"{title}, by the clock", kind.name, amount / spent.wall_s)
-                # If both did half of the work, on cores that are theirs: what the work itself allows.
                 bench.note(f"bound-{row}", f"{title}, as its CPU time allows", kind.name,
                            amount / spent.cpu_s * kind.workers)
 

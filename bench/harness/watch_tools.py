@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 import programs
 from fault import Fault
@@ -72,16 +73,17 @@ def timed(folder, command, stdout=subprocess.DEVNULL):
 
     GNU time stands between, because a child's peak begins at that of the process that forked it."""
     note = folder / "time"
-    process = programs.start(["/usr/bin/time", "-q", "-o", note, "-f", "%e %M", *command], stdout=stdout,
+    begun = time.monotonic()
+    process = programs.start(["/usr/bin/time", "-q", "-o", note, "-f", "%M", *command], stdout=stdout,
                              stderr=subprocess.PIPE)
     said = process.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
     programs.forget(process)
     if process.returncode:
         raise Fault(f"{pathlib.Path(str(command[0])).name} failed with {process.returncode}", said)
-    wall, peak = note.read_text().split()
-    return Spent(usage.ru_utime + usage.ru_stime, float(wall), int(peak)), said
+    return Spent(usage.ru_utime + usage.ru_stime, wall, int(note.read_text())), said
 
 
 class Reader:

@@ -6,22 +6,19 @@
 
 #include <stdlib.h>
 
-typedef void message_callback(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg);
-typedef void info_callback(const SSL *ssl, int where, int ret);
-
 /* The program's callbacks of a context. */
 struct context {
-	message_callback *message;
-	info_callback *info;
-	int (*verify)(X509_STORE_CTX *store, void *arg);
+	context_message_fn *message;
+	context_info_fn *info;
+	context_verify_fn *verify;
 	void *verify_arg;
 };
 
 /* Those of one SSL. */
 struct own {
 	bool has_message; /* one of its own, or none, whatever the context has */
-	message_callback *message;
-	info_callback *info; /* NULL: the context's */
+	context_message_fn *message;
+	context_info_fn *info; /* NULL: the context's */
 };
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
@@ -86,7 +83,7 @@ static void on_message(int write, int version, int type, const void *data, size_
 	const struct context *context = context_of(SSL_get_SSL_CTX(ssl));
 	const struct own *own = own_of(ssl);
 	accord_client_message(write, version, type, data, len, ssl, NULL);
-	message_callback *next = own && own->has_message ? own->message : context ? context->message : NULL;
+	context_message_fn *next = own && own->has_message ? own->message : context ? context->message : NULL;
 	if (next)
 		next(write, version, type, data, len, ssl, arg);
 }
@@ -116,7 +113,7 @@ static void on_info(const SSL *ssl, int where, int ret)
 		if ((where & SSL_CB_HANDSHAKE_DONE) && !accord_client_passed(ssl))
 			close_unproven((SSL *)(uintptr_t)ssl);
 	}
-	info_callback *next = own && own->info ? own->info : context ? context->info : NULL;
+	context_info_fn *next = own && own->info ? own->info : context ? context->info : NULL;
 	if (next)
 		next(ssl, where, ret);
 }
@@ -158,7 +155,7 @@ bool context_take(SSL_CTX *ctx, struct error *err)
 	return true;
 }
 
-void context_set_message(SSL_CTX *ctx, message_callback *callback)
+void context_set_message(SSL_CTX *ctx, context_message_fn *callback)
 {
 	struct context *context = context_of(ctx);
 	if (context)
@@ -167,7 +164,7 @@ void context_set_message(SSL_CTX *ctx, message_callback *callback)
 		SSL_CTX_set_msg_callback(ctx, callback);
 }
 
-void context_set_ssl_message(SSL *ssl, message_callback *callback)
+void context_set_ssl_message(SSL *ssl, context_message_fn *callback)
 {
 	struct own *own = context_of(SSL_get_SSL_CTX(ssl)) ? own_make(ssl) : NULL;
 	if (own) {
@@ -179,7 +176,7 @@ void context_set_ssl_message(SSL *ssl, message_callback *callback)
 	}
 }
 
-void context_set_info(SSL_CTX *ctx, info_callback *callback)
+void context_set_info(SSL_CTX *ctx, context_info_fn *callback)
 {
 	struct context *context = context_of(ctx);
 	if (context)
@@ -188,13 +185,13 @@ void context_set_info(SSL_CTX *ctx, info_callback *callback)
 		SSL_CTX_set_info_callback(ctx, callback);
 }
 
-info_callback *context_get_info(SSL_CTX *ctx)
+context_info_fn *context_get_info(SSL_CTX *ctx)
 {
 	const struct context *context = context_of(ctx);
 	return context ? context->info : SSL_CTX_get_info_callback(ctx);
 }
 
-void context_set_ssl_info(SSL *ssl, info_callback *callback)
+void context_set_ssl_info(SSL *ssl, context_info_fn *callback)
 {
 	if (!context_of(SSL_get_SSL_CTX(ssl))) {
 		SSL_set_info_callback(ssl, callback);
@@ -205,7 +202,7 @@ void context_set_ssl_info(SSL *ssl, info_callback *callback)
 		own->info = callback;
 }
 
-info_callback *context_get_ssl_info(const SSL *ssl)
+context_info_fn *context_get_ssl_info(const SSL *ssl)
 {
 	if (!context_of(SSL_get_SSL_CTX(ssl)))
 		return SSL_get_info_callback(ssl);
@@ -213,7 +210,7 @@ info_callback *context_get_ssl_info(const SSL *ssl)
 	return own ? own->info : NULL;
 }
 
-void context_set_verify(SSL_CTX *ctx, int (*callback)(X509_STORE_CTX *store, void *arg), void *arg)
+void context_set_verify(SSL_CTX *ctx, context_verify_fn *callback, void *arg)
 {
 	struct context *context = context_of(ctx);
 	if (context) {
@@ -224,7 +221,7 @@ void context_set_verify(SSL_CTX *ctx, int (*callback)(X509_STORE_CTX *store, voi
 	}
 }
 
-void context_set_ssl_verify(SSL *ssl, int mode, int (*callback)(int ok, X509_STORE_CTX *store))
+void context_set_ssl_verify(SSL *ssl, int mode, context_step_fn *callback)
 {
 	if (context_of(SSL_get_SSL_CTX(ssl)) && !SSL_is_server(ssl) && !SSL_in_before(ssl))
 		mode |= SSL_VERIFY_PEER;

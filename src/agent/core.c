@@ -1,5 +1,6 @@
 #include "agent/core.h"
 
+#include "accord/client.h"
 #include "agent/context.h"
 #include "agent/post.h"
 #include "agent/shown.h"

@@ -7,6 +7,7 @@
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 
+#include "agent/context.h"
 #include "agent/settings.h"
 
 #include <openssl/ssl.h>
@@ -17,17 +18,14 @@
 struct agent_core {
 	const void *real_ctx_new; /* SSL_CTX_new of that library: tells it from others in the same program */
 	SSL_CTX *(*ctx_new)(OSSL_LIB_CTX *lib, const char *propq, const SSL_METHOD *method);
-	void (*ctx_set_msg_callback)(SSL_CTX *ctx, void (*callback)(int write, int version, int type, const void *data,
-							   size_t len, SSL *ssl, void *arg));
-	void (*set_msg_callback)(SSL *ssl, void (*callback)(int write, int version, int type, const void *data,
-						   size_t len, SSL *ssl, void *arg));
-	void (*ctx_set_info_callback)(SSL_CTX *ctx, void (*callback)(const SSL *ssl, int where, int ret));
-	void (*(*ctx_get_info_callback)(SSL_CTX *ctx))(const SSL *ssl, int where, int ret);
-	void (*set_info_callback)(SSL *ssl, void (*callback)(const SSL *ssl, int where, int ret));
-	void (*(*get_info_callback)(const SSL *ssl))(const SSL *ssl, int where, int ret);
-	void (*ctx_set_cert_verify_callback)(
-		SSL_CTX *ctx, int (*callback)(X509_STORE_CTX *store, void *arg), void *arg);
-	void (*set_verify)(SSL *ssl, int mode, int (*callback)(int ok, X509_STORE_CTX *store));
+	void (*ctx_set_msg_callback)(SSL_CTX *ctx, context_message_fn *callback);
+	void (*set_msg_callback)(SSL *ssl, context_message_fn *callback);
+	void (*ctx_set_info_callback)(SSL_CTX *ctx, context_info_fn *callback);
+	context_info_fn *(*ctx_get_info_callback)(SSL_CTX *ctx);
+	void (*set_info_callback)(SSL *ssl, context_info_fn *callback);
+	context_info_fn *(*get_info_callback)(const SSL *ssl);
+	void (*ctx_set_cert_verify_callback)(SSL_CTX *ctx, context_verify_fn *callback, void *arg);
+	void (*set_verify)(SSL *ssl, int mode, context_step_fn *callback);
 	X509 *(*get0_peer_certificate)(const SSL *ssl);
 	X509 *(*get1_peer_certificate)(const SSL *ssl);
 	STACK_OF(X509) * (*get_peer_cert_chain)(const SSL *ssl);

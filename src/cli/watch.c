@@ -72,6 +72,7 @@ READ_TEXT(read_jsonl, options.outputs.jsonl)
 READ_TEXT(read_pcapng, options.rewrite)
 READ_TEXT(read_plaintext, options.outputs.plaintext)
 READ_TEXT(read_plaintext_pcapng, options.outputs.pcapng)
+READ_TEXT(read_objects, options.outputs.objects)
 READ_FLAG(read_follow, options.follow)
 READ_FLAG(read_promiscuous, options.promiscuous)
 READ_FLAG(read_show_secrets, options.outputs.unmasked)
@@ -148,6 +149,7 @@ static const struct argument table[] = {
 	{"pcapng", 'w', "FILE", read_pcapng, "the packets as they came, with the secrets that open them"},
 	{"plaintext", 0, "DIR", read_plaintext, "a file per connection and direction with its plaintext alone"},
 	{"plaintext-pcapng", 0, "FILE", read_plaintext_pcapng, "the plaintext, as TCP streams"},
+	{"export-objects", 0, "DIR", read_objects, "a file per body of HTTP, unpacked, and index.jsonl that lists them"},
 	{"show-secrets", 0, NULL, read_show_secrets, "credentials in the table and in JSON lines as they are"},
 	{"workers", 'j', "N", read_workers, "threads; by default one per processor"},
 	{"connections", 0, "N", read_connections, "followed at a time [262144]"},

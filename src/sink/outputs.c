@@ -2,6 +2,7 @@
 
 #include "sink/jsonl.h"
 #include "sink/keylog.h"
+#include "sink/objects.h"
 #include "sink/pcapng.h"
 #include "sink/plaintext.h"
 #include "sink/terminal.h"
@@ -23,6 +24,8 @@ static bool make_all(const struct outputs *outputs, struct sink *out[OUTPUTS_MAX
 	if (outputs->pcapng && !keep(pcapng_new(outputs->pcapng, err), out, count))
 		return false;
 	if (outputs->plaintext && !keep(plaintext_new(outputs->plaintext, err), out, count))
+		return false;
+	if (outputs->objects && !keep(objects_new(outputs->objects, outputs->unmasked, err), out, count))
 		return false;
 	struct terminal_options terminal = {.fd = outputs->terminal_fd, .unmasked = outputs->unmasked};
 	return outputs->terminal_fd < 0 || keep(terminal_new(&terminal, err), out, count);

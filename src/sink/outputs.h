@@ -11,10 +11,11 @@ struct outputs {
 	const char *pcapng;    /* file name or NULL */
 	const char *keylog;    /* file name or NULL */
 	const char *plaintext; /* directory of plaintext, or NULL */
-	bool unmasked;         /* credentials in the table and in jsonl as they are */
+	const char *objects;   /* directory of bodies, or NULL */
+	bool unmasked;         /* credentials in the table, in jsonl and in the list of bodies as they are */
 };
 
-#define OUTPUTS_MAX 5
+#define OUTPUTS_MAX 6
 
 /* Adds a sink for each. False with `err` set where one cannot be opened: close the feed. */
 must_check bool outputs_open(const struct outputs *outputs, struct feed *feed, struct error *err);

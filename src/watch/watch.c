@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WAIT_MS       100                  /* between looks at keys and clocks while nothing comes */
@@ -32,6 +33,8 @@ struct worker {
 	bool cut;
 	struct error note, err;
 	uint64_t turns;
+	uint64_t newest_ns; /* of the frames */
+	uint64_t quiet_ns;  /* monotonic: when they stopped coming; 0: they come */
 };
 
 struct watch {
@@ -127,6 +130,8 @@ static void new_keys(struct worker *worker)
 static void take_frame(struct worker *worker, const struct frame *frame)
 {
 	engine_frame(worker->engine, frame);
+	worker->newest_ns = frame->time_ns > worker->newest_ns ? frame->time_ns : worker->newest_ns;
+	worker->quiet_ns = 0;
 	if (worker->watch->rewrite)
 		rewrite_frame(worker->watch->rewrite, frame);
 	if (++worker->turns % TURN_FRAMES == 0) {
@@ -135,10 +140,19 @@ static void take_frame(struct worker *worker, const struct frame *frame)
 	}
 }
 
+/* The time of the packets, which may be of another year than the clock's, and goes on while none come. */
+static uint64_t packet_clock(struct worker *worker)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	if (worker->quiet_ns == 0)
+		worker->quiet_ns = now_ns;
+	return worker->newest_ns + (now_ns - worker->quiet_ns);
+}
+
 static void take_pause(struct worker *worker)
 {
 	new_keys(worker);
-	engine_tick(worker->engine, clock_wall_ns());
+	engine_tick(worker->engine, packet_clock(worker));
 	feed_flush(worker->feed);
 	if (worker->watch->rewrite)
 		rewrite_flush(worker->watch->rewrite);
@@ -252,6 +266,10 @@ static bool seekable(const struct watch_options *options, uint64_t *octets)
 	struct error err;
 	*octets = 0;
 	for (size_t i = 0; i < options->captures.count; i++) {
+		/* A named pipe must not be opened to look at it: its writer would see a reader go. */
+		struct stat there;
+		if (stat(options->captures.at[i], &there) == 0 && S_ISFIFO(there.st_mode))
+			return false;
 		struct capture *capture =
 			capture_open(&(struct capture_options){.path = options->captures.at[i], .stop_fd = -1}, &err);
 		bool ok = capture && capture_seekable(capture);

@@ -91,7 +91,7 @@ static struct bed *bed_of(struct table_limits limits)
 {
 	struct bed *b = calloc(1, sizeof(*b));
 	assert_non_null(b);
-	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, on_datagram};
+	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, on_datagram, NULL};
 	b->table = table_new(&limits, &events, b);
 	assert_non_null(b->table);
 	b->now = 1000 * SECOND;

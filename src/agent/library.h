@@ -1,0 +1,25 @@
+/* agent/library.h — which libssl a program, or a part of it, uses. For the preloaded object: libc only. */
+#ifndef AGENT_LIBRARY_H
+#define AGENT_LIBRARY_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The function of this name that the code at `caller` would have called without `ours`: the one in its object's own
+ * libraries, or else the next in the program. RTLD_NEXT alone is not enough: of what was loaded with RTLD_LOCAL, as all
+ * of Python's modules are, it sees nothing. NULL when there is none.
+ */
+must_check void *library_find(const char *name, const void *caller, const void *ours);
+/* The file that has the code at `at`; "?" when there is none. Stays as long as it is loaded. */
+must_check const char *library_of(const void *at);
+
+/*
+ * The names of TLS libraries that are loaded and are not libssl.so.3, with ", " between: "" when there is none, or
+ * when libssl.so.3 is there too.
+ */
+void library_others(char *out, size_t cap);
+
+#endif

@@ -1,0 +1,349 @@
+"""`overt proxy --accord`: inspects clients that speak Accord without a CA, and does with all others as the rules say.
+The client is `overt get`, which checks the server's own signature; curl stands for one without Accord."""
+
+import json
+import re
+import shutil
+import ssl
+import urllib.request
+
+import pytest
+from lab import clients, events, overt, servers, settings
+from lab.proc import eventually
+
+pytestmark = [overt.requires("get --accord", "accord --state", "proxy --accord --accord-role")]
+
+
+@pytest.fixture(scope="module")
+def anchor_state(tmp_path_factory):
+    """A state folder with an Accord anchor for proxy.test."""
+    path = tmp_path_factory.mktemp("accord") / "state"
+    code, out, err = overt.run("accord", "init", "--state", path, "--name", "proxy.test")
+    assert code == 0, err
+    return path
+
+
+@pytest.fixture
+def accord(anchor_state, folder, proxy):
+    """Starts `overt proxy` with that anchor: accord("prefer", rules=..., ...)."""
+    def make(how, *options, **knobs):
+        number = len(list(folder.glob("state*")))
+        state = shutil.copytree(anchor_state, folder / f"state{number}")
+        return proxy("--accord", how, "--workers", "1", *options, state=state, **knobs)
+    return make
+
+
+@pytest.fixture
+def get(world, anchor_state):
+    """Runs `overt get` for https://HOST:PORT/ through a proxy: the result has code, body and said."""
+    def run(port, through, *options, host="site.test", path="/", rule="require"):
+        command = [overt.binary(), "get", "--accord", anchor_state / "accord-anchor.pem", "--trust", world.trust,
+                   "--accord-rule", rule, "--proxy", f"127.0.0.1:{through.port}", *options]
+        done = clients.run(*command, f"https://{host}:{port}{path}", env=overt.SANITIZER_OPTIONS)
+        said = done.stderr.decode()
+        assert not overt.SANITIZER.search(said), said
+        return done.returncode, done.stdout, said
+    return run
+
+
+def notice(name):
+    return lambda e: events.kind(e) == "notice" and e.get("name") == name
+
+
+def audited(one, number=0):
+    """The entries of inspected connections in the audit log, once there are as many."""
+    def look():
+        text = (one.state / "audit.log").read_text()
+        whole = text[:text.rfind("\n") + 1].splitlines()
+        return [e for e in map(json.loads, whole) if e["kind"] == "inspected"]
+    eventually(lambda: len(look()) >= number, f"{number} entries in the audit log")
+    return look()
+
+
+def proven(one, answer, *, role="reader"):
+    """The client says that it has checked, and the proxy that it was checked."""
+    code, body, said = answer
+    assert code == 0, said + one.log()[-3000:]
+    assert re.search(r"server \S+ .* signed your nonce and the proxy", said), said
+    assert f"proxy proxy.test, as {role}" in said
+    one.wait_event(notice("accord"), "the notice of Accord")
+    return body
+
+
+# Level 1, with servers that know nothing of it
+
+CHAINS = ["p256", "rsa2048", "rsa4096"]
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at-once", "retry"])
+@pytest.mark.parametrize("kind", CHAINS)
+def test_openssl_proves(kind, retry, world, starts, accord, get):
+    options = ["-groups", "P-521"] if retry else []
+    server = starts(servers.OpensslServer(*world.files("site.test", kind=kind), "-www", *options))
+    one = accord("prefer", "--purpose", "finding malware")
+    answer = get(server.port, one, "--explain")
+    assert b"s_server" in proven(one, answer)
+    assert ("HelloRetryRequest" in answer[2]) == retry and "finding malware" in answer[2]
+    entry, = audited(one, 1)
+    assert entry["role"] == "reader" and entry["accord"] == "level=1 introduction=open hops=1"
+
+
+def test_nginx_with_http1_proves_and_the_request_is_seen(nginx, accord, get):
+    one = accord("prefer")
+    assert b"" in proven(one, get(nginx.port, one, path="/hello"))
+    one.wait_event(events.is_request("/hello"), "the request")
+
+
+def test_nginx_with_h2_proves(nginx_h2, accord, get):
+    one = accord("require")
+    proven(one, get(nginx_h2.port, one, host="h2.test"))
+
+
+def test_gnutls_proves(world, starts, accord, get):
+    server = starts(servers.GnutlsServer(*world.files("site.test")))
+    one = accord("require")
+    proven(one, get(server.port, one))
+
+
+def test_several_in_turn_each_prove_anew(nginx, accord, get):
+    one = accord("prefer")
+    nonces = set()
+    for _ in range(3):
+        _, _, said = answer = get(nginx.port, one, "--explain")
+        proven(one, answer)
+        nonces |= set(re.findall(r"\b[0-9a-f]{64}\b", said))
+    assert len(nonces) >= 3
+
+
+def test_sealed_introductions_prove_too(nginx, accord, get):
+    one = accord("prefer", rules=settings.rules(introduce="sealed"))
+    _, _, said = answer = get(nginx.port, one, "--explain")
+    proven(one, answer)
+    assert "seal" in said
+    assert audited(one, 1)[0]["accord"] == "level=1 introduction=sealed hops=1"
+
+
+def test_a_writer_says_so(nginx, accord, get):
+    one = accord("prefer", "--accord-role", "writer")
+    proven(one, get(nginx.port, one, "--role", "writer"), role="writer")
+    assert audited(one, 1)[0]["role"] == "writer"
+
+
+def test_a_client_that_accepts_no_writer_is_blocked(nginx, accord, get):
+    one = accord("prefer", "--accord-role", "writer")
+    code, body, _ = get(nginx.port, one)
+    assert code == 1 and body == b""
+    one.wait_event(notice("accord-not-accepted"), "the reason")
+    assert audited(one) == []
+
+
+def test_without_processes_of_its_own_it_proves_as_well(nginx, accord, get):
+    one = accord("prefer", "--single")
+    proven(one, get(nginx.port, one))
+
+
+# Who is answered how
+
+def test_prefer_gives_clients_without_accord_a_minted_leaf(nginx, accord):
+    one = accord("prefer")
+    answer = one.curl(f"https://site.test:{nginx.port}/")
+    assert answer.status == 200 and "Overt" in str(answer.issuer()), answer
+    assert "accord" not in audited(one, 1)[0]
+
+
+def test_require_blocks_clients_without_accord(nginx, accord):
+    one = accord("require")
+    answer = one.curl(f"https://site.test:{nginx.port}/")
+    assert answer.status == 0 and "alert" in answer.error.lower(), answer
+    said = one.wait_event(notice("accord-required"), "the reason")
+    assert "does not speak it" in said["text"]
+    assert events.of_flow(one.events(), said["flow"])[-1]["ending"] == "blocked" or one.wait_event(
+        events.is_close("blocked"), "the end")
+    assert audited(one) == []
+
+
+def test_off_ignores_offers(nginx, accord, get):
+    one = accord("off")
+    code, _, said = get(nginx.port, one)
+    assert code == 1, said  # the client requires Accord
+    code, _, said = get(nginx.port, one, rule="prefer")
+    assert code == 1, said  # the local CA is not among its roots
+    one.wait_event(events.is_close("refused"), "the client's refusal")
+    assert not [e for e in one.events() if notice("accord")(e)]
+
+
+def test_stepping_aside_by_rule_comes_first(nginx, accord, get):
+    rules = settings.rules(settings.rule("bypass", name=["bypass.test"]))
+    one = accord("require", rules=rules)
+    code, _, said = get(nginx.port, one, host="bypass.test")
+    assert code == 0, said
+    assert one.curl(f"https://bypass.test:{nginx.port}/", ca=None).code in (60, 0)  # the server's own certificate
+    assert audited(one) == []
+
+
+def test_rules_decide_by_name(nginx, accord, get):
+    rules = settings.rules(settings.rule("inspect", {"accord": "require"}, name=["second.test"]),
+                           settings.rule("inspect", {"accord": "off"}, name=["third.test"]))
+    one = accord("prefer", rules=rules)
+    assert one.curl(f"https://second.test:{nginx.port}/").status == 0
+    assert one.curl(f"https://third.test:{nginx.port}/").status == 200
+    assert one.curl(f"https://site.test:{nginx.port}/").status == 200
+    proven(one, get(nginx.port, one, host="second.test"))
+    assert get(nginx.port, one, host="third.test")[0] == 1
+
+
+def test_a_rule_that_knows_the_server_first_may_still_say_off_or_require(nginx, accord, get):
+    """Which rule decides is known once the server's certificate is."""
+    for word, code in (("off", 1), ("require", 0)):
+        rules = settings.rules(settings.rule("inspect", {"accord": word}, verification=["ok"]), accord="prefer")
+        one = accord("off", rules=rules)
+        assert get(nginx.port, one)[0] == code, one.log()
+        assert one.curl(f"https://site.test:{nginx.port}/").status == (200 if word == "off" else 0)
+
+
+def test_a_rule_asks_for_accord_where_the_configuration_is_silent(nginx, accord, get):
+    one = accord("off", rules=settings.rules(accord="prefer"))
+    proven(one, get(nginx.port, one))
+
+
+# Where there is no proof
+
+@pytest.fixture
+def old(world, starts):
+    context = servers.server_context(*world.files("site.test"), most=ssl.TLSVersion.TLSv1_2)
+    return starts(servers.Origin(context))
+
+
+@pytest.fixture
+def long(world, starts):
+    names = [f"{'n' * 40}{number}.site.test" for number in range(1200)]
+    return starts(servers.Origin(servers.server_context(*world.files("site.test", *names))))
+
+
+def test_prefer_steps_aside_where_the_server_lacks_tls13(old, accord):
+    """With its own TLS 1.2 the client meets the server itself: s_client does not offer Accord, so a raw hello does."""
+    one = accord("prefer")
+    answer = one.curl(f"https://site.test:{old.port}/")
+    assert answer.status == 200 and "Overt" in str(answer.issuer())
+
+
+def test_a_server_without_tls13_gets_no_minted_leaf_for_accord(old, accord, get):
+    for how, ending in (("prefer", "done"), ("require", "blocked")):
+        one = accord(how)
+        code, _, said = get(old.port, one)
+        assert code == 1, said  # overt get speaks TLS 1.3 alone
+        one.wait_event(notice("accord-not-tls13"), "the reason")
+        assert audited(one) == []
+        if how == "prefer":
+            one.wait_event(events.is_verdict("bypass"), "stepping aside")
+        else:
+            one.wait_event(events.is_close("blocked"), "the block")
+
+
+def test_a_handshake_over_the_cap_is_stepped_aside_from_or_blocked(long, accord, get):
+    one = accord("prefer")
+    code, _, said = get(long.port, one)
+    assert code == 0 and "proxy.test" not in said, said + one.log()[-2000:]
+    one.wait_event(notice("accord-too-long"), "the reason")
+    one.wait_log("accord proof too long")
+    one = accord("require")
+    assert get(long.port, one)[0] == 1
+    one.wait_event(events.is_close("blocked"), "the block")
+
+
+def test_a_server_that_does_not_verify_is_refused(world, starts, accord, get):
+    server = starts(servers.Origin(servers.server_context(*world.files("wrong.test"))))
+    one = accord("prefer")
+    assert get(server.port, one)[0] == 1
+    one.wait_event(notice("upstream-refused"), "the refusal")
+    assert audited(one) == []
+
+
+def test_an_altered_offer_ends_the_handshake(nginx, accord, get):
+    """Somebody between client and proxy changes the client's nonce: leg 1's transcript differs."""
+    one = accord("prefer")
+    seen = []
+
+    def edit(direction, data):
+        at = data.find(b"\xff\xac")
+        if direction == "up" and at > 0 and not seen:
+            seen.append(at)
+            place = at + 2 + 2 + 2 + 2 + 5  # into the nonce
+            data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1:]
+        return data
+    with servers.Middle(one.port, edit) as middle:
+        code, body, said = get(nginx.port, middle)
+    assert seen and code == 1 and body == b"", said
+
+
+def test_a_stripped_offer_is_no_downgrade(nginx, accord, get):
+    """The extension's number is changed, so that the proxy sees no offer: its minted leaf does not pass."""
+    one = accord("prefer")
+
+    def edit(direction, data):
+        return data.replace(b"\xff\xac", b"\xff\xad") if direction == "up" else data
+    with servers.Middle(one.port, edit) as middle:
+        code, body, _ = get(nginx.port, middle)
+    assert code == 1 and body == b""
+
+
+# What a start needs
+
+def test_without_an_anchor_the_start_says_what_to_do(world, folder):
+    code, _, err = overt.run("proxy", "--state", folder / "none", "--listen", "127.0.0.1:0", "--trust", world.trust,
+                             "--accord", "prefer", "-q")
+    assert code != 0 and "overt accord init --state" in err, err
+
+
+def test_a_rule_that_asks_for_accord_needs_the_anchor_too(world, folder):
+    (folder / "rules.yaml").write_text(settings.rules(accord="require"))
+    code, _, err = overt.run("proxy", "--state", folder / "none", "--listen", "127.0.0.1:0", "--trust", world.trust,
+                             "--rules", folder / "rules.yaml", "-q")
+    assert code != 0 and "overt accord init --state" in err, err
+
+
+def test_an_anchor_that_is_a_web_root_too_is_refused(world, folder, anchor_state):
+    (folder / "both.pem").write_text(world.trust.read_text() + (anchor_state / "accord-anchor.pem").read_text())
+    for more in ([], ["--single"]):
+        code, _, err = overt.run("proxy", "--state", anchor_state, "--listen", "127.0.0.1:0", "--trust",
+                                 folder / "both.pem", "--accord", "prefer", "-q", *more)
+        assert code != 0 and re.search(r"web root|also|both", err), err
+
+
+def test_an_anchor_made_later_is_taken_up_by_a_reload(world, nginx, folder, proxy, get, anchor_state):
+    one = proxy("--workers", "1", state=folder / "state")
+    for name in ("accord-anchor.pem", "accord-anchor.key"):
+        shutil.copy(anchor_state / name, one.state / name)
+    one.rules_file.write_text(settings.rules(accord="prefer"))
+    one.reload()
+    one.wait_log("reloaded")
+    proven(one, get(nginx.port, one))
+
+
+# Several proxies
+
+def test_two_proxies_prove_together(nginx, accord, get):
+    last = accord("prefer")
+    first = accord("prefer", "--upstream-proxy", f"http://127.0.0.1:{last.port}", "--accord-upstream")
+    _, _, said = answer = get(nginx.port, first, "--explain")
+    proven(first, answer)
+    assert said.count("proxy.test") >= 2, said
+    assert audited(first, 1)[0]["accord"] == "level=1 introduction=open hops=1"
+    assert audited(last, 1)[0]["accord"] == "level=1 introduction=open hops=2"
+
+
+# Counters
+
+def test_what_was_done_is_counted(nginx, accord, get):
+    reserved = servers.Reserved()
+    one = accord("require", "--metrics", f"127.0.0.1:{reserved.port}")
+    try:
+        proven(one, get(nginx.port, one))
+        one.curl(f"https://site.test:{nginx.port}/")
+        one.wait_event(notice("accord-required"), "the block")
+        with urllib.request.urlopen(f"http://127.0.0.1:{reserved.port}/metrics", timeout=10) as page:
+            text = page.read().decode()
+    finally:
+        reserved.close()
+    assert re.search(r"^overt_accord_connections_total\{?[^}]*\}? 1$", text, re.M), text
+    assert re.search(r'^overt_accord_ended_total\{[^}]*client-does-not-speak[^}]*\} 1$', text, re.M), text
