@@ -11,10 +11,10 @@ _overt_options()
 	local both_flags="--help -h --quiet -q --verbose -v --lossless --show-secrets --single"
 	case $1 in
 	proxy)
-		flags="$both_flags --print-nft"
+		flags="$both_flags --print-nft --accord-upstream"
 		values="$both_values --ca-cert --ca-key --listen --accept-proxy-protocol --proxy-auth --tproxy-source
 			--send-proxy-protocol --operator --contact --purpose --retention --disclosure-url --audit-failure
-			--user --connections-per-client"
+			--user --connections-per-client --accord --accord-role"
 		;;
 	exec)
 		flags=$both_flags
@@ -69,6 +69,14 @@ _overt_value()
 	get--accord | get-a | accord--accord | accord-a | get--save-proof)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	proxy--accord)
+		_overt_reply < <(compgen -W "off prefer require" -- "$current")
+		return
+		;;
+	proxy--accord-role)
+		_overt_reply < <(compgen -W "reader writer" -- "$current")
 		return
 		;;
 	get--accord-rule)

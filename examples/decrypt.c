@@ -25,10 +25,8 @@ static char *read_file(const char *path, size_t *len)
 	FILE *file = fopen(path, "rb");
 	long size = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
 	char *octets = size >= 0 ? malloc((size_t)size + 1) : NULL;
-	if (!octets) {
-		perror(path);
-		exit(1);
-	}
+	if (!octets)
+		exit((perror(path), 1));
 	rewind(file);
 	*len = fread(octets, 1, (size_t)size, file);
 	fclose(file);
@@ -38,10 +36,8 @@ static char *read_file(const char *path, size_t *len)
 int main(int argc, char **argv)
 {
 	/* All that the client said comes before the server's first octet, so it must be allowed to wait. */
-	struct overt_decryptor_options options = {.events = {.data = on_data, .gap = on_gap},
-		.keys_final = true,
-		.wait_connection = SIZE_MAX,
-		.wait_total = SIZE_MAX};
+	struct overt_decryptor_options options = {.events = {.data = on_data, .gap = on_gap}, .keys_final = true};
+	options.wait_connection = options.wait_total = SIZE_MAX;
 	char *octets[3];
 	size_t len[3];
 	if (argc != 4)
@@ -49,16 +45,16 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 3; i++)
 		octets[i] = read_file(argv[i + 1], &len[i]);
 	struct overt_decryptor *decryptor = overt_decryptor_new(&options);
-	if (!decryptor)
+	struct overt_connection *connection = decryptor ? overt_connection_new(decryptor, NULL, true) : NULL;
+	if (!connection)
 		return 1;
 	overt_decryptor_keys(decryptor, octets[0], len[0]);
-	struct overt_connection *connection = overt_connection_new(decryptor, NULL, true);
 	overt_connection_data(connection, OVERT_CLIENT, octets[1], len[1], 0);
 	overt_connection_data(connection, OVERT_SERVER, octets[2], len[2], 0);
 	overt_connection_close(connection, 0);
-	struct overt_outcome outcome = overt_connection_outcome(connection);
-	fprintf(stderr, "%s\n", outcome.verdict == OVERT_DECRYPTED ? "all of it" : outcome.cause);
+	bool all = overt_connection_outcome(connection).verdict == OVERT_DECRYPTED;
+	fprintf(stderr, "%s\n", all ? "all of it" : overt_connection_outcome(connection).cause);
 	overt_connection_free(connection);
 	overt_decryptor_free(decryptor);
-	return outcome.verdict == OVERT_DECRYPTED ? 0 : 1;
+	return all ? 0 : 1;
 }

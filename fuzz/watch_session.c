@@ -204,6 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	session_close(world.session, ++world.now);
 	expect(session_room_count(world.room).parked == 0);
 	session_free(world.session);
+	expect(session_room_count(world.room).held == 0);
 	for (int i = 0; i < 4; i++)
 		protect_free(world.seal[i & 1][i >> 1]);
 	session_room_free(world.room);

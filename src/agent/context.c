@@ -4,6 +4,7 @@
 #include "agent/post.h"
 #include "agent/shown.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 
 /* The program's callbacks of a context. */
@@ -132,7 +133,10 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
 	if (!ssl || SSL_is_server(ssl))
 		return context_next_verify(store, arg);
 	shown_clear(ssl);
+	/* Programs show the oldest error in the queue: it is to be libssl's verdict, and nothing met on the way to it. */
+	(void)ERR_set_mark();
 	int ok = accord_client_verify(store, NULL);
+	(void)ERR_pop_to_mark();
 	const struct accord_outcome *outcome = accord_client_outcome(ssl);
 	if (ok <= 0 || !outcome || outcome->path != ACCORD_PATH_PROVEN)
 		return ok;

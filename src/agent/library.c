@@ -51,8 +51,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *data)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strncmp(name, known[i], strlen(known[i])) != 0)
 			continue;
-		int n = snprintf(others->out + others->len, others->cap - others->len, "%s%s", others->len ? ", " : "",
-			name);
+		int n = snprintf(
+			others->out + others->len, others->cap - others->len, "%s%s", others->len ? ", " : "", name);
 		if (n > 0 && (size_t)n < others->cap - others->len)
 			others->len += (size_t)n;
 		else

@@ -1,6 +1,6 @@
 #include "agent/place.h"
 
-#include "agent/names.h"
+#include "agent/objects.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -21,13 +21,12 @@ bool place_find(char *out, size_t cap, struct error *err)
 	self[len > 0 ? len : 0] = '\0';
 	const char *slash = strrchr(self, '/');
 	for (size_t i = 0; slash && i < sizeof(folders) / sizeof(folders[0]); i++) {
-		int n = snprintf(
-			out, cap, "%.*s%s%s", (int)(slash - self) + 1, self, folders[i], AGENT_PRELOAD_FILE);
+		int n = snprintf(out, cap, "%.*s%s%s", (int)(slash - self) + 1, self, folders[i], AGENT_PRELOAD_FILE);
 		if (n > 0 && (size_t)n < cap && access(out, R_OK) == 0)
 			return true;
 	}
-	return error_set(err, "%s is not there: it belongs beside overt, or into %s", AGENT_PRELOAD_FILE,
-		"../" AGENT_FOLDER);
+	return error_set(
+		err, "%s is not there: it belongs beside overt, or into %s", AGENT_PRELOAD_FILE, "../" AGENT_FOLDER);
 }
 
 /* -1 when there is none that can be opened. */
@@ -53,8 +52,7 @@ static bool has_loader(int fd, const Elf64_Ehdr *head)
 	for (unsigned i = 0; i < head->e_phnum && i < MAX_SEGMENTS; i++) {
 		Elf64_Phdr segment;
 		off_t at = (off_t)head->e_phoff + (off_t)i * (off_t)sizeof(segment);
-		if (pread(fd, &segment, sizeof(segment), at) == (ssize_t)sizeof(segment) &&
-			segment.p_type == PT_INTERP)
+		if (pread(fd, &segment, sizeof(segment), at) == (ssize_t)sizeof(segment) && segment.p_type == PT_INTERP)
 			return true;
 	}
 	return false;
@@ -66,8 +64,7 @@ static const char *barrier_of(int fd)
 	struct stat about;
 	if (fstat(fd, &about) == 0 && (about.st_mode & (S_ISUID | S_ISGID)) != 0)
 		return "it runs with somebody else's rights";
-	if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-		memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+	if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL; /* a script: its interpreter speaks for itself */
 	if (head.e_ident[EI_CLASS] != ELFCLASS64)
 		return "it is not of 64 bits";

@@ -5,7 +5,7 @@
  */
 #include "agent/core.h"
 #include "agent/library.h"
-#include "agent/names.h"
+#include "agent/objects.h"
 #include "agent/post.h"
 
 #include <dlfcn.h>

@@ -41,6 +41,7 @@ struct wish {
 	struct pact_terms terms;
 	const char *named[PACT_MAX_PROXIES];
 	int64_t now_s;
+	char room[FILE_PATH_MAX]; /* for `state` where it was not given */
 };
 
 #define READ_TEXT(function, field, bit)                                                                                \
@@ -113,8 +114,8 @@ static int help(void)
 	return 0;
 }
 
-/* As the proxy finds it. Into `room` where --state was not given. */
-static bool find_state(struct wish *wish, char room[FILE_PATH_MAX], struct error *err)
+/* As the proxy finds it. */
+static bool find_state(struct wish *wish, struct error *err)
 {
 	char verb[] = "accord";
 	char *argv[] = {verb, NULL};
@@ -124,10 +125,10 @@ static bool find_state(struct wish *wish, char room[FILE_PATH_MAX], struct error
 	struct config *config = config_new(err);
 	bool ok = config && config_read_args(config, CONFIG_PROXY, 1, argv, &rest, err) &&
 	          config_check(config, CONFIG_PROXY, err);
-	if (ok && snprintf(room, FILE_PATH_MAX, "%s", config->state) >= FILE_PATH_MAX)
+	if (ok && snprintf(wish->room, FILE_PATH_MAX, "%s", config->state) >= FILE_PATH_MAX)
 		ok = error_set(err, "--state: the path is too long");
 	config_free(config);
-	wish->state = room;
+	wish->state = wish->room;
 	return ok;
 }
 
@@ -209,8 +210,7 @@ static int show(struct wish *wish)
 {
 	struct error err;
 	struct accord_ca *ca;
-	char room[FILE_PATH_MAX];
-	if (!find_state(wish, room, &err))
+	if (!find_state(wish, &err))
 		return complain("accord show", &err, EXIT_MISUSE);
 	if (!open_anchor(wish, &ca, &err))
 		return complain("accord show", &err, EXIT_FAILURE);
@@ -223,9 +223,8 @@ static int init(struct wish *wish)
 {
 	struct error err;
 	struct accord_ca *ca;
-	char room[FILE_PATH_MAX];
 	char name[SUBJECT_NAME_MAX + 1];
-	if (!find_state(wish, room, &err) || (!wish->name && !find_name(name, &err)))
+	if (!find_state(wish, &err) || (!wish->name && !find_name(name, &err)))
 		return complain("accord init", &err, EXIT_MISUSE);
 	if (!make_state(wish->state, &err) ||
 		!accord_ca_make(wish->state, wish->name ? wish->name : name, ACCORD_KEY_PURPOSE_OID, wish->now_s, &err))
@@ -284,8 +283,8 @@ static bool tell(
 		return true;
 	cert_date(date, sizeof(date), saved->time_s);
 	accord_tell_story(stdout, outcome);
-	printf("the file's word, not proven: that it was saved on %s, and that the proxy showed it on a connection of "
-	       "yours.\n",
+	printf("the file's word, not proven: that it was saved on %s, that the proxy showed it on a connection, and "
+	       "that it told this purpose.\n",
 		date);
 	return true;
 }

@@ -149,7 +149,7 @@ enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 static int help(void)
 {
-	puts("overt check RULES [OPTION...]\n\n"
+	puts("usage: overt check RULES [OPTIONS]\n\n"
 	     "Reads a rules file and the lists it names, and says what is wrong with it. With options, it says which "
 	     "rule\n"
 	     "would decide a connection, and why the rules above it would not. Exit code: 0 right, 2 wrong.\n");

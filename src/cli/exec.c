@@ -1,6 +1,7 @@
 /* overt exec — one program, a private proxy, a CA that lives in memory for that run. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/exec_accord.h"
 #include "cli/exec_env.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -40,6 +41,7 @@ static void help(void)
 	     "and\n"
 	     "that is shown.");
 	config_help(stdout, CONFIG_EXEC);
+	exec_accord_help();
 }
 
 static void drained(void *ctx)
@@ -148,6 +150,8 @@ int verb_exec(int argc, char **argv)
 		help();
 		return 0;
 	}
+	if (exec_accord_wanted(argc, argv))
+		return exec_accord(argc, argv);
 	struct config *config = config_load(CONFIG_EXEC, argc, argv, &rest, &err);
 	if (!config)
 		return complain("exec", &err, EXIT_MISUSE);

@@ -255,20 +255,24 @@ static bool set_trust(const struct exec_env *env)
 	       set("APT_CONFIG", path_of(env, "apt.conf", path)) && set("WGETRC", path_of(env, "wgetrc", path));
 }
 
-static bool set_proxy(uint16_t port)
+bool exec_env_proxy(const char *url)
 {
 	static const char *const names[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy",
 		"ALL_PROXY", "npm_config_proxy", "npm_config_https_proxy"};
-	char url[64], number[8];
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
-	snprintf(number, sizeof(number), "%u", port);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (!set(names[i], url))
 			return false;
 	}
 	/* Exceptions of the surrounding shell would be holes here. */
-	return unsetenv("no_proxy") == 0 && unsetenv("NO_PROXY") == 0 && set("OVERT_PROXY_PORT", number) &&
-	       set("NODE_USE_ENV_PROXY", "1");
+	return unsetenv("no_proxy") == 0 && unsetenv("NO_PROXY") == 0 && set("NODE_USE_ENV_PROXY", "1");
+}
+
+static bool set_proxy(uint16_t port)
+{
+	char url[64], number[8];
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
+	snprintf(number, sizeof(number), "%u", port);
+	return exec_env_proxy(url) && set("OVERT_PROXY_PORT", number);
 }
 
 bool exec_env_set(const struct exec_env *env, uint16_t port)

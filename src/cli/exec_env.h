@@ -17,6 +17,8 @@ struct exec_env {
 must_check bool exec_env_make(struct exec_env *env, struct bytes ca_pem, uint16_t proxy_port, struct error *err);
 /* Sets the variables in this process: call it in the child. */
 must_check bool exec_env_set(const struct exec_env *env, uint16_t proxy_port);
+/* Only the variables that name a proxy. */
+must_check bool exec_env_proxy(const char *url);
 /* Removes the folder and what is in it. */
 void exec_env_remove(const struct exec_env *env);
 

@@ -197,7 +197,8 @@ static SSL *make_tls(SSL_CTX *ctx, const struct get_url *url, struct error *err)
 	if (ok && url->host.is_ip)
 		ok = X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), url->host.ip, url->host.ip_len) == 1;
 	else if (ok)
-		ok = SSL_set_tlsext_host_name(ssl, url->host.text) == 1 && SSL_set1_host(ssl, url->host.text) == 1;
+		ok = SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)url->host.text) == 1 &&
+		     SSL_set1_host(ssl, url->host.text) == 1;
 	if (ok)
 		return ssl;
 	SSL_free(ssl);
@@ -285,7 +286,7 @@ static bool settle(const struct wish *wish, const struct get_link *link, bool up
 		accord_tell_fault(outcome, err->text, sizeof(err->text));
 	if (!up)
 		return false;
-	if (!accord_client_passed(link->ssl))
+	if (!outcome || !accord_client_passed(link->ssl))
 		return error_set(err, "the connection is not to be believed: no check was made");
 	tell(wish, outcome);
 	if (wish->save && outcome->proof.len == 0)

@@ -216,14 +216,13 @@ static bool catch_signals(struct error *err)
 static int report(const struct watch_report *found, bool ok, const struct error *err)
 {
 	char summary[WATCH_SUMMARY_ROOM];
-	if (ok || found->capture.frames > 0) {
+	bool nothing = found->capture.frames + found->live.frames == 0;
+	if (!nothing || (ok && !found->cut)) {
 		watch_summary(found, summary);
 		fprintf(stderr, "overt watch: %s\n", summary);
 	}
-	if (!ok)
-		return complain("watch", err, found->capture.frames + found->live.frames > 0 ? 1 : EXIT_MISUSE);
-	if (found->cut)
-		return complain("watch", &found->note, 1);
+	if (!ok || found->cut)
+		return complain("watch", ok ? &found->note : err, nothing ? EXIT_MISUSE : 1);
 	return found->sink_lost > 0 ? 1 : 0;
 }
 

@@ -64,12 +64,17 @@ void stage_free(struct stage *stage)
 	coding_refund(stage->memory, stage->charged);
 }
 
-/* What stands behind the end is none of the body's: browsers pass over it, too. */
-static enum stage_result ignore(struct stage *stage)
+void stage_pass_over(struct stage *stage)
 {
 	stage->in = BYTES_NONE;
 	stage->full = false;
 	stage->ended = true;
+	stage->over = true;
+}
+
+static enum stage_result ignore(struct stage *stage)
+{
+	stage_pass_over(stage);
 	return STAGE_OK;
 }
 
@@ -186,6 +191,8 @@ static enum stage_result run_br(struct stage *stage, size_t *made)
 enum stage_result stage_run(struct stage *stage, size_t *made)
 {
 	*made = 0;
+	if (stage->over)
+		return ignore(stage);
 	switch (stage->kind) {
 	case CODING_GZIP:
 		return run_gzip(stage, made);

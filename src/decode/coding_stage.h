@@ -18,6 +18,7 @@ struct stage {
 	struct bytes in;              /* what waits to be taken: the caller's, or of the stage before */
 	bool full;                    /* the room was filled: there may be more without any input */
 	bool ended;                   /* the last member or frame that began has ended */
+	bool over;                    /* what stands behind the end was no member or frame: nothing more is looked at */
 	bool begun;                   /* the decoder is set up */
 	uint64_t members;             /* that have ended */
 	uint64_t made;                /* octets, of the member at hand */
@@ -46,6 +47,9 @@ must_check enum stage_result stage_run(struct stage *stage, size_t *made);
 /* Of the memory's cap. False (counted) when it does not allow it. */
 must_check bool coding_charge(struct coding_memory *memory, size_t octets);
 void coding_refund(struct coding_memory *memory, size_t octets);
+
+/* What stands behind the end is none of the body's: browsers pass over it, too. */
+void stage_pass_over(struct stage *stage);
 
 /* coding_zstd.c. */
 must_check enum stage_result stage_run_zstd(struct stage *stage, size_t *made);

@@ -146,10 +146,7 @@ enum stage_result stage_run_zstd(struct stage *stage, size_t *made)
 		return decompress(stage, &stage->in, made);
 	bool on = take_header(stage, made, &result);
 	if (result == STAGE_BAD && stage->members > 0) {
-		/* Whatever stands behind a frame that ended. */
-		stage->in = BYTES_NONE;
-		stage->ended = true;
-		stage->head_len = 0;
+		stage_pass_over(stage);
 		return STAGE_OK;
 	}
 	if (!on || stage->ended || stage->in.len == 0)

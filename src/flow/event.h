@@ -124,13 +124,20 @@ struct event_data {
 	struct bytes bytes; /* at most EVENT_DATA_MAX */
 };
 
-enum flow_gap { GAP_RING_FULL, GAP_UNTIL, GAP_SKIPPED, GAP_COUNT };
+enum flow_gap {
+	GAP_RING_FULL, /* the scribe fell behind */
+	GAP_UNTIL,     /* `inspect until` was reached */
+	GAP_SKIPPED,   /* the scribe had asked for it */
+	GAP_LOST,      /* the capture lacks it */
+	GAP_SEALED,    /* no key opened it */
+	GAP_COUNT
+};
 
 struct event_gap {
 	enum flow_direction direction;
 	uint64_t offset; /* where it begins, counted as in event_data */
 	uint64_t octets;
-	enum flow_gap why; /* the ring was full; `inspect until` was reached; the scribe had asked for it */
+	enum flow_gap why;
 };
 
 struct event_half {

@@ -34,7 +34,7 @@ const char *flow_action_name(enum flow_action action)
 
 const char *flow_gap_name(enum flow_gap why)
 {
-	static const char *const names[] = {"ring-full", "until", "skipped"};
+	static const char *const names[] = {"ring-full", "until", "skipped", "lost", "sealed"};
 	return NAME_AT(names, why);
 }
 

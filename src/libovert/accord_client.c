@@ -54,6 +54,13 @@ static bool slot_ok(void)
 	return CRYPTO_THREAD_run_once(&once, make_slot) == 1 && slot >= 0;
 }
 
+static bool options_ok(const struct overt_accord_options *options, struct error *err)
+{
+	if (!options->anchors)
+		return error_set(err, "Accord needs a file of anchors");
+	return (options->roles & ~(unsigned)ACCORD_ANY_ROLE) == 0 || error_set(err, "there is no such role of a proxy");
+}
+
 struct overt_accord *overt_accord_new(const struct overt_accord_options *options, struct overt_error *error)
 {
 	struct error err = {""};
@@ -61,13 +68,14 @@ struct overt_accord *overt_accord_new(const struct overt_accord_options *options
 		.trust = options->trust,
 		.proxy = options->proxies,
 		.proxies = options->proxy_count};
+	if (!options_ok(options, &err)) {
+		(void)hand_on(error, &err);
+		return NULL;
+	}
 	struct overt_accord *accord = calloc(1, sizeof(*accord));
-	bool ok = accord != NULL || error_set(&err, "no memory for Accord");
-	if (ok && !options->anchors)
-		ok = error_set(&err, "Accord needs a file of anchors");
-	if (ok && (options->roles & ~(unsigned)ACCORD_ANY_ROLE) != 0)
-		ok = error_set(&err, "there is no such role of a proxy");
-	if (!ok || !pact_make(&accord->pact, &terms, &err)) {
+	if (!accord || !pact_make(&accord->pact, &terms, &err)) {
+		if (!accord)
+			(void)error_set(&err, "no memory for Accord");
 		(void)hand_on(error, &err);
 		free(accord);
 		return NULL;
@@ -127,10 +135,14 @@ static bool attach(struct attached *attached, SSL_CTX *ctx, struct error *err)
 		.approval_key = options->approval_key,
 		.approve = options->approve ? on_approve : NULL,
 	};
-	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot))
-		return error_set(err, "this context speaks Accord already");
-	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1)
-		return error_set_openssl(err, "no place for Accord's state");
+	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot)) {
+		(void)error_set(err, "this context speaks Accord already");
+		return false;
+	}
+	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1) {
+		(void)error_set_openssl(err, "no place for Accord's state");
+		return false;
+	}
 	if (accord_client_attach(ctx, &config, err))
 		return true;
 	(void)SSL_CTX_set_ex_data(ctx, slot, NULL);

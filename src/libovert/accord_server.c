@@ -53,11 +53,10 @@ struct overt_accord_aware *overt_accord_aware_new(
 		.proxy = options->proxies,
 		.proxies = options->proxy_count,
 		.proxies_only = true};
-	struct overt_accord_aware *aware = calloc(1, sizeof(*aware));
-	bool ok = aware != NULL || error_set(&err, "no memory for Accord");
-	if (ok && !options->rule)
-		ok = error_set(&err, "an aware server needs a rule");
-	if (!ok || (options->anchors && !pact_make(&aware->pact, &terms, &err))) {
+	struct overt_accord_aware *aware = options->rule ? calloc(1, sizeof(*aware)) : NULL;
+	if (!aware || (options->anchors && !pact_make(&aware->pact, &terms, &err))) {
+		if (!aware)
+			(void)error_set(&err, options->rule ? "no memory for Accord" : "an aware server needs a rule");
 		(void)hand_on(error, &err);
 		free(aware);
 		return NULL;
@@ -126,10 +125,14 @@ static bool attach(struct overt_accord_aware *attached, SSL_CTX *ctx, struct err
 {
 	const struct accord_server_config config = {
 		.ctx = attached, .rule = on_rule, .verify_proxy = verify_proxy, .enrolled = on_enrolled};
-	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot))
-		return error_set(err, "this context is aware of Accord already");
-	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1)
-		return error_set_openssl(err, "no place for Accord's state");
+	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot)) {
+		(void)error_set(err, "this context is aware of Accord already");
+		return false;
+	}
+	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1) {
+		(void)error_set_openssl(err, "no place for Accord's state");
+		return false;
+	}
 	if (accord_server_attach(ctx, &config, err))
 		return true;
 	(void)SSL_CTX_set_ex_data(ctx, slot, NULL);

@@ -15,7 +15,8 @@
  *         opaque proof<1..2^32-1>;                 the body, at most 48 KiB
  *     } SavedProof;
  *
- * All but the proof's own signatures is the word of whoever saved it: the time, and that the proxy showed it on leg 1.
+ * What the signatures in the proof do not cover is the word of whoever saved it: the time, that the proxy showed it on
+ * leg 1, and the purpose, which the proxy signs there and the server never sees.
  */
 #ifndef PACT_SAVED_H
 #define PACT_SAVED_H

@@ -11,12 +11,9 @@
 #define AT(field) .at = offsetof(struct config, field)
 
 static const char *const audit_failures[] = {[CONFIG_AUDIT_BLOCK] = "block", [CONFIG_AUDIT_BYPASS] = "bypass", NULL};
-static const char *const accords[] = {[CONFIG_ACCORD_OFF] = "off",
-	[CONFIG_ACCORD_PREFER] = "prefer",
-	[CONFIG_ACCORD_REQUIRE] = "require",
-	NULL};
-static const char *const accord_roles[] = {
-	[CONFIG_ACCORD_READER] = "reader", [CONFIG_ACCORD_WRITER] = "writer", NULL};
+static const char *const accords[] = {
+	[CONFIG_ACCORD_OFF] = "off", [CONFIG_ACCORD_PREFER] = "prefer", [CONFIG_ACCORD_REQUIRE] = "require", NULL};
+static const char *const accord_roles[] = {[CONFIG_ACCORD_READER] = "reader", [CONFIG_ACCORD_WRITER] = "writer", NULL};
 static const char *const send_proxies[] = {
 	[CONFIG_SEND_PROXY_OFF] = "off", [CONFIG_SEND_PROXY_V1] = "v1", [CONFIG_SEND_PROXY_V2] = "v2", NULL};
 static const char *const tproxy_sources[] = {[CONFIG_SOURCE_PROXY] = "proxy", [CONFIG_SOURCE_CLIENT] = "client", NULL};
@@ -195,7 +192,8 @@ static const struct config_option table[] = {
 		.choices = accords,
 		.value = "HOW",
 		.group = "Accord",
-		.doc = "Inspect without a CA, clients that speak Accord: off, prefer or require; rules may say otherwise."},
+		.doc = "Inspect without a CA, clients that speak Accord: off, prefer or require; rules may say "
+                       "otherwise."},
 	{.key = "accord-role",
 		.type = CONFIG_CHOICE,
 		.verbs = CONFIG_PROXY,

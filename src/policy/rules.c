@@ -347,8 +347,7 @@ static void make_digest(struct policy *policy, struct bytes text)
 
 static void parse_all(struct parse *p, struct bytes text)
 {
-	struct rule base = {
-		.options = {.until = POLICY_UNTIL_END, .mask = true, .accord = POLICY_ACCORD_CONFIGURED}};
+	struct rule base = {.options = {.until = POLICY_UNTIL_END, .mask = true, .accord = POLICY_ACCORD_CONFIGURED}};
 	read_top(p, &base);
 	if (!read_rules(p, &base))
 		return;

@@ -125,8 +125,8 @@ struct policy_options {
 	bool mask;                                    /* credentials in the terminal and jsonl */
 	bool aia;                                     /* a missing intermediate may be fetched */
 	const struct policy_client_cert *client_cert; /* to show upstream; NULL: none */
-	unsigned accord; /* enum policy_accord: one of them when decided, else all that may still come of it */
-	bool sealed;     /* with Accord the server is not told */
+	unsigned accord;         /* enum policy_accord: one of them when decided, else all that may still come of it */
+	bool sealed;             /* with Accord the server is not told */
 	bool aside_when_refused; /* `refused: bypass`: a server's refusal of Accord ends in stepping aside */
 };
 

@@ -50,7 +50,8 @@ static void end_unfit(struct conn *conn)
 		block(conn, &counts->accord_role, ALERT_ACCESS_DENIED, "accord-not-accepted", o->accord.unfit);
 	else
 		block(conn, &counts->accord_unmatched, ALERT_ACCESS_DENIED, "accord-required",
-			"Accord is required here, and the client does not speak it: no certificate is made in the server's "
+			"Accord is required here, and the client does not speak it: no certificate is made in the "
+		        "server's "
 			"place");
 }
 
@@ -156,8 +157,8 @@ int accord_judge_proxy(struct conn *conn, X509_STORE_CTX *store)
 	const struct trust *anchors = conn->worker->snapshot.accord;
 	struct verify_verdict *verified = &conn->opening->verified;
 	bool ok = anchors && accord_chain_write(X509_STORE_CTX_get0_untrusted(store), &memory, &chain) &&
-	          accord_chain_verify(trust_store(anchors), NULL, &chain, (int64_t)(clock_wall_ns() / NS_PER_S), &who,
-			  &err);
+	          accord_chain_verify(
+			  trust_store(anchors), NULL, &chain, (int64_t)(clock_wall_ns() / NS_PER_S), &who, &err);
 	free(memory);
 	*verified = (struct verify_verdict){
 		.fault = ok ? VERIFY_OK : VERIFY_UNKNOWN_ROOT,
@@ -167,8 +168,8 @@ int accord_judge_proxy(struct conn *conn, X509_STORE_CTX *store)
 	if (ok)
 		snprintf(verified->text, sizeof(verified->text), "the Accord proxy %.200s", who.name);
 	else
-		snprintf(verified->text, sizeof(verified->text), "an Accord proxy that no anchor here stands behind: %.200s",
-			err.text);
+		snprintf(verified->text, sizeof(verified->text),
+			"an Accord proxy that no anchor here stands behind: %.200s", err.text);
 	return ok;
 }
 

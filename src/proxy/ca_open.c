@@ -1,8 +1,8 @@
 #include "proxy/ca_open.h"
 
+#include "accord/anchor.h"
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "accord/anchor.h"
 #include "pki/accord_ca.h"
 #include "pki/authority.h"
 

@@ -284,9 +284,8 @@ static void worker_received(struct child_process *p, struct ipc_message *message
 static bool open_ca(struct child_process *p, struct error *err)
 {
 	/* The CA's key may be readable to root alone; all else in the state belongs to whom the proxy runs as. */
-	return p->authority ||
-	       (ca_open(p->config, &p->authority, &p->ca_made, err) &&
-		       ca_open_accord(p->config, &p->accord, err) && drop_user(p, SANDBOX_KEEPER, err));
+	return p->authority || (ca_open(p->config, &p->authority, &p->ca_made, err) &&
+				       ca_open_accord(p->config, &p->accord, err) && drop_user(p, SANDBOX_KEEPER, err));
 }
 
 static bool start_keeper(struct child_process *p, struct error *err)

@@ -22,19 +22,19 @@ struct keeper;
 
 struct keeper_options {
 	const char *state; /* the folder, which must exist; NULL: all stays in memory, and there is no audit log */
-	struct authority *authority; /* opened by the caller, whose it stays until after keeper_free */
+	struct authority *authority;    /* opened by the caller, whose it stays until after keeper_free */
 	const struct accord_ca *accord; /* NULL: no Accord. Likewise the caller's */
-	bool ca_made;                /* it was made just now: the audit log says so */
-	const char *policy_url;      /* stands in every leaf; NULL: MINT_POLICY_URL. The caller's until keeper_free */
-	bool audit;                  /* keep STATE/audit.log; needs `state` */
-	uint64_t retention_ns; /* of audit openings; bounds refusals and stored leaves too. 0: no openings are kept */
-	uint32_t mint_rate;    /* new leaves per second and worker; 0 means 200 */
-	uint32_t mint_burst;   /* 0 means 2000 */
-	uint32_t audit_rate;   /* audit entries per second and worker; 0 means 10,000 */
-	uint32_t audit_burst;  /* 0 means 50,000. Over it a worker is told to wait; it may overdraw by as much again */
-	uint32_t refusal_rate; /* refusals noted per second and worker, ten times that at once; 0 means 100 */
-	size_t leaf_rows;      /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
-	uint64_t ticket_ns;    /* between rotations of ticket keys; 0 means one hour */
+	bool ca_made;                   /* it was made just now: the audit log says so */
+	const char *policy_url; /* stands in every leaf; NULL: MINT_POLICY_URL. The caller's until keeper_free */
+	bool audit;             /* keep STATE/audit.log; needs `state` */
+	uint64_t retention_ns;  /* of audit openings; bounds refusals and stored leaves too. 0: no openings are kept */
+	uint32_t mint_rate;     /* new leaves per second and worker; 0 means 200 */
+	uint32_t mint_burst;    /* 0 means 2000 */
+	uint32_t audit_rate;    /* audit entries per second and worker; 0 means 10,000 */
+	uint32_t audit_burst;   /* 0 means 50,000. Over it a worker is told to wait; it may overdraw by as much again */
+	uint32_t refusal_rate;  /* refusals noted per second and worker, ten times that at once; 0 means 100 */
+	size_t leaf_rows;       /* cap of the leaf store; 0 means LEAF_STORE_ROWS */
+	uint64_t ticket_ns;     /* between rotations of ticket keys; 0 means one hour */
 	struct refusal_limits refusals;
 };
 

@@ -29,9 +29,9 @@ enum {
 	KEEPER_CHANGED_ISSUER =
 		2, /* issuer, chain or leaf keys; where old leaves are no use any more the cache was emptied */
 	KEEPER_CHANGED_TICKETS = 4,
-	KEEPER_CHANGED_AUDIT = 8, /* open or closed */
+	KEEPER_CHANGED_AUDIT = 8,   /* open or closed */
 	KEEPER_CHANGED_ACCORD = 32, /* what is shown under Accord is another */
-	KEEPER_CHANGED_GONE = 16, /* the channel closed: all waits fail, the audit log counts as closed */
+	KEEPER_CHANGED_GONE = 16,   /* the channel closed: all waits fail, the audit log counts as closed */
 };
 
 enum keeper_result {

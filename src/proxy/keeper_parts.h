@@ -33,7 +33,7 @@ struct keeper {
 	struct refusal_store *refusals;
 	bool refusals_failing; /* the log knows */
 	struct audit_log *audit;
-	struct ticket_keys *tickets; /* in memory of its own */
+	struct ticket_keys *tickets;  /* in memory of its own */
 	struct accord_ca_leaf accord; /* what workers show under Accord; cert NULL: nothing */
 	int64_t accord_tried_s;       /* when it was last to be made anew */
 	struct loop_timer ticket_timer, second_timer;

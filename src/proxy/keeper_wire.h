@@ -70,7 +70,7 @@ struct keeper_welcome {
 	struct bytes keys[KEEPER_KEYS]; /* private leaf keys, PKCS#8 DER; empty: none of this type (yet) */
 	uint64_t refusal_lifetime_s;    /* how long a refusal counts */
 	struct ticket_keys tickets;
-	struct bytes audit_reason; /* why the audit log is closed; empty: open */
+	struct bytes audit_reason;            /* why the audit log is closed; empty: open */
 	struct bytes accord_key, accord_cert; /* PKCS#8 and certificate, DER: what clients of Accord see; empty: none */
 };
 

@@ -31,8 +31,8 @@ struct opening_accord {
 	bool offered;
 	bool on;           /* leg 2 introduces us, leg 1 shows the proof */
 	const char *unfit; /* static text: why an offer cannot be taken up; NULL: it can, or there is none */
-	bool paused;   /* leg 2 stands still before our Certificate: refused, or the client's approval is awaited */
-	bool approved; /* and it has come */
+	bool paused;       /* leg 2 stands still before our Certificate: refused, or the client's approval is awaited */
+	bool approved;     /* and it has come */
 	struct accord_hello client;
 	struct accord_shown *shown; /* on leg 1; a reference; NULL: none taken yet */
 };

@@ -52,8 +52,7 @@ static bool add_rules(
 }
 
 /* The Accord anchor, for judging a proxy behind this one. What stands behind servers too would tell nobody apart. */
-static bool add_accord(
-	struct bundle_writer *w, const struct config *config, const struct trust *web, struct error *err)
+static bool add_accord(struct bundle_writer *w, const struct config *config, const struct trust *web, struct error *err)
 {
 	char path[FILE_PATH_MAX];
 	uint8_t *pem = NULL;

@@ -416,10 +416,11 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 	struct offer offer;
 	if (!offer_make(&offer, &up->known, &o->hello, o->verdict.options.allow & POLICY_ALLOW_TLS12_RSA) ||
 		(o->accord.on && !offer_tls13_only(&offer))) {
-		error_set(err, o->accord.on ? "for Accord the client offers no suite, group or signature scheme of TLS 1.3 "
-					      "that is known here"
-					    : "the client offers no TLS 1.2 or 1.3 cipher suite that is both known and "
-					      "strong");
+		error_set(err, o->accord.on
+				       ? "for Accord the client offers no suite, group or signature scheme of TLS 1.3 "
+					 "that is known here"
+				       : "the client offers no TLS 1.2 or 1.3 cipher suite that is both known and "
+					 "strong");
 		return UPSTREAM_NOTHING_SHARED;
 	}
 	SSL *ssl = SSL_new(o->accord.on ? up->accord : up->ctx);

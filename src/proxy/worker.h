@@ -44,13 +44,13 @@ struct worker_counts {
 	uint64_t plain_octets;
 	uint64_t replays, replays_failed; /* of what led to STARTTLS, to a fresh connection */
 	uint64_t replays_refused, replays_capped;
-	uint64_t accord;                    /* connections whose proof the client took */
-	uint64_t accord_unmatched;          /* blocked: accord is required and the client does not speak it */
-	uint64_t accord_role;               /* blocked: the client accepts no such proxy, or no more of them */
-	uint64_t accord_refused;            /* by the server's verdict */
-	uint64_t accord_too_long;           /* the server's handshake is over what a proof can hold */
+	uint64_t accord;           /* connections whose proof the client took */
+	uint64_t accord_unmatched; /* blocked: accord is required and the client does not speak it */
+	uint64_t accord_role;      /* blocked: the client accepts no such proxy, or no more of them */
+	uint64_t accord_refused;   /* by the server's verdict */
+	uint64_t accord_too_long;  /* the server's handshake is over what a proof can hold */
 	uint64_t accord_not_tls13, accord_malformed;
-	uint64_t accord_client_refused;     /* the client did not take the proof, or its approval was not to be had */
+	uint64_t accord_client_refused; /* the client did not take the proof, or its approval was not to be had */
 	size_t open;
 };
 
@@ -67,9 +67,9 @@ struct worker {
 	struct slim *slim;
 	struct trust *trust;
 	struct verifier *verifier;
-	struct aia *aia;           /* issuers that servers do not send */
-	struct upstream *upstream; /* leg 2: context and session cache */
-	struct answer *answer;     /* leg 1: context and tickets */
+	struct aia *aia;            /* issuers that servers do not send */
+	struct upstream *upstream;  /* leg 2: context and session cache */
+	struct answer *answer;      /* leg 1: context and tickets */
 	struct accord_shown *shown; /* what clients of Accord see; NULL: nothing */
 
 	struct listener *listeners;

@@ -3,8 +3,20 @@
  * of them. Bodies are written as they come and never held in memory.
  *
  * Files are named by host and path (sink/objects_name.h). A body of which octets are missing, or whose end was not seen,
- * keeps what came of it, under a name that ends in ".incomplete". The manifest, index.jsonl, gets a line for each body
- * when its exchange is over; docs/jsonl.md has its members.
+ * keeps what came of it, under a name that ends in ".incomplete"; where octets are missing in the middle, they are left
+ * out if there was no content coding, and end the file if there was one.
+ *
+ * The manifest, index.jsonl, gets an object for each body when its exchange is over, behind what stood there:
+ *	time, flow, stream         of the request, as in docs/jsonl.md
+ *	host, method, path, status what is known of them; host without its port; path cut at 512 octets, credentials masked
+ *	body                       "request" or "response"
+ *	type, coding               Content-Type and Content-Encoding, where they were sent
+ *	decoded                    where there was a coding: whether it was taken off; false: the file is as sent
+ *	octets, lost_octets        of the body as sent: those seen, those missing
+ *	file_octets, file          of the file, and its name; no name where nothing came
+ *	complete                   true: the file is the whole body
+ *	why                        else: "gap", "cut" (the coding's end is missing), "bad-coding", "too-large", "no-memory",
+ *	                           "not-written", or the ending of the exchange ("reset", "broken", "missed")
  */
 #ifndef SINK_OBJECTS_H
 #define SINK_OBJECTS_H

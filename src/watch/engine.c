@@ -132,14 +132,6 @@ static void gap(void *arg, struct connection *c, enum flow_direction direction, 
 	let_go_of_plaintext(arg, c, w);
 }
 
-static void half_closed(void *arg, struct connection *c, enum flow_direction direction, uint64_t time_ns)
-{
-	struct watched *w = c->user;
-	(void)arg;
-	if (w)
-		session_half(w->session, direction, time_ns);
-}
-
 static enum flow_ending ending_of(enum table_reason reason)
 {
 	switch (reason) {
@@ -181,6 +173,11 @@ static const char *const cause_texts[SESSION_CAUSES] = {
 	[SESSION_NO_MEMORY] = "not decrypted: no memory",
 };
 
+static const char *reason_text(enum table_reason reason)
+{
+	return reason < TABLE_REASON_COUNT ? reason_texts[reason] : "";
+}
+
 static void tell_close(
 	struct watched *w, const struct session_outcome *outcome, enum table_reason reason, uint64_t time_ns)
 {
@@ -195,7 +192,7 @@ static void tell_close(
 			.name = bytes_str(lacking               ? session_cause_name(outcome->cause)
 					  : reason == TABLE_FIN ? ""
 								: table_reason_name(reason)),
-			.text = bytes_str(lacking ? cause_texts[outcome->cause] : reason_texts[reason]),
+			.text = bytes_str(lacking ? cause_texts[outcome->cause] : reason_text(reason)),
 			.wire_octets = {connection_octets(c, swapped ? FLOW_DOWN : FLOW_UP),
 				connection_octets(c, swapped ? FLOW_UP : FLOW_DOWN)},
 			.plain_octets = {outcome->plain[0] + outcome->missing[0],
@@ -217,14 +214,9 @@ static void count_outcome(struct engine *engine, const struct session_outcome *o
 	counts->missing += outcome->missing[0] + outcome->missing[1];
 }
 
-static void closed(void *arg, struct connection *c, enum table_reason reason, uint64_t time_ns)
+static void finish(struct engine *engine, struct connection *c, enum table_reason reason, uint64_t time_ns)
 {
-	struct engine *engine = arg;
 	struct watched *w = c->user;
-	if (c->protocol == PACKET_UDP)
-		datagrams_closed(engine->datagrams, c, ending_of(reason), time_ns);
-	if (!w || c->protocol == PACKET_UDP)
-		return;
 	session_close(w->session, time_ns);
 	struct session_outcome outcome = session_outcome(w->session);
 	if (w->told) {
@@ -236,6 +228,30 @@ static void closed(void *arg, struct connection *c, enum table_reason reason, ui
 	session_free(w->session);
 	free(w);
 	c->user = NULL;
+}
+
+static void half_closed(void *arg, struct connection *c, enum flow_direction direction, uint64_t time_ns)
+{
+	struct engine *engine = arg;
+	struct watched *w = c->user;
+	if (!w)
+		return;
+	session_half(w->session, direction, time_ns);
+	/*
+	 * Nothing can come any more, and nothing waits for a key: the table keeps its entry for what is sent again, but a
+	 * session is ten times as large.
+	 */
+	if (c->stream[0].ended && c->stream[1].ended && session_room_count(engine->room).waiting == 0)
+		finish(engine, c, TABLE_FIN, time_ns);
+}
+
+static void closed(void *arg, struct connection *c, enum table_reason reason, uint64_t time_ns)
+{
+	struct engine *engine = arg;
+	if (c->protocol == PACKET_UDP)
+		datagrams_closed(engine->datagrams, c, ending_of(reason), time_ns);
+	else if (c->user)
+		finish(engine, c, reason, time_ns);
 }
 
 static bool datagram_opens(void *arg, const struct packet *packet)
@@ -305,8 +321,8 @@ void engine_frame(struct engine *engine, const struct frame *frame)
 	if (result != LINK_PACKET)
 		return;
 	uint64_t hash = table_hash(&packet);
-	/* The table uses the lower bits. */
-	if (engine->options.of > 1 && (hash >> 32) % engine->options.of != engine->options.number)
+	/* The table uses the higher bits. */
+	if (engine->options.of > 1 && (uint32_t)hash % engine->options.of != engine->options.number)
 		return;
 	engine->now_ns = packet.time_ns > engine->now_ns ? packet.time_ns : engine->now_ns;
 	packet.number = frame->number;

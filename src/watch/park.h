@@ -10,7 +10,7 @@
 struct parked {
 	struct parked *next;
 	struct stretch stretch; /* `record.fragment` points behind this struct */
-	uint64_t order; /* of joining, among all */
+	uint64_t order;         /* of joining, among all */
 	uint64_t time_ns;
 	size_t cost; /* octets of memory */
 };

@@ -9,7 +9,7 @@
 /* A hello that has come in part. */
 struct quic_pending {
 	struct quic_flow *flow;
-	struct quic_pending *older, *newer;
+	size_t slot;
 	struct quic_keys keys; /* of QUIC: what the client's Initials open with */
 	uint32_t version;
 	uint16_t sequence; /* of DTLS: the message's */
@@ -19,8 +19,8 @@ struct quic_pending {
 
 struct quic_room {
 	struct crypto *crypto;
-	struct quic_pending *oldest, *newest;
-	unsigned count;
+	struct quic_pending *slots[QUIC_PENDING_MAX]; /* taken in turn; NULL: free */
+	size_t turn;                                  /* the slot for the next one */
 	struct quic_counts counts;
 	uint8_t opened[QUIC_PACKET_MAX];
 	uint8_t hello[QUIC_HELLO_MAX]; /* the one given out last */
@@ -38,21 +38,15 @@ struct quic_room *quic_room_new(void)
 	return NULL;
 }
 
-static void drop(struct quic_room *room, struct quic_pending *pending)
-{
-	*(pending->older ? &pending->older->newer : &room->oldest) = pending->newer;
-	*(pending->newer ? &pending->newer->older : &room->newest) = pending->older;
-	room->count--;
-	pending->flow->pending = NULL;
-	free(pending);
-}
-
 void quic_room_free(struct quic_room *room)
 {
 	if (!room)
 		return;
-	while (room->oldest)
-		drop(room, room->oldest);
+	for (size_t i = 0; i < QUIC_PENDING_MAX; i++) {
+		if (room->slots[i])
+			room->slots[i]->flow->pending = NULL;
+		free(room->slots[i]);
+	}
 	crypto_free(room->crypto);
 	free(room);
 }
@@ -64,33 +58,44 @@ struct quic_counts quic_room_count(const struct quic_room *room)
 
 void quic_flow_end(struct quic_room *room, struct quic_flow *flow)
 {
-	if (flow->pending)
-		drop(room, flow->pending);
+	struct quic_pending *pending = flow->pending;
 	flow->over = true;
+	flow->pending = NULL;
+	if (pending)
+		room->slots[pending->slot] = NULL;
+	free(pending);
+}
+
+/* Memory for one more: its own, or that of the one whose slot it is. NULL without. */
+static struct quic_pending *make_room(struct quic_room *room)
+{
+	size_t slot = room->turn;
+	struct quic_pending *pending = room->slots[slot];
+	if (pending) {
+		room->counts.evicted++;
+		pending->flow->over = true;
+		pending->flow->pending = NULL;
+	} else {
+		pending = malloc(sizeof(*pending));
+	}
+	if (!pending) {
+		room->counts.no_memory++;
+		return NULL;
+	}
+	pending->slot = slot;
+	room->slots[slot] = pending;
+	room->turn = (slot + 1) % QUIC_PENDING_MAX;
+	return pending;
 }
 
 /* An empty one for the flow, in the place of what was pending. NULL without memory. */
 static struct quic_pending *pend(struct quic_room *room, struct quic_flow *flow, unsigned side)
 {
-	struct quic_pending *pending = flow->pending;
-	if (!pending) {
-		if (room->count >= QUIC_PENDING_MAX) {
-			room->counts.evicted++;
-			quic_flow_end(room, room->oldest->flow);
-		}
-		pending = malloc(sizeof(*pending));
-		if (!pending) {
-			room->counts.no_memory++;
-			return NULL;
-		}
-		pending->flow = flow;
-		pending->newer = NULL;
-		pending->older = room->newest;
-		*(room->newest ? &room->newest->newer : &room->oldest) = pending;
-		room->newest = pending;
-		room->count++;
-		flow->pending = pending;
-	}
+	struct quic_pending *pending = flow->pending ? flow->pending : make_room(room);
+	if (!pending)
+		return NULL;
+	flow->pending = pending;
+	pending->flow = flow;
 	pending->side = side;
 	quic_hello_begin(&pending->hello);
 	return pending;

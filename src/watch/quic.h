@@ -2,8 +2,8 @@
  * watch/quic.h — the ClientHello of a flow of QUIC (RFC 9001, 5) or DTLS (RFC 6347, 4.2), out of datagrams in any order.
  * No I/O, no clock. What follows the hello is not decrypted.
  *
- * Memory: about 19 KiB for each flow whose hello has come in part; at most QUIC_PENDING_MAX of them in a room, beyond
- * which the oldest goes without its hello.
+ * Memory: about 19 KiB for each flow whose hello has come in part; at most QUIC_PENDING_MAX of them in a room. One that is
+ * still not whole when so many others have begun after it goes without its hello.
  */
 #ifndef WATCH_QUIC_H
 #define WATCH_QUIC_H

@@ -79,7 +79,7 @@ void session_free(struct session *s)
 		park_clear(&s->room->park, &lane->queue);
 		framer_free(&s->room->framers, &lane->framer);
 		lane_unkey(lane);
-		buffer_clear(&lane->message);
+		lane_clear_message(s, lane);
 	}
 	park_leave(&s->room->park, &s->place);
 	session_forget_keys(s);
@@ -364,6 +364,7 @@ struct session_counts session_room_count(const struct session_room *room)
 	counts.parked = room->park.cost;
 	counts.parked_peak = room->park.peak;
 	counts.waiting = room->park.places;
+	counts.held = room->held;
 	return counts;
 }
 

@@ -147,10 +147,11 @@ struct session_counts {
 	uint64_t waited;                       /* sessions that had to wait for a key and got it */
 	uint64_t gave_up_time, gave_up_full;   /* sessions that waited in vain; had to make room */
 	uint64_t learned;                      /* TLS 1.2 secrets remembered for resumption */
-	uint64_t events_dropped;               /* texts or data that no event could hold */
+	uint64_t held_refused;                 /* handshake messages not put together, or not kept, for want of room */
 	uint64_t no_memory;
 	size_t parked, parked_peak; /* octets that wait, now and at most */
 	size_t waiting;             /* sessions that wait */
+	size_t held;                /* octets of handshake messages kept, now */
 };
 
 must_check struct session_counts session_room_count(const struct session_room *room);

@@ -27,12 +27,28 @@ void session_opening_free(struct session *s)
 	struct opening *opening = s->opening;
 	if (!opening)
 		return;
+	s->room->held -= opening->kept;
 	transcript_free(&opening->transcript);
 	buffer_clear(&opening->certificate);
 	secret_wipe(&opening->premaster);
 	OPENSSL_cleanse(opening->masters, sizeof(opening->masters));
 	free(opening);
 	s->opening = NULL;
+}
+
+void session_opening_keep(struct session *s, struct bytes message)
+{
+	struct opening *opening = s->opening;
+	if (message.len > SESSION_HELD_MAX - s->room->held) {
+		/* A part of a transcript is of no use. */
+		s->room->counts.held_refused++;
+		transcript_free(&opening->transcript);
+		return;
+	}
+	if (transcript_add(&opening->transcript, message) != TRANSCRIPT_OK)
+		return;
+	opening->kept += message.len;
+	s->room->held += message.len;
 }
 
 void session_die(struct session *s, enum session_cause cause, const char *name, const char *text)
@@ -98,8 +114,7 @@ static enum step client_hello(struct session *s, struct lane *lane, const struct
 	remember_offer(opening, &hello);
 	if (!again && hello.has_early_data)
 		s->early = EARLY_OFFERED;
-	/* Too much for a transcript: it then says so when it is asked. */
-	(void)!transcript_add(&opening->transcript, message->whole);
+	session_opening_keep(s, message->whole);
 	session_tell_hello(s, &hello);
 	if (protected)
 		session_notice(s, SEVERITY_INFO, "renegotiation", "The client began another handshake.");
@@ -188,7 +203,7 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 	}
 	s->early = EARLY_NONE;
 	agree_12(s, opening, &hello);
-	(void)!transcript_add(&opening->transcript, message->whole);
+	session_opening_keep(s, message->whole);
 	return STEP_DONE;
 }
 

@@ -17,9 +17,10 @@
 #include "watch/park.h"
 #include "watch/session.h"
 
-#define SESSION_MESSAGE_MAX ((size_t)128 * 1024) /* octets of a handshake message that spans records */
-#define SESSION_OFFERED     64                   /* cipher suites of a ClientHello that are remembered */
-#define SESSION_MASTERS     8                    /* master secrets that may be a TLS 1.2 connection's */
+#define SESSION_MESSAGE_MAX ((size_t)128 * 1024)       /* octets of a handshake message that spans records */
+#define SESSION_HELD_MAX    ((size_t)32 * 1024 * 1024) /* octets of handshake kept, in all sessions of a room */
+#define SESSION_OFFERED     64                         /* cipher suites of a ClientHello that are remembered */
+#define SESSION_MASTERS     8                          /* master secrets that may be a TLS 1.2 connection's */
 #define SESSION_WAITS       3
 
 /* How far a direction has come. */
@@ -94,6 +95,7 @@ struct opening {
 	uint8_t session_len;     /* of the client's session id */
 	uint8_t session_id[HELLO_MAX_SESSION_ID];
 	struct transcript transcript; /* TLS 1.2 */
+	size_t kept;                  /* octets added to it */
 	struct buffer certificate;    /* DER, where the key exchange needs it */
 	bool has_note;
 	struct certificate_note note;
@@ -145,6 +147,7 @@ struct session_room {
 	struct keyring_inbox *inbox; /* NULL once keys are final */
 	struct cache *certificates;  /* struct certificate_note by SHA-256 */
 	uint64_t generation;
+	size_t held; /* octets of handshake in sessions' buffers and transcripts */
 	uint8_t scratch[RECORD_MAX_FRAGMENT];
 };
 
@@ -186,6 +189,8 @@ must_check enum step lane_content(
 /* After a record opened: settles what was lost before it. `stage` and `epoch` are those before it. */
 void lane_opened(struct session *s, struct lane *lane, const struct stretch *stretch, const struct opened *opened,
 	enum lane_stage stage, uint32_t epoch);
+/* Lets go of a handshake message in parts. */
+void lane_clear_message(struct session *s, struct lane *lane);
 /* Sets the keys of an epoch; takes `protect` over. */
 void lane_key(struct lane *lane, struct protect *protect, const struct traffic_keys *keys);
 void lane_unkey(struct lane *lane);
@@ -195,6 +200,8 @@ must_check enum step session_message(
 	struct session *s, struct lane *lane, const struct handshake *message, bool protected);
 must_check struct opening *session_opening_new(struct session *s);
 void session_opening_free(struct session *s);
+/* Into the transcript, as far as there is room. */
+void session_opening_keep(struct session *s, struct bytes message);
 void session_die(struct session *s, enum session_cause cause, const char *name, const char *text);
 
 /* session_tls13.c */

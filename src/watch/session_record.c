@@ -39,7 +39,7 @@ void lane_lose(struct session *s, struct lane *lane, const struct stretch *stret
 	if (!loss->any)
 		*loss = (struct loss){.any = true, .from = lane->next};
 	loss->octets[cause] += stretch->octets;
-	buffer_clear(&lane->message);
+	lane_clear_message(s, lane);
 	if (stretch->kind != STRETCH_RECORD && stretch->kind != STRETCH_BROKEN) {
 		loss->loose += stretch->octets;
 		lane->unsure = true;
@@ -154,34 +154,51 @@ static bool is_message(struct bytes in)
 	return bytes_u8(&in, &type) && handshake_type_name(type) != NULL;
 }
 
+void lane_clear_message(struct session *s, struct lane *lane)
+{
+	s->room->held -= lane->message.len;
+	buffer_clear(&lane->message);
+}
+
+/* False: it is not kept, and what was kept of the message is let go. */
+static bool hold(struct session *s, struct lane *lane, struct bytes part)
+{
+	struct session_room *room = s->room;
+	lane->message.cap = SESSION_MESSAGE_MAX;
+	if (part.len <= SESSION_HELD_MAX - room->held && buffer_add(&lane->message, part)) {
+		room->held += part.len;
+		return true;
+	}
+	room->counts.held_refused++;
+	lane_clear_message(s, lane);
+	return false;
+}
+
 static enum step handshake_content(struct session *s, struct lane *lane, struct bytes content, bool protected)
 {
 	struct buffer *held = &lane->message;
 	struct bytes in = content;
-	held->cap = SESSION_MESSAGE_MAX;
 	if (held->len == 0) {
 		/* After a loss this may be the middle of a message. */
 		if (!is_message(in))
 			return STEP_DONE;
 		enum step step = messages(s, lane, &in, protected);
-		if (step != STEP_DONE)
-			return step;
-		if (in.len > 0 && is_message(in) && !buffer_add(held, in))
-			buffer_clear(held);
-		return STEP_DONE;
+		if (step == STEP_DONE && in.len > 0 && is_message(in))
+			(void)!hold(s, lane, in);
+		return step;
 	}
-	if (!buffer_add(held, content)) {
-		buffer_clear(held);
+	if (!hold(s, lane, content))
 		return STEP_DONE;
-	}
 	in = buffer_bytes(held);
 	size_t before = in.len;
 	enum step step = messages(s, lane, &in, protected);
 	if (step != STEP_DONE) {
 		/* The record comes again. */
 		held->len -= content.len;
+		s->room->held -= content.len;
 		return step;
 	}
+	s->room->held -= before - in.len;
 	buffer_drop(held, before - in.len);
 	if (held->len == 0)
 		buffer_clear(held);

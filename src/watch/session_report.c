@@ -191,7 +191,7 @@ static uint64_t less(uint64_t from, uint64_t by)
 	return from > by ? from - by : 0;
 }
 
-static void tell_gap(struct session *s, struct lane *lane, uint64_t octets)
+static void tell_gap(struct session *s, struct lane *lane, uint64_t octets, enum flow_gap why)
 {
 	struct event event = {.kind = EVENT_GAP};
 	if (octets == 0)
@@ -200,7 +200,7 @@ static void tell_gap(struct session *s, struct lane *lane, uint64_t octets)
 	event.gap.direction = lane_direction(lane);
 	event.gap.offset = lane->plain + lane->missing;
 	event.gap.octets = octets;
-	event.gap.why = GAP_RING_FULL;
+	event.gap.why = why;
 	lane->missing += octets;
 	session_emit(s, &event);
 }
@@ -214,7 +214,7 @@ void loss_settle(struct session *s, struct lane *lane, uint64_t lost)
 	for (int cause = 0; cause < SESSION_CAUSES; cause++)
 		s->outcome.octets[cause] += loss.octets[cause];
 	/* Octets that held no whole record cannot have held data either. */
-	tell_gap(s, lane, plain);
+	tell_gap(s, lane, plain, loss.octets[SESSION_GAP] > 0 ? GAP_LOST : GAP_SEALED);
 }
 
 void loss_forget(struct lane *lane)

@@ -140,7 +140,7 @@ enum step lane_message12(struct session *s, struct lane *lane, const struct hand
 		return STEP_DONE;
 	/* What comes after this one is not for the session hash. */
 	if (!opening->transcript.ctx)
-		(void)!transcript_add(&opening->transcript, message->whole);
+		session_opening_keep(s, message->whole);
 	switch (message->type) {
 	case HANDSHAKE_SERVER_KEY_EXCHANGE:
 		server_key_exchange(s, message);

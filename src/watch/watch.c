@@ -333,6 +333,24 @@ static void random_seen(void *arg, const uint8_t client_random[32])
 	rewrite_random(arg, client_random);
 }
 
+/* Of what is limited in all, each worker gets its share. */
+static size_t share(size_t limit, unsigned workers)
+{
+	return limit / workers + (limit % workers > 0);
+}
+
+static void share_limits(struct engine_options *engine, unsigned workers)
+{
+	struct table_limits *table = &engine->table;
+	struct session_limits *session = &engine->session;
+	table->connections = share(table->connections, workers);
+	table->linger_packets = (uint32_t)share(table->linger_packets, workers);
+	session->park_total = share(session->park_total, workers);
+	table->stream.total = share(table->stream.total, workers);
+	if (session->park_session > session->park_total)
+		session->park_session = session->park_total;
+}
+
 static bool make_worker(struct watch *watch, unsigned number, struct error *err)
 {
 	const struct watch_options *options = watch->options;
@@ -350,6 +368,7 @@ static bool make_worker(struct watch *watch, unsigned number, struct error *err)
 		.session = options->session,
 		.random = watch->rewrite ? random_seen : NULL,
 		.random_arg = watch->rewrite};
+	share_limits(&engine, watch->count);
 	worker->engine = engine_new(&engine, err);
 	if (!worker->engine || !live)
 		return worker->engine != NULL;

@@ -182,6 +182,25 @@ def test_nonces_and_pins_are_new_each_time(server, state, starts, get):
     assert len(seen) == 6
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_each_of_several_proxies_is_named(count, server, through, get):
+    proxy = through("--purpose", "last")
+    for number in range(count - 1):
+        proxy = through("--purpose", f"number {number}", "--next", proxy.port)
+    told = json.loads(get(server.port, proxy, "--json").body)
+    assert told["path"] == "proven", told
+    wanted = [f"number {n}" for n in reversed(range(count - 1))] + ["last"]
+    assert [p["purpose"] for p in told["proxies"]] == wanted
+    assert len({p["pin"] for p in told["proxies"]}) == count
+
+
+def test_a_fifth_proxy_is_one_too_many(server, through, get):
+    proxy = through()
+    for _ in range(4):
+        proxy = through("--next", proxy.port)
+    assert get(server.port, proxy).code == 1
+
+
 def test_a_server_without_a_proxy_is_told_apart(server, get):
     got = get(server.port)
     assert got.code == 0 and "no proxy reads this" in got.said
@@ -224,6 +243,11 @@ def test_a_false_proof_is_refused(what, check, name, server, through, get):
     if what == "replay":
         assert get(server.port, proxy).code == 0  # the first is its own
     refused(get(server.port, proxy), check=check, name=name)
+
+
+def test_a_list_of_proxies_that_does_not_extend_the_one_before_is_refused(server, through, get):
+    proxy = through("--next", through("--wrong", "hops").port)
+    refused(get(server.port, proxy), check=3, name="hops")
 
 
 def test_another_host_on_the_same_certificate_is_refused(world, origin, through, get):
@@ -291,6 +315,15 @@ def test_an_anchor_that_is_a_web_root_is_refused_at_the_start(folder, anchors, w
     assert got.code == 1 and re.match(r"overt get: check 1: the Accord anchor .* web root", got.said), got.said
 
 
+@pytest.mark.skipif(not pathlib.Path("/etc/ca-certificates.conf").exists(), reason="no roots of the distribution")
+def test_roots_added_on_this_machine_do_not_count(world, anchors, server, through, get):
+    proxy = through()
+    added = {"SSL_CERT_FILE": str(world.trust), "SSL_CERT_DIR": ""}
+    refused(get(server.port, proxy, trust=None, env=added), check=4, name="server-chain")
+    got = get(server.port, proxy, trust=None, env={"SSL_CERT_FILE": str(anchors)})
+    assert got.code == 1 and got.said.startswith("overt get: check 1: "), got.said
+
+
 def test_a_minted_leaf_is_accepted_only_under_prefer_and_shown(folder, world, server, starts, get):
     local = pki.authority("Local CA")
     files = pki.Folder(folder)
@@ -322,6 +355,60 @@ def test_nothing_reaches_the_server_before_all_checks_passed(origin, through, ge
     refused(get(server.port, through("--wrong", "flip")), check=5, name="signature")
     server.wait_quiet()
     assert server.received() == b""
+
+
+# A server that knows Accord
+
+class AwareServer:
+    """lab/accord_server.c: answers accept, refuse, demand or silent."""
+
+    def __init__(self, files, *words):
+        self.process = Process(BUILT / "tests" / "scenarios" / "lab" / "accord_server", *files, *words,
+                               env=overt.SANITIZER_OPTIONS)
+        self.port = int(self.process.out.wait(r"^listening (\d+)").group(1))
+
+    def stop(self):
+        self.process.stop()
+        assert not overt.SANITIZER.search(self.process.err.text()), self.process.err.text()
+
+
+def test_an_aware_server_accepts_in_its_own_words(world, starts, through, get):
+    server = starts(AwareServer(world.files("site.test"), "accept", "readers are welcome"))
+    got = get(server.port, through("--role", "writer"), "--explain", "--role", "both")
+    assert (got.code, got.body) == (0, b"an aware server\n"), got.said
+    assert "signed your nonce and the proxy, and accepts" in got.said
+    assert 'accepts: "readers are welcome"' in got.said
+    server.process.out.wait(r"^introduced hops=1 sealed=0 role=2")
+    server.process.out.wait(r"^passed=1")
+    told = json.loads(get(server.port, through(), "--json").body)["server"]
+    assert (told["verdict"], told["statement"]) == ("accept", "readers are welcome") and len(told["nonce"]) == 64
+
+
+def test_an_aware_server_sees_that_somebody_does_not_say_who(world, starts, through, get):
+    server = starts(AwareServer(world.files("site.test"), "accept"))
+    assert get(server.port, through("--introduce", "sealed")).code == 0
+    server.process.out.wait(r"^introduced hops=0 sealed=1")
+    server = starts(AwareServer(world.files("site.test"), "silent"))
+    got = get(server.port, through(), "--explain")
+    assert got.code == 0 and "verdict      none" in got.said
+
+
+def test_a_refusal_ends_the_connection_whatever_the_proxy_does(world, starts, through, get):
+    server = starts(AwareServer(world.files("site.test"), "refuse", "no readers here"))
+    honest = through()
+    got = get(server.port, honest)
+    assert (got.code, got.body) == (1, b""), got.said
+    honest.process.out.wait("failed: .*refuses this proxy")
+    got = get(server.port, through("--wrong", "push"))
+    refused(got, check=6, name="verdict-refused")
+    assert "no readers here" in got.said
+    server.process.out.wait(r"^passed=0")
+
+
+def test_a_demand_that_nobody_meets_ends_the_connection(world, starts, through, get):
+    server = starts(AwareServer(world.files("site.test"), "demand"))
+    assert get(server.port, through()).code == 1
+    server.process.out.wait(r"^passed=0")
 
 
 # HTTP
@@ -432,9 +519,10 @@ def test_a_saved_proof_that_was_touched_is_refused(saved, anchors, world, folder
     import base64
     text = saved.read_text()
     block = base64.b64decode("".join(re.search(r"PROOF-----\n(.*?)\n-----END", text, re.S).group(1).split()))
-    for at in range(0, len(block), max(1, len(block) // 60)):
-        if 1 <= at <= 8:
-            continue  # the time, which is the file's word
+    purpose = b"malware scan"
+    # What stands before is the file's word: time, leg 1, purpose.
+    start = block.index(bytes([4, 1, len(purpose)]) + purpose) + 3 + len(purpose)
+    for at in range(start, len(block), max(1, (len(block) - start) // 60)):
         changed = bytearray(block)
         changed[at] ^= 1
         touched = folder / "touched.pem"
@@ -527,21 +615,16 @@ def test_the_header_is_cxx_too(folder):
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_the_example_is_short_and_says_who_reads(example, server, through, anchors, world):
-    code = [line for line in (TOP / "examples" / "accord.c").read_text().splitlines() if line.strip()]
-    assert len(code) <= 70
-    proxy = through("--purpose", "malware scan")
+def test_the_example_is_short_and_says_who_reads(example, origin, through, anchors, world):
+    text = re.sub(r"/\*.*?\*/", "", (TOP / "examples" / "accord.c").read_text(), flags=re.S)
+    assert len([line for line in text.splitlines() if re.search(r"\w", line)]) <= 50
+    server = origin(handler=answer(b"HTTP/1.0 200 OK\r\n\r\nhello"))
     words = (anchors, world.trust, "site.test", server.port)
-    assert _run(example, *words, proxy.port) == (
-        0, _body(server), "site.test itself signed\nproxy.test reads this: malware scan\n")
-    assert _run(example, *words)[::2] == (0, "")  # no proxy: nobody to name
+    body = "HTTP/1.0 200 OK\r\n\r\nhello"
+    assert _run(example, *words, through("--purpose", "malware scan").port) == (
+        0, body, "site.test itself signed\nproxy.test reads this: malware scan\n")
+    assert _run(example, *words) == (0, body, "")  # no proxy: nobody to name
     assert _run(example, "/nonexistent", *words[1:])[0] == 2
-
-
-def _body(server):
-    del server
-    body = "origin: GET / 0"
-    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nContent-Type: text/plain\r\n\r\n{body}"
 
 
 @pytest.mark.parametrize("what, check", [("flip", 5), ("lend", 3), ("no-proof", 0)])

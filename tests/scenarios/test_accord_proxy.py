@@ -2,14 +2,17 @@
 The client is `overt get`, which checks the server's own signature; curl stands for one without Accord."""
 
 import json
+import pathlib
 import re
 import shutil
 import ssl
 import urllib.request
 
 import pytest
-from lab import clients, events, overt, servers, settings
-from lab.proc import eventually
+from lab import clients, events, overt, pki, servers, settings
+from lab.proc import Process, eventually
+
+LAB = pathlib.Path(overt.binary()).parent / "tests" / "scenarios" / "lab"
 
 pytestmark = [overt.requires("get --accord", "accord --state", "proxy --accord --accord-role")]
 
@@ -64,7 +67,7 @@ def proven(one, answer, *, role="reader"):
     """The client says that it has checked, and the proxy that it was checked."""
     code, body, said = answer
     assert code == 0, said + one.log()[-3000:]
-    assert re.search(r"server \S+ .* signed your nonce and the proxy", said), said
+    assert re.search(r"server \S+ .* signed your nonce and the prox(y|ies)", said), said
     assert f"proxy proxy.test, as {role}" in said
     one.wait_event(notice("accord"), "the notice of Accord")
     return body
@@ -90,8 +93,8 @@ def test_openssl_proves(kind, retry, world, starts, accord, get):
 
 def test_nginx_with_http1_proves_and_the_request_is_seen(nginx, accord, get):
     one = accord("prefer")
-    assert b"" in proven(one, get(nginx.port, one, path="/hello"))
-    one.wait_event(events.is_request("/hello"), "the request")
+    assert b"" in proven(one, get(nginx.port, one))
+    one.wait_event(events.is_request("/"), "the request")
 
 
 def test_nginx_with_h2_proves(nginx_h2, accord, get):
@@ -318,6 +321,107 @@ def test_an_anchor_made_later_is_taken_up_by_a_reload(world, nginx, folder, prox
     one.reload()
     one.wait_log("reloaded")
     proven(one, get(nginx.port, one))
+
+
+# Level 2: servers that know Accord
+
+class AwareServer:
+    def __init__(self, files, *words):
+        self.process = Process(LAB / "accord_aware", *files, *words, env=overt.SANITIZER_OPTIONS)
+        self.port = int(self.process.out.wait(r"^listening (\d+)").group(1))
+
+    def wait(self, pattern):
+        return self.process.out.wait(pattern)
+
+    def stop(self):
+        self.process.stop()
+        assert not overt.SANITIZER.search(self.process.err.text()), self.process.err.text()
+
+
+@pytest.fixture
+def aware(world, starts):
+    if not (LAB / "accord_aware").exists():
+        pytest.skip("the aware server of these tests is not built")
+    return lambda *words: starts(AwareServer(world.files("site.test"), *words))
+
+
+def test_an_acceptance_is_carried_and_reported(aware, accord, get):
+    server, one = aware("accept", "come in"), accord("prefer")
+    _, body, said = answer = get(server.port, one, "--explain")
+    proven(one, answer)
+    assert body == b"aware\n" and "come in" in said
+    assert audited(one, 1)[0]["accord"] == "level=2 introduction=open hops=1"
+    server.wait("read hops=1 sealed=0")
+
+
+def test_a_silent_server_is_as_one_that_knows_nothing(aware, accord, get):
+    server, one = aware("silent"), accord("require")
+    proven(one, get(server.port, one))
+    assert audited(one, 1)[0]["accord"] == "level=1 introduction=open hops=1"
+
+
+@pytest.mark.parametrize("how", ["prefer", "require"])
+def test_a_refusal_is_final(how, aware, accord, get):
+    server, one = aware("refuse", "not \x1b[31myou"), accord(how)
+    code, body, _ = get(server.port, one)
+    assert code == 1 and body == b""
+    said = one.wait_event(notice("accord-refused"), "the refusal")
+    assert "not \\x1b[31myou" in said["text"]
+    one.wait_event(events.is_close("blocked"), "the block")
+    server.wait("nothing read")
+    assert audited(one) == [] and len([e for e in one.events() if events.kind(e) == "open"]) == 1
+
+
+def test_a_rule_steps_aside_from_a_refusal(aware, accord, get):
+    server, one = aware("refuse", "no"), accord("prefer", rules=settings.rules(refused="bypass"))
+    code, body, said = get(server.port, one)
+    assert code == 0 and body == b"aware\n" and "proxy.test" not in said, said
+    one.wait_event(events.is_verdict("bypass"), "stepping aside")
+    server.wait("read hops=0")
+
+
+@pytest.fixture
+def keys(folder):
+    """Two approval keys, of which the first is enrolled."""
+    made = []
+    for name in ("enrolled.pem", "other.pem"):
+        (folder / name).write_text(pki.leaf(None, "approval.test").key_pem)
+        made.append(folder / name)
+    return made
+
+
+@pytest.fixture
+def approving(world, anchor_state):
+    def run(port, through, *key):
+        done = clients.run(LAB / "accord_approver", anchor_state / "accord-anchor.pem", world.trust, through.port,
+                           "site.test", port, *key, env=overt.SANITIZER_OPTIONS)
+        said = done.stdout.decode() + done.stderr.decode()
+        assert not overt.SANITIZER.search(said), said
+        return done.returncode, said
+    return run
+
+
+def test_an_approval_lets_all_three_sign(aware, accord, keys, anchor_state, approving):
+    server, one = aware("demand", "", anchor_state / "accord-anchor.pem", keys[0]), accord("require")
+    code, said = approving(server.port, one, keys[0])
+    assert code == 0 and "proven" in said and "aware" in said, said + one.log()
+    server.wait("read hops=1 sealed=0 confirmed=1 proxy=proxy.test")
+    one.wait_event(notice("accord"), "the notice")
+    assert audited(one, 1)[0]["accord"] == "level=2 introduction=open hops=1 approval=demanded"
+
+
+def test_an_approval_by_a_key_that_is_not_enrolled_reads_nothing(aware, accord, keys, anchor_state, approving):
+    server, one = aware("demand", "", anchor_state / "accord-anchor.pem", keys[0]), accord("require")
+    code, said = approving(server.port, one, keys[1])
+    assert code == 1 and "aware" not in said, said
+    server.wait("nothing read")
+
+
+def test_a_client_that_cannot_approve_is_refused(aware, accord, keys, anchor_state, approving):
+    server, one = aware("demand", "", anchor_state / "accord-anchor.pem", keys[0]), accord("prefer")
+    code, said = approving(server.port, one)
+    assert code == 1 and "aware" not in said, said
+    one.wait_event(notice("accord-refused"), "the refusal")
 
 
 # Several proxies

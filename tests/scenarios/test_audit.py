@@ -82,6 +82,13 @@ def test_a_configuration_file_is_named_by_its_digest(ran, folder):
     assert start["config_sha256"] == digest
 
 
+def test_a_key_log_is_an_entry_of_its_own(ran, folder):
+    found = ran("--keylog", folder / "keys.log")
+    entries = _of(found, "keylog")
+    assert [e["file"] for e in entries] == [str(folder / "keys.log")] * 2
+    assert f"keylog:{folder / 'keys.log'}" in _of(found, "snapshot")[0]["sinks"]
+
+
 def test_a_keeper_that_is_killed_leaves_no_stop_and_its_successor_says_that_it_opened_the_ca(proxy, folder):
     one = proxy("--workers", "1", state=folder / "state")
     os.kill(one.members("keeper")[0], signal.SIGKILL)

@@ -178,6 +178,15 @@ def test_standard_input(folder, talk, pack):
     _right(watch.run("-k", folder / "keys", "-", stdin=pack(talk.pcap())), talk)
 
 
+def test_a_file_on_standard_input(folder, talk):
+    (folder / "capture").write_bytes(F.pcapng(F.frames(talk.segments()), after=F.secrets_block(talk.keys)))
+    with open(folder / "capture", "rb") as file:
+        done = subprocess.run([overt.binary(), "watch", "--jsonl", "-", "-"], stdin=file, capture_output=True,
+                              timeout=PATIENCE, env=clients.environment(**overt.SANITIZER_OPTIONS))
+    assert done.returncode == 0 and b"1 decrypted" in done.stderr, done.stderr
+    assert done.stdout.count(b'"type":"response"') == 2
+
+
 def test_a_connection_that_goes_on_in_the_next_file(folder, talk):
     made = F.frames(talk.segments())
     (folder / "keys").write_text(talk.keys)
@@ -221,7 +230,7 @@ def test_pcap_over_ip(folder, starts, talk, form):
 
 
 def test_pcap_over_ip_that_is_cut_short_says_so(folder, starts, talk):
-    sender = starts(Sender(talk.pcap()[:20000]))
+    sender = starts(Sender(talk.pcap()[:50000]))
     (folder / "keys").write_text(talk.keys)
     seen = watch.run("-k", folder / "keys", "--connect", f"127.0.0.1:{sender.port}", code=1)
     assert talk.down.startswith(seen.only("down")) and seen.only("down")
@@ -243,7 +252,7 @@ def test_two_workers_give_what_one_gives(folder):
     assert {e["worker"] for e in two.of("open")} == {0, 1}
 
 
-def test_the_file_that_a_fifo_or_a_device_stands_for(folder, talk):
+def test_a_named_pipe_that_is_fed_at_once(folder, talk):
     (folder / "keys").write_text(talk.keys)
     os.mkfifo(folder / "fifo")
     feeder = threading.Thread(target=lambda: (folder / "fifo").write_bytes(talk.pcap()), daemon=True)

@@ -28,6 +28,7 @@ struct options {
 	bool sealed;
 	const char *wrong; /* what to do wrong: see the help */
 	const char *name;  /* asked for on leg 2 with --wrong host */
+	const char *next;  /* port of another Accord proxy to go through */
 };
 
 struct proxy {
@@ -49,6 +50,10 @@ struct meeting {
 	SSL *leg1, *leg2;
 	const unsigned char *alpn; /* chosen on leg 2 */
 	unsigned alpn_len;
+	uint8_t seen[ACCORD_MAX_PROOF / 2]; /* leg 2's messages up to CertificateVerify, for --wrong push */
+	size_t seen_len;
+	bool seen_all;
+	uint8_t pushed[ACCORD_MAX_PROOF];
 	struct error error;
 };
 
@@ -72,18 +77,39 @@ static int dial(const char *host, const char *port)
 	return fd;
 }
 
+static bool read_head(int fd, char head[4096])
+{
+	memset(head, 0, 4096);
+	for (size_t len = 0; !strstr(head, "\r\n\r\n"); len++) {
+		if (len == 4095 || recv(fd, head + len, 1, 0) != 1)
+			return false;
+	}
+	return true;
+}
+
+/* To the server, or to the proxy before it. */
+static int reach(const struct options *options, const char *host, const char *port)
+{
+	char head[4096];
+	if (!options->next)
+		return dial(host, port);
+	int fd = dial("127.0.0.1", options->next);
+	int n = snprintf(head, sizeof(head), "CONNECT %s:%s HTTP/1.1\r\n\r\n", host, port);
+	if (fd >= 0 && (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n || !read_head(fd, head))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 /* Reads the CONNECT, goes there, and says so. */
 static bool meet(struct meeting *m, char host[256], char port[8])
 {
-	char head[4096] = "";
-	for (size_t len = 0; !strstr(head, "\r\n\r\n"); len++) {
-		if (len == sizeof(head) - 1 || recv(m->client, head + len, 1, 0) != 1)
-			return error_set(&m->error, "no request");
-	}
-	if (sscanf(head, "CONNECT %255[^: ]:%7[0-9] HTTP/1.1", host, port) != 2)
-		return error_set(&m->error, "no CONNECT");
-	m->server = dial(host, port);
 	static const char ok[] = "HTTP/1.1 200 Connected\r\n\r\n";
+	char head[4096];
+	if (!read_head(m->client, head) || sscanf(head, "CONNECT %255[^: ]:%7[0-9] HTTP/1.1", host, port) != 2)
+		return error_set(&m->error, "no CONNECT");
+	m->server = reach(&m->proxy->options, host, port);
 	return (m->server >= 0 && send(m->client, ok, sizeof(ok) - 1, MSG_NOSIGNAL) > 0) ||
 	       error_set_errno(&m->error, "%s:%s", host, port);
 }
@@ -118,6 +144,28 @@ static int believe(X509_STORE_CTX *store, void *arg)
 	return 1; /* the client judges the server itself */
 }
 
+/* Keeps leg 2's messages for a proof that libaccord would not make. */
+static void on_message(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+	struct meeting *m = arg;
+	const uint8_t *message = data;
+	accord_leg2_message(write, version, type, data, len, ssl, NULL);
+	if (type != SSL3_RT_HANDSHAKE || m->seen_all || len > sizeof(m->seen) - m->seen_len)
+		return;
+	memcpy(m->seen + m->seen_len, data, len);
+	m->seen_len += len;
+	m->seen_all = !write && message[0] == HANDSHAKE_CERTIFICATE_VERIFY;
+}
+
+/* A proof although the server refused. */
+static struct bytes push(struct meeting *m)
+{
+	const struct accord_proof proof = {.transcript = bytes_of(m->seen, m->seen_len)};
+	struct writer w = writer_over(m->pushed, sizeof(m->pushed));
+	accord_proof_write(&w, &proof);
+	return bytes_of(m->pushed, w.len);
+}
+
 /* What the plan is told, which is not always the truth. */
 static bool begin_leg2(struct meeting *m)
 {
@@ -126,15 +174,22 @@ static bool begin_leg2(struct meeting *m)
 	struct accord_leg2_plan plan = {.client = &told,
 		.role = options->role,
 		.purpose = options->purpose ? bytes_str(options->purpose) : BYTES_NONE,
-		.sealed = options->sealed};
+		.sealed = options->sealed,
+		.towards_proxy = options->next != NULL};
 	memcpy(plan.leaf_hash, m->proxy->leaf_hash, ACCORD_HASH);
 	if (wrong(m->proxy, "role"))
 		told.offer.accepted_roles = ACCORD_ANY_ROLE;
 	if (wrong(m->proxy, "lend"))
 		plan.leaf_hash[0] ^= 1;
+	if (wrong(m->proxy, "hops"))
+		told.introduced = false;
 	if (wrong(m->proxy, "nonce"))
 		told.offer.client_nonce[0] ^= 1;
-	return accord_leg2_begin(m->leg2, &plan, &m->error);
+	if (!accord_leg2_begin(m->leg2, &plan, &m->error))
+		return false;
+	SSL_set_msg_callback(m->leg2, on_message);
+	SSL_set_msg_callback_arg(m->leg2, m);
+	return true;
 }
 
 static bool play_leg2(struct meeting *m)
@@ -247,7 +302,7 @@ static void splice(struct meeting *m, const char *host, const char *port)
 	/* Leg 2 is over: there are servers that serve one connection at a time. */
 	close(m->server);
 	m->server = -1;
-	int ends[] = {m->client, dial(host, port)};
+	int ends[] = {m->client, reach(&m->proxy->options, host, port)};
 	char data[16384];
 	for (bool up = ends[1] >= 0; up;) {
 		struct pollfd fds[] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
@@ -286,6 +341,10 @@ static bool work(struct meeting *m)
 	}
 	if (!up)
 		return false;
+	if (result == ACCORD_LEG2_REFUSED && wrong(m->proxy, "push")) {
+		proof = push(m);
+		result = ACCORD_LEG2_PROOF;
+	}
 	if (result != ACCORD_LEG2_PROOF)
 		return error_set(&m->error, "leg 2: %s", accord_leg2_text(result));
 	uint8_t *room = malloc(proof.len);
@@ -348,7 +407,8 @@ static void read_options(struct options *options, int argc, char **argv)
 		const struct {
 			const char *name, **to;
 		} texts[] = {{"--state", &options->state}, {"--cert", &options->cert}, {"--key", &options->key},
-			{"--purpose", &options->purpose}, {"--wrong", &options->wrong}, {"--name", &options->name}};
+			{"--purpose", &options->purpose}, {"--wrong", &options->wrong}, {"--name", &options->name},
+			{"--next", &options->next}};
 		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
 			if (strcmp(name, texts[k].name) == 0)
 				*texts[k].to = value;

@@ -384,6 +384,45 @@ static void options_in_force_are_those_of_the_rule_that_decided(void **state)
 	policy_drop(policy);
 }
 
+static void meanwhile_every_accord_that_may_come_of_it_is_known(void **state)
+{
+	(void)state;
+	struct policy *policy = rules("introduce: sealed\n"
+				      "rules:\n"
+				      "  - match: {verification: fault}\n"
+				      "    action: inspect\n"
+				      "    accord: require\n"
+				      "  - match: {name: a.test, issuer: \"R11\"}\n"
+				      "    action: inspect\n"
+				      "    accord: off\n"
+				      "    introduce: open\n"
+				      "    refused: bypass\n"
+				      "  - match: {issuer: \"Nobody\"}\n"
+				      "    action: bypass\n");
+	struct policy_facts f = visit("a.test");
+	struct policy_verdict v;
+	f.known = POLICY_PASS_FIRST;
+	assert_true(policy_wants_accord(policy));
+	assert_false(policy_decide(policy, &f, &v));
+	assert_int_equal(v.options.accord, POLICY_ACCORD_REQUIRE | POLICY_ACCORD_OFF | POLICY_ACCORD_CONFIGURED);
+	assert_true(v.options.sealed);
+	f.known = POLICY_PASS_SECOND;
+	assert_true(policy_decide(policy, &f, &v));
+	assert_int_equal(v.rule, 1);
+	assert_int_equal(v.options.accord, POLICY_ACCORD_OFF);
+	assert_false(v.options.sealed);
+	assert_true(v.options.aside_when_refused);
+	f = visit("b.test");
+	assert_true(policy_decide(policy, &f, &v));
+	assert_int_equal(v.options.accord, POLICY_ACCORD_CONFIGURED);
+	assert_true(v.options.sealed);
+	assert_false(v.options.aside_when_refused);
+	policy_drop(policy);
+	policy = rules("accord: off\nrules:\n  - match: {port: 1}\n    action: bypass\n");
+	assert_false(policy_wants_accord(policy));
+	policy_drop(policy);
+}
+
 static void what_a_blocking_rule_inherits_is_not_granted_meanwhile(void **state)
 {
 	(void)state;
@@ -591,6 +630,7 @@ int main(void)
 		cmocka_unit_test(a_connect_name_alone_is_enough_to_block_but_not_to_bypass),
 		cmocka_unit_test(refusals_bypass_only_where_a_rule_says_so),
 		cmocka_unit_test(options_in_force_are_those_of_the_rule_that_decided),
+		cmocka_unit_test(meanwhile_every_accord_that_may_come_of_it_is_known),
 		cmocka_unit_test(what_a_blocking_rule_inherits_is_not_granted_meanwhile),
 		cmocka_unit_test(this_machine_and_its_credentials_are_reached_only_where_allowed),
 		cmocka_unit_test(a_rule_tells_why_it_does_not_fit),

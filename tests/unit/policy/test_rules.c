@@ -96,9 +96,11 @@ static void every_condition_and_option_is_taken(void **state)
 	     "    mask: false\n"
 	     "    aia: true\n"
 	     "    refused: bypass\n"
+	     "    accord: require\n"
+	     "    introduce: sealed\n"
 	     "    unverified: true\n");
 	good("allow: [loopback]\nuntil: 64KiB\ninvalid: refuse\nmask: true\naia: false\nrefused: bypass\nrequire: "
-	     "status\n");
+	     "status\naccord: prefer\nintroduce: open\n");
 	good(RULE("verification: fault", "action: block"));
 	good(RULE("verification: ok", "action: inspect"));
 }
@@ -153,6 +155,10 @@ static void options_that_mean_nothing_or_too_much_are_refused(void **state)
 	bad(RULE("port: 1", "action: block\n    until: 1k"), "rules.yaml:4:5: \"until\" has a meaning only with");
 	bad(RULE("port: 1", "action: bypass\n    invalid: mirror"),
 		"rules.yaml:4:5: \"invalid\" has a meaning only with");
+	bad(RULE("port: 1", "action: bypass\n    accord: off"), "rules.yaml:4:5: \"accord\" has a meaning only with");
+	bad(RULE("port: 1", "action: block\n    introduce: open"),
+		"rules.yaml:4:5: \"introduce\" has a meaning only with");
+	bad(RULE("port: 1", "action: inspect\n    accord: yes"), "rules.yaml:4:13: ");
 	bad(RULE("port: 1", "action: inspect\n    unverified: true"),
 		"rules.yaml:4:5: \"unverified\" has a meaning only");
 	bad(RULE("port: 1", "action: block\n    aia: true"),

@@ -1,5 +1,7 @@
+#include "accord/anchor.h"
 #include "audit/verify.h"
 #include "base/clock.h"
+#include "pki/accord_ca.h"
 #include "pki/authority.h"
 #include "pki/slim.h"
 #include "policy/config.h"
@@ -1160,6 +1162,76 @@ static void without_a_folder_nothing_is_kept_and_all_else_works(void **state)
 	assert_int_equal(files, 2);
 }
 
+static bool shows_another(void)
+{
+	return (waited_for->changed & KEEPER_CHANGED_ACCORD) != 0;
+}
+
+/* The certificate is an Accord proxy's, of this anchor, and the key is its own. */
+static void shows_one_of(const struct worker *worker, const struct accord_ca *anchor)
+{
+	X509 *cert;
+	EVP_PKEY *key;
+	struct accord_identity who;
+	keeper_client_accord(worker->client, &cert, &key);
+	assert_non_null(cert);
+	assert_int_equal(X509_check_private_key(cert, key), 1);
+	assert_int_equal(X509_verify(cert, X509_get0_pubkey(accord_ca_cert(anchor))), 1);
+	assert_int_equal(accord_leaf_judge(cert, &who, &err), ACCORD_LEAF_OK);
+	assert_string_equal(who.name, "proxy.test");
+}
+
+static void remove_anchor(void)
+{
+	char name[96];
+	snprintf(name, sizeof(name), "%s/" ACCORD_CA_FILE, folder);
+	assert_int_equal(unlink(name), 0);
+	snprintf(name, sizeof(name), "%s/" ACCORD_CA_KEY_FILE, folder);
+	assert_int_equal(unlink(name), 0);
+}
+
+static void workers_show_a_certificate_of_the_accord_anchor_and_of_another_once_it_is_replaced(void **state)
+{
+	(void)state;
+	struct worker worker = {0};
+	struct accord_ca *anchor = NULL;
+	int64_t now = (int64_t)(clock_wall_ns() / NS_PER_S);
+	X509 *cert;
+	EVP_PKEY *key;
+	struct config *config = config_new(&err);
+	config->state = strdup(folder);
+	start_keeper(defaults());
+	join(&worker, NULL);
+	keeper_client_accord(worker.client, &cert, &key);
+	assert_null(cert);
+	assert_null(key);
+	/* None there: nothing changes. Then there is one. */
+	assert_true(keeper_accord_reopen(keeper, config, &anchor, &err));
+	assert_null(anchor);
+	for (int i = 0; i < 2; i++) {
+		worker.changed = 0;
+		assert_true(accord_ca_make(folder, "proxy.test", ACCORD_KEY_PURPOSE_OID, now, &err));
+		assert_true(keeper_accord_reopen(keeper, config, &anchor, &err));
+		assert_non_null(anchor);
+		run_until(shows_another);
+		shows_one_of(&worker, anchor);
+		remove_anchor();
+	}
+	/* One that is gone goes on as it is; but not where the configuration asks for it. */
+	struct accord_ca *before = anchor;
+	assert_true(keeper_accord_reopen(keeper, config, &anchor, &err));
+	config->accord = CONFIG_ACCORD_PREFER;
+	assert_false(keeper_accord_reopen(keeper, config, &anchor, &err));
+	assert_non_null(strstr(err.text, "overt accord init --state"));
+	assert_ptr_equal(anchor, before);
+	shows_one_of(&worker, anchor);
+	keeper_client_free(worker.client);
+	keeper_free(keeper);
+	keeper = NULL;
+	accord_ca_free(anchor);
+	config_free(config);
+}
+
 static void a_keeper_whose_log_was_altered_does_not_start(void **state)
 {
 	(void)state;
@@ -1214,6 +1286,7 @@ int main(void)
 		CASE(a_ca_that_cannot_be_opened_again_leaves_the_old_one_in_force),
 		CASE(retention_bounds_refusals_and_stored_leaves),
 		CASE(without_a_folder_nothing_is_kept_and_all_else_works),
+		CASE(workers_show_a_certificate_of_the_accord_anchor_and_of_another_once_it_is_replaced),
 		CASE(a_keeper_whose_log_was_altered_does_not_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

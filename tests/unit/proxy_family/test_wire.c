@@ -17,7 +17,9 @@ static void a_welcome_reads_as_written_and_no_shorter(void **state)
 		.keys = {bytes_str("ec key"), BYTES_NONE},
 		.tickets = {.count = 2, .key = {{.name = {1}, .aes = {2}, .hmac = {3}}, {.name = {4}}}},
 		.audit_reason = bytes_str("disk full"),
-		.refusal_lifetime_s = 7};
+		.refusal_lifetime_s = 7,
+		.accord_key = bytes_str("accord key"),
+		.accord_cert = bytes_str("accord certificate")};
 	struct keeper_welcome read = {0};
 	struct bytes body;
 	struct writer w = writer_over(room, sizeof(room));
@@ -33,6 +35,8 @@ static void a_welcome_reads_as_written_and_no_shorter(void **state)
 	assert_memory_equal(&read.tickets.key[1], &welcome.tickets.key[1], sizeof(struct ticket_key));
 	assert_true(bytes_equal(read.audit_reason, welcome.audit_reason));
 	assert_int_equal(read.refusal_lifetime_s, 7);
+	assert_true(bytes_equal(read.accord_key, welcome.accord_key));
+	assert_true(bytes_equal(read.accord_cert, welcome.accord_cert));
 	for (size_t cut = 0; cut < body.len; cut++)
 		assert_false(keeper_welcome_read(bytes_of(body.data, cut), &read));
 }

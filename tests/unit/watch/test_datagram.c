@@ -157,6 +157,47 @@ static void only_quic_and_dtls_are_of_interest(void **state)
 	assert_false(datagrams_opens(&(struct packet){.payload = bytes_of(dns, sizeof(dns))}));
 }
 
+static bool opens(void *arg, const struct packet *packet)
+{
+	(void)arg;
+	return datagrams_opens(packet);
+}
+
+static void passed(void *arg, struct connection *c, enum flow_direction direction, const struct packet *packet)
+{
+	(void)c;
+	(void)direction;
+	(void)packet;
+	*(unsigned *)arg += 1;
+}
+
+static void other_udp_takes_no_place_in_the_table(void **state)
+{
+	(void)state;
+	unsigned count = 0;
+	struct table_limits limits = table_limits_default();
+	struct table_events events = {.datagram = passed, .datagram_opens = opens};
+	struct table *table = table_new(&limits, &events, &count);
+	uint8_t octets[2048];
+	size_t len;
+	assert_non_null(table);
+	assert_true(text_unhex(octets, sizeof(octets), &len, bytes_str(quic_vector_client_v1)));
+	struct packet packet = {.time_ns = 1, .protocol = PACKET_UDP, .payload = bytes_str("what else there is")};
+	packet.source = (struct flow_address){.family = 4, .ip = {192, 0, 2, 1}, .port = 1};
+	packet.destination = (struct flow_address){.family = 4, .ip = {192, 0, 2, 2}, .port = 2};
+	table_packet(table, &packet, table_hash(&packet));
+	assert_int_equal(table_count(table).open, 0);
+	packet.payload = bytes_of(octets, len);
+	table_packet(table, &packet, table_hash(&packet));
+	assert_int_equal(table_count(table).open, 1);
+	/* Whatever follows belongs to it. */
+	packet.payload = bytes_str("what else there is");
+	table_packet(table, &packet, table_hash(&packet));
+	assert_int_equal(count, 2);
+	table_finish(table);
+	table_free(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +205,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_sender_of_the_hello_is_the_client_whatever_the_ports, begin, end),
 		cmocka_unit_test_setup_teardown(a_flow_without_a_hello_is_told_at_its_end, begin, end),
 		cmocka_unit_test(only_quic_and_dtls_are_of_interest),
+		cmocka_unit_test(other_udp_takes_no_place_in_the_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

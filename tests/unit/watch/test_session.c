@@ -573,7 +573,7 @@ static void add_record_keys(struct watcher *w, const struct talk *talk, uint64_t
 	struct keyring *ring = keyring_new(NULL);
 	uint16_t value = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(talk->side[0]));
 	const struct suite *suite = suite_find(value);
-	struct shape shape;
+	struct shape shape = {0};
 	assert_true(crypto && ring && suite && shape_of(suite, 0x0304, &shape));
 	(void)keyring_add_text(ring, bytes_str(talk->log));
 	assert_true(keyring_find_random(ring, bytes_of(talk->client_random, 32), &set) > 0);
@@ -585,9 +585,9 @@ static void add_record_keys(struct watcher *w, const struct talk *talk, uint64_t
 			.first_seq = first_seq,
 			.key_len = shape.key,
 			.iv_len = shape.iv};
-		struct traffic_keys traffic;
+		struct traffic_keys traffic = {0};
 		struct tls_secret secret = {0};
-		struct bytes view;
+		struct bytes view = BYTES_NONE;
 		memcpy(key.client_random, talk->client_random, 32);
 		assert_true(keyset_get(&set, d ? KEYLOG_SERVER_TRAFFIC : KEYLOG_CLIENT_TRAFFIC, 0, 0, &view));
 		assert_true(tls_secret_set(&secret, view));

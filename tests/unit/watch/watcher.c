@@ -139,6 +139,7 @@ void watcher_close(struct watcher *w)
 void watcher_end(struct watcher *w)
 {
 	session_free(w->session);
+	MUST(session_room_count(w->room).held == 0 && session_room_count(w->room).parked == 0);
 	session_room_free(w->room);
 	keyring_free(w->ring);
 }
