@@ -18,7 +18,7 @@ _overt_options()
 		;;
 	exec)
 		flags=$both_flags
-		values=$both_values
+		values="$both_values --accord --accord-rule --proxy --role --proxy-name"
 		;;
 	watch)
 		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
@@ -27,7 +27,7 @@ _overt_options()
 		;;
 	get)
 		flags="--help -h --explain -e --json -j --quiet -q"
-		values="--accord -a --proxy -x --trust --accord-rule --role --proxy-name --save-proof --timeout --max-size"
+		values="--accord -a --proxy -x --trust --accord-rule --role --proxy-name --approval-key --save-proof --timeout --max-size"
 		;;
 	accord)
 		flags="--help -h --at-present --json -j"
@@ -66,7 +66,7 @@ _overt_value()
 {
 	local option=$1 current=$2 verb=$3
 	case $verb$option in
-	get--accord | get-a | accord--accord | accord-a | get--save-proof)
+	exec--accord | get--accord | get-a | accord--accord | accord-a | get--save-proof | get--approval-key)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 		return

@@ -183,3 +183,10 @@ struct bytes accord_leg1_approval(const SSL *ssl)
 	const struct leg1 *leg = leg1_of(ssl);
 	return leg ? bytes_of(leg->approval, leg->approval_len) : BYTES_NONE;
 }
+
+void accord_leg1_forget(SSL *ssl)
+{
+	struct leg1 *leg = leg1_of(ssl);
+	if (leg && SSL_set_ex_data(ssl, slot, NULL) == 1)
+		leg1_free(leg);
+}

@@ -365,3 +365,12 @@ bool accord_leg2_approve(SSL *ssl, struct bytes approval, struct error *err)
 	leg->approval_len = approval.len;
 	return true;
 }
+
+void accord_leg2_forget(SSL *ssl)
+{
+	struct leg2 *leg = leg2_of(ssl);
+	if (!leg || SSL_set_ex_data(ssl, slot, NULL) != 1)
+		return;
+	SSL_set_msg_callback(ssl, NULL);
+	leg2_free(leg);
+}

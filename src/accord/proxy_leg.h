@@ -74,6 +74,12 @@ must_check bool accord_leg2_meets_proxy(const SSL *ssl);
 must_check const struct accord_introduction *accord_leg2_introduction(const SSL *ssl);
 
 /*
+ * Frees what was kept, and takes the message callback away: once leg 1 stands and nothing of the above is asked any more.
+ * Harmless without state.
+ */
+void accord_leg2_forget(SSL *ssl);
+
+/*
  * The message callback of leg 2, set by accord_leg2_begin. A proxy with one of its own calls this from there.
  */
 void accord_leg2_message(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg);
@@ -89,6 +95,8 @@ must_check bool accord_leg1_register(SSL_CTX *ctx, struct error *err);
  */
 must_check bool accord_leg1_begin(
 	SSL *ssl, const struct accord_hello *client, struct bytes proof, bool demand, struct error *err);
+/* As accord_leg2_forget, once the handshake is complete. */
+void accord_leg1_forget(SSL *ssl);
 /* The approval body that came with the client's certificate; empty when none did. The SSL's. */
 must_check struct bytes accord_leg1_approval(const SSL *ssl);
 

@@ -12,6 +12,7 @@
 
 #define PATH_OCTETS  4096
 #define MAX_SEGMENTS 64
+#define MAX_OFFSET   ((uint64_t)1 << 32)
 
 bool place_find(char *out, size_t cap, struct error *err)
 {
@@ -49,8 +50,8 @@ static int open_command(const char *command)
 /* Whether the program asks for a dynamic loader. */
 static bool has_loader(int fd, const Elf64_Ehdr *head)
 {
-	for (unsigned i = 0; i < head->e_phnum && i < MAX_SEGMENTS; i++) {
-		Elf64_Phdr segment;
+	Elf64_Phdr segment;
+	for (unsigned i = 0; i < head->e_phnum && i < MAX_SEGMENTS && head->e_phoff < MAX_OFFSET; i++) {
 		off_t at = (off_t)head->e_phoff + (off_t)i * (off_t)sizeof(segment);
 		if (pread(fd, &segment, sizeof(segment), at) == (ssize_t)sizeof(segment) && segment.p_type == PT_INTERP)
 			return true;

@@ -102,7 +102,7 @@ static void add_connection(struct line *line, const struct report *report)
 		add(line, "direct; no proxy reads this");
 	else
 		add(line, "warning: nothing was proven: a CA added on this machine, or the program alone, vouches for "
-		          "it");
+			  "it");
 }
 
 static void print_line(const struct exec_report *report, const struct line *line)

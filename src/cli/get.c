@@ -8,17 +8,20 @@
 #include "cli/verbs.h"
 #include "pact/pact.h"
 #include "pact/saved.h"
+#include "pki/file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OCTETS ((uint64_t)1 << 30)
-#define PATIENCE_S 30
-#define JSON_ROOM  ((size_t)128 * 1024)
+#define MAX_OCTETS   ((uint64_t)1 << 30)
+#define PATIENCE_S   30
+#define JSON_ROOM    ((size_t)128 * 1024)
+#define KEY_FILE_MAX ((size_t)64 * 1024)
 
 struct wish {
 	struct pact_terms terms;
@@ -27,7 +30,7 @@ struct wish {
 	uint8_t roles;
 	char proxy_host[SUBJECT_NAME_MAX + 1]; /* "" for none */
 	char proxy_port[8];
-	const char *save, *url_text;
+	const char *save, *url_text, *approval;
 	bool explain, json, quiet;
 	uint64_t max_octets, patience_ns;
 	struct get_url url;
@@ -52,6 +55,7 @@ struct wish {
 READ_TEXT(read_anchors, terms.anchors)
 READ_TEXT(read_trust, terms.trust)
 READ_TEXT(read_save, save)
+READ_TEXT(read_approval, approval)
 READ_FLAG(read_explain, explain)
 READ_FLAG(read_json, json)
 READ_FLAG(read_quiet, quiet)
@@ -135,6 +139,8 @@ static const struct argument table[] = {
 	{"role", 0, "ROLE", read_role, "what a proxy may be: reader, writer or both [reader]"},
 	{"proxy-name", 0, "NAME", read_proxy_name,
 		"only proxies of this name or pin; may be given several times, default: all that ANCHORS stand for"},
+	{"approval-key", 0, "FILE", read_approval,
+		"key that a server may have enrolled, P-256 or Ed25519: approves the proxy where one is demanded"},
 	{"explain", 'e', NULL, read_explain, "the long story on standard error"},
 	{"json", 'j', NULL, read_json, "an object on standard output, in place of the body"},
 	{"save-proof", 0, "FILE", read_save, "keep the proof, for overt accord verify"},
@@ -163,7 +169,23 @@ static bool give_body(void *ctx, struct bytes part, struct error *err)
 	       error_set_errno(err, "standard output");
 }
 
-static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, struct error *err)
+/* NULL with an error when there is none in the file. */
+static EVP_PKEY *read_key(const char *path, struct error *err)
+{
+	struct file_bytes file;
+	if (!file_read_secret(path, KEY_FILE_MAX, &file, NULL, err))
+		return NULL;
+	BIO *bio = BIO_new_mem_buf(file.data, (int)file.len);
+	/* A passphrase would have to be asked for: none is given, so that a key under one fails at once. */
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
+	if (!key)
+		(void)error_set_openssl(err, "%s: holds no key in PEM without a passphrase", path);
+	BIO_free(bio);
+	file_bytes_free(&file);
+	return key;
+}
+
+static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, EVP_PKEY *approval_key, struct error *err)
 {
 	const struct accord_client_config config = {
 		.rule = wish->rule,
@@ -172,6 +194,7 @@ static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, struct 
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
 		.now_s = pact_now,
+		.approval_key = approval_key,
 	};
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx) {
@@ -344,10 +367,12 @@ int verb_get(int argc, char **argv)
 	if (!pact_make(&pact, &wish.terms, &err))
 		return complain("get", &err, EXIT_FAILURE);
 	struct get_link link = {.fd = -1, .patience_ns = wish.patience_ns};
-	SSL_CTX *ctx = make_context(&wish, pact, &err);
+	EVP_PKEY *key = wish.approval ? read_key(wish.approval, &err) : NULL;
+	SSL_CTX *ctx = key || !wish.approval ? make_context(&wish, pact, key, &err) : NULL;
 	bool ok = ctx && fetch(&wish, &link, ctx, &err);
 	get_link_close(&link);
 	SSL_CTX_free(ctx);
+	EVP_PKEY_free(key);
 	pact_free(pact);
 	return ok ? EXIT_SUCCESS : complain("get", &err, EXIT_FAILURE);
 }

@@ -344,6 +344,9 @@ void accord_note_taken(struct conn *conn)
 	snprintf(text, sizeof(text), "%s role=%s proof=%zu: the client checked the server's own signature", summary,
 		accord_role_name(own_role(conn)), proof.len);
 	report_notice(conn, SEVERITY_INFO, "accord", text);
+	/* A proof weighs more than all else that a connection at rest holds. */
+	accord_leg2_forget(conn->leg2.ssl);
+	accord_leg1_forget(conn->leg1.ssl);
 }
 
 void accord_note_not_taken(struct conn *conn, const char *why)

@@ -49,7 +49,7 @@ static bool start_keeper(struct single *s, int *client_fd, struct error *err)
 			.cap = s->options.config->refusal_cache},
 	};
 	int fds[2];
-	if (s->options.state && !ca_open_accord(s->options.config, &s->accord, err))
+	if (!ca_open_accord(s->options.config, &s->accord, err))
 		return false;
 	options.accord = s->accord;
 	s->keeper = keeper_new(s->loop, &options, err);
@@ -230,7 +230,7 @@ bool single_reload(struct single *s, struct error *err)
 	bool changed;
 	if (s->options.state && !keeper_reopen(s->keeper, s->options.config, s->options.authority, &changed, &files))
 		log_error("ca not opened again", LOG_S("why", files.text), LOG_S("in-force", "the one opened before"));
-	if (s->options.state && !keeper_accord_reopen(s->keeper, s->options.config, &s->accord, &files))
+	if (!keeper_accord_reopen(s->keeper, s->options.config, &s->accord, &files))
 		log_error("accord anchor not opened again", LOG_S("why", files.text),
 			LOG_S("in-force", "the one opened before"));
 	if (!read_snapshot(s, &fresh, err)) {

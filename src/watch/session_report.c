@@ -1,8 +1,8 @@
 #include "pki/summary.h"
 #include "tls/alert.h"
-#include "tls/fingerprint.h"
 #include "tls/group.h"
 #include "tls/list.h"
+#include "watch/hello_event.h"
 #include "watch/session_parts.h"
 
 #include <openssl/evp.h>
@@ -36,36 +36,14 @@ void session_notice(struct session *s, enum flow_severity severity, const char *
 	session_emit(s, &event);
 }
 
-static void list_versions(const struct client_hello *hello, struct event_hello *out)
-{
-	struct bytes list = hello->versions;
-	uint16_t version;
-	if (!hello->has_versions)
-		out->versions[out->version_count++] = hello->legacy_version;
-	while (out->version_count < EVENT_LIST_MAX && list_next(&list, &version))
-		out->versions[out->version_count++] = version;
-}
-
 void session_tell_hello(struct session *s, const struct client_hello *hello)
 {
-	char three[JA3_LEN + 1], four[JA4_LEN + 1];
-	struct event event = {.kind = EVENT_HELLO};
-	struct event_hello *out = &event.hello;
-	struct bytes list = hello->alpn, name;
+	struct hello_event said;
 	if (s->told_hello)
 		return;
 	s->told_hello = true;
-	/* Where libcrypto has no MD5 the text is empty, which is what the event says then. */
-	(void)!ja3(hello, three);
-	(void)!ja4(hello, JA4_TCP, four);
-	out->sni = hello->server_name;
-	out->ja3 = bytes_str(three);
-	out->ja4 = bytes_str(four);
-	while (out->alpn_count < EVENT_LIST_MAX && alpn_next(&list, &name))
-		out->alpn[out->alpn_count++] = name;
-	list_versions(hello, out);
-	out->ech = hello->ech == ECH_OUTER ? FLOW_ECH_OUTER : hello->ech == ECH_INNER ? FLOW_ECH_INNER : FLOW_ECH_NONE;
-	session_emit(s, &event);
+	hello_event_of(hello, JA4_TCP, &said);
+	session_emit(s, &said.event);
 }
 
 void session_tell_tls(struct session *s)

@@ -390,8 +390,10 @@ static bool make(struct watch *watch, struct error *err)
 	watch->count = workers_for(options, file, octets);
 	watch->ring = keyring_new(&options->keys);
 	watch->workers = calloc(watch->count, sizeof(*watch->workers));
-	if (!watch->ring || !watch->workers)
-		return error_set(err, "no memory for keys and workers");
+	if (!watch->ring || !watch->workers) {
+		error_set(err, "no memory for keys and workers");
+		return false;
+	}
 	if (!add_keys(watch, err) || (file && !scan_captures(watch, err)) || !make_sinks(watch, err))
 		return false;
 	for (unsigned i = 0; i < watch->count; i++) {

@@ -411,6 +411,24 @@ def test_a_demand_that_nobody_meets_ends_the_connection(world, starts, through, 
     server.process.out.wait(r"^passed=0")
 
 
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_an_approval_joins_all_three(kind, folder, world, anchors, starts, through, get):
+    files = pki.Folder(folder)
+    keys = [pki.new_key(kind), pki.new_key(kind)]
+    private = [files.write(f"{n}.key", pki.certificate("key", key, extensions=[]).key_pem)
+               for n, key in enumerate(keys)]
+    enrolled = files.write("enrolled.der", pki.spki(keys[0]))
+    server = starts(AwareServer(world.files("site.test"), "demand", "", anchors, enrolled))
+    got = get(server.port, through(), "--approval-key", private[0])
+    assert (got.code, got.body) == (0, b"an aware server\n"), got.said
+    server.process.out.wait(r"^confirmed=1 by=proxy\.test")
+    assert get(server.port, through(), "--approval-key", private[1]).code == 1
+    server.process.out.wait(r"^confirmed=0 .*not enrolled")
+    private[0].chmod(0o644)
+    got = get(server.port, through(), "--approval-key", private[0])
+    assert got.code == 1 and "chmod 600" in got.said
+
+
 # HTTP
 
 def answer(body):

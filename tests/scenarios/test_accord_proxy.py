@@ -2,9 +2,11 @@
 The client is `overt get`, which checks the server's own signature; curl stands for one without Accord."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import ssl
 import urllib.request
 
@@ -290,6 +292,60 @@ def test_a_stripped_offer_is_no_downgrade(nginx, accord, get):
     assert code == 1 and body == b""
 
 
+def test_a_malformed_offer_is_answered_with_an_alert(nginx, accord, get):
+    one = accord("prefer")
+
+    def edit(direction, data):
+        at = data.find(b"\xff\xac")
+        if direction == "up" and at > 0:
+            role = at + 2 + 2 + 2 + 2 + 32  # number, length, the body's length, kind and version, nonce
+            data = data[:role] + b"\xff" + data[role + 1:]
+        return data
+    with servers.Middle(one.port, edit) as middle:
+        assert get(nginx.port, middle)[0] == 1
+    one.wait_event(notice("accord-malformed"), "the reason")
+    one.wait_event(events.is_close("blocked"), "the block")
+
+
+def test_a_client_that_does_not_know_the_anchor_refuses_and_is_remembered(nginx, accord, world, folder):
+    one = accord("prefer")
+    code, _, err = overt.run("accord", "init", "--state", folder / "other", "--name", "proxy.test")
+    assert code == 0, err
+    done = clients.run(overt.binary(), "get", "--accord", folder / "other" / "accord-anchor.pem", "--trust", world.trust,
+                       "--proxy", f"127.0.0.1:{one.port}", f"https://site.test:{nginx.port}/",
+                       env=overt.SANITIZER_OPTIONS)
+    assert done.returncode == 1 and b"check 1" in done.stderr, done.stderr
+    said = one.wait_event(notice("accord-client-refuses"), "the notice")
+    assert "the client does not accept the proxy or its proof" in said["text"]
+    one.wait_event(events.is_close("refused"), "the end")
+    one.stop(keep=True)
+    code, out, _ = overt.run("refusals", "--state", one.state)
+    assert code == 0 and "site.test" in out, out
+
+
+def test_a_server_that_wants_a_client_certificate_is_stepped_aside_from(world, starts, accord, get):
+    context = servers.server_context(*world.files("site.test"), client_trust=world.trust, client_required=False)
+    server = starts(servers.Origin(context))
+    one = accord("require")
+    code, _, said = get(server.port, one)
+    assert code == 0 and "proxy.test" not in said, said
+    one.wait_event(events.is_verdict("bypass"), "stepping aside")
+
+
+def test_a_keeper_that_died_is_followed_by_one_with_another_certificate(nginx, accord, get):
+    one = accord("prefer")
+    shown = []
+    for _ in range(2):
+        _, _, said = answer = get(nginx.port, one, "--explain")
+        proven(one, answer)
+        shown += re.findall(r"pin +([0-9a-f]{64})", said)
+        keeper, = one.members("keeper")
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda old=keeper: [p for p in one.members("keeper") if p != old], "another keeper")
+        eventually(lambda: one.curl(f"https://site.test:{nginx.port}/").status == 200, "it is inspected again")
+    assert len(set(shown)) == 2
+
+
 # What a start needs
 
 def test_without_an_anchor_the_start_says_what_to_do(world, folder):
@@ -434,6 +490,24 @@ def test_two_proxies_prove_together(nginx, accord, get):
     assert said.count("proxy.test") >= 2, said
     assert audited(first, 1)[0]["accord"] == "level=1 introduction=open hops=1"
     assert audited(last, 1)[0]["accord"] == "level=1 introduction=open hops=2"
+
+
+def test_an_approval_passes_through_two_proxies(aware, accord, keys, anchor_state, approving):
+    server, last = aware("demand", "", anchor_state / "accord-anchor.pem", keys[0]), accord("require")
+    first = accord("require", "--upstream-proxy", f"http://127.0.0.1:{last.port}", "--accord-upstream")
+    code, said = approving(server.port, first, keys[0])
+    assert code == 0 and "proven" in said and "aware" in said, said + first.log() + last.log()
+    server.wait("read hops=2 sealed=0 confirmed=1 proxy=proxy.test")
+
+
+def test_a_next_proxy_of_another_organisation_is_refused(nginx, accord, get, folder, proxy):
+    code, _, err = overt.run("accord", "init", "--state", folder / "other", "--name", "other.test")
+    assert code == 0, err
+    last = proxy("--accord", "prefer", "--workers", "1", state=folder / "other")
+    first = accord("prefer", "--upstream-proxy", f"http://127.0.0.1:{last.port}", "--accord-upstream")
+    assert get(nginx.port, first)[0] == 1
+    said = first.wait_event(notice("upstream-refused"), "the refusal")
+    assert "Accord proxy" in said["text"]
 
 
 # Counters

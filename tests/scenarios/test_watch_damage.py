@@ -206,7 +206,6 @@ def test_a_loss_in_a_long_answer_of_tls_1_3_is_a_gap_of_the_records_it_hit(folde
     assert seen.summary.verdicts == (0, 1, 0)
 
 
-@pytest.mark.xfail(reason="gaps of a capture are said to be of the proxy's ring", strict=True)
 def test_the_reason_of_a_gap_is_one_of_a_capture(folder, talks):
     made = talks("1.3-aes-gcm").segments()
     lost = watch_damage.first_data(made, False) + 40

@@ -53,6 +53,7 @@ struct meeting {
 	uint8_t seen[ACCORD_MAX_PROOF / 2]; /* leg 2's messages up to CertificateVerify, for --wrong push */
 	size_t seen_len;
 	bool seen_all;
+	bool approved;
 	uint8_t pushed[ACCORD_MAX_PROOF];
 	struct error error;
 };
@@ -192,12 +193,32 @@ static bool begin_leg2(struct meeting *m)
 	return true;
 }
 
+/* Waits with the certificate that a server demands until the client has approved. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+	const struct meeting *m = arg;
+	if (!accord_leg2_demanded(ssl))
+		return 1;
+	if (!m->approved)
+		return -1;
+	return SSL_use_certificate(ssl, m->proxy->cert) == 1 && SSL_use_PrivateKey(ssl, m->proxy->key) == 1;
+}
+
+/* Takes the client's approval from leg 1 to leg 2, which has waited for it. */
+static bool approve(struct meeting *m)
+{
+	m->approved = true;
+	return (accord_leg2_approve(m->leg2, accord_leg1_approval(m->leg1), &m->error) && SSL_connect(m->leg2) == 1) ||
+	       error_set_openssl(&m->error, "leg 2 after the approval");
+}
+
 static bool play_leg2(struct meeting *m)
 {
 	char name[HELLO_MAX_SERVER_NAME + 1] = "";
 	m->leg2_ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_set_verify(m->leg2_ctx, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_cert_verify_callback(m->leg2_ctx, believe, NULL);
+	SSL_CTX_set_cert_cb(m->leg2_ctx, on_certificate, m);
 	if (!accord_leg2_register(m->leg2_ctx, &m->error))
 		return false;
 	m->leg2 = SSL_new(m->leg2_ctx);
@@ -212,7 +233,8 @@ static bool play_leg2(struct meeting *m)
 	SSL_set_fd(m->leg2, m->server);
 	if (!begin_leg2(m))
 		return false;
-	if (SSL_connect(m->leg2) != 1)
+	int n = SSL_connect(m->leg2);
+	if (n != 1 && SSL_get_error(m->leg2, n) != SSL_ERROR_WANT_X509_LOOKUP)
 		return error_set_openssl(&m->error, "leg 2");
 	SSL_get0_alpn_selected(m->leg2, &m->alpn, &m->alpn_len);
 	return true;
@@ -262,7 +284,8 @@ static bool play_leg1(struct meeting *m, struct bytes proof)
 		return false;
 	m->leg1 = SSL_new(m->leg1_ctx);
 	SSL_set_fd(m->leg1, m->client);
-	if (!wrong(m->proxy, "tls12") && !accord_leg1_begin(m->leg1, &m->told, proof, false, &m->error))
+	if (!wrong(m->proxy, "tls12") &&
+		!accord_leg1_begin(m->leg1, &m->told, proof, !SSL_is_init_finished(m->leg2), &m->error))
 		return false;
 	return SSL_accept(m->leg1) == 1 || error_set_openssl(&m->error, "leg 1");
 }
@@ -352,6 +375,8 @@ static bool work(struct meeting *m)
 	bool ok = play_leg1(m, proof);
 	if (room != m->proxy->kept)
 		free(room);
+	if (ok && !SSL_is_init_finished(m->leg2))
+		ok = approve(m);
 	if (ok)
 		carry(m->leg1, m->leg2);
 	return ok;

@@ -1,6 +1,7 @@
 /*
  * An HTTPS server that knows Accord, for tests, made with libovert as any program would: accord_server CHAIN KEY ANSWER
- * [STATEMENT]. It prints "listening PORT" and, for each connection, what was introduced.
+ * [STATEMENT [ANCHORS KEY]]. With the last two, demands can be met: by proxies below the anchors and with approvals by that
+ * key, a file with its SubjectPublicKeyInfo. It prints "listening PORT" and, for each connection, what was introduced.
  */
 #include <overt/accord.h>
 
@@ -13,7 +14,16 @@
 struct rule {
 	enum overt_accord_answer answer;
 	const char *statement;
+	unsigned char enrolled[256];
+	size_t enrolled_len;
 };
+
+static bool on_enrolled(void *arg, SSL *ssl, const uint8_t *key, size_t len)
+{
+	const struct rule *rule = arg;
+	(void)ssl;
+	return rule->enrolled_len > 0 && len == rule->enrolled_len && memcmp(key, rule->enrolled, len) == 0;
+}
 
 static void on_rule(void *arg, SSL *ssl, const struct overt_accord_claim *claim, struct overt_accord_ruling *out)
 {
@@ -29,7 +39,10 @@ static void serve(SSL *ssl)
 	static const char answer[] = "HTTP/1.0 200 OK\r\n\r\nan aware server\n";
 	char request[4096];
 	bool up = SSL_accept(ssl) == 1 && overt_accord_aware_passed(ssl);
+	struct overt_accord_claim claim;
 	printf("passed=%d\n", up);
+	if (overt_accord_aware_claim(ssl, &claim))
+		printf("confirmed=%d by=%s fault=%s\n", claim.confirmed, claim.proxy, claim.fault);
 	fflush(stdout);
 	if (up && SSL_read(ssl, request, sizeof(request)) > 0) {
 		SSL_write(ssl, answer, sizeof(answer) - 1);
@@ -53,8 +66,14 @@ int main(int argc, char **argv)
 	struct overt_error error = {""};
 	if (argc < 4)
 		return 2;
-	struct rule rule = {answer_of(argv[3]), argc > 4 ? argv[4] : ""};
-	struct overt_accord_aware_options options = {.rule = on_rule, .arg = &rule};
+	struct rule rule = {.answer = answer_of(argv[3]), .statement = argc > 4 ? argv[4] : ""};
+	struct overt_accord_aware_options options = {
+		.anchors = argc > 6 ? argv[5] : NULL, .rule = on_rule, .enrolled = on_enrolled, .arg = &rule};
+	FILE *file = argc > 6 ? fopen(argv[6], "rb") : NULL;
+	if (file) {
+		rule.enrolled_len = fread(rule.enrolled, 1, sizeof(rule.enrolled), file);
+		fclose(file);
+	}
 	struct overt_accord_aware *aware = overt_accord_aware_new(&options, &error);
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	signal(SIGPIPE, SIG_IGN);
