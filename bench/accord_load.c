@@ -79,9 +79,10 @@ static bool run(struct load *load)
 	}
 	double cpu_us = (double)(cpu_ns() - began) / 1000 / (double)load->count;
 	qsort(load->took_ns, load->count, sizeof(*load->took_ns), by_value);
+	size_t middle = load->count / 2;
+	uint64_t middle_ns = load->took_ns[middle];
 	printf("{\"cpu_us\": %.2f, \"p50_us\": %.1f, \"octets_in\": %llu, \"octets_out\": %llu}\n", cpu_us,
-		(double)load->took_ns[load->count / 2] / 1000, (unsigned long long)load->octets_in,
-		(unsigned long long)load->octets_out);
+		(double)middle_ns / 1000, (unsigned long long)load->octets_in, (unsigned long long)load->octets_out);
 	return true;
 }
 

@@ -55,9 +55,9 @@ def issue(folder, new, at, name, issuer, extensions):
 
 def serve(whole, key):
     """An unmodified server that issues no tickets: the process and its port."""
-    process = programs.start(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", whole, "-cert_chain", whole, "-key", key,
-                              "-www", "-num_tickets", "0", "-tls1_3"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             text=True)
+    process = programs.start(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", whole, "-cert_chain", whole,
+                              "-key", key, "-www", "-num_tickets", "0", "-tls1_3"],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         if match := re.match(r"ACCEPT 127\.0\.0\.1:(\d+)", line):
             return process, int(match.group(1))
@@ -76,9 +76,10 @@ class Proxy:
         if done.returncode:
             raise Fault("overt accord init failed", done.stderr)
         self.state, self.port = state, programs.free_port()
+        listen = f"reverse:127.0.0.1:{port}@127.0.0.1:{self.port}"
         with log.open("w") as out:
             self.process = programs.start([overt, "proxy", "--state", state, "--rules", rules, "--trust", root, "-q",
-                                           "--workers", "1", "--listen", f"reverse:127.0.0.1:{port}@127.0.0.1:{self.port}",
+                                           "--workers", "1", "--listen", listen,
                                            "--accord", "require" if way == "accord" else "off"],
                                           stdout=out, stderr=out)
         deadline = time.monotonic() + 20

@@ -1,6 +1,6 @@
 /*
- * overt/accord.h — Accord for programs that use OpenSSL (docs/accord.md): a client learns which proxies stand between it
- * and a server, and checks that the server itself signed a handshake in which they are named; a server learns of them,
+ * overt/accord.h — Accord for programs that use OpenSSL (docs/accord.md): a client learns which proxies stand between
+ * it and a server, and checks that the server itself signed a handshake in which they are named; a server learns of them,
  * and accepts or refuses.
  *
  *	struct overt_accord_options options = {.anchors = "accord-anchor.pem"};
@@ -70,12 +70,12 @@ void overt_accord_free(struct overt_accord *accord);
 
 /*
  * Connections of this context speak Accord from now on. Takes its certificate verify callback and its message callback,
- * and turns session caching off: such a connection is never resumed. SSL_set_tlsext_host_name or an expected address says
- * whom the server must be.
+ * and turns session caching off: such a connection is never resumed. SSL_set_tlsext_host_name or an expected address
+ * says whom the server must be.
  */
 bool overt_accord_attach(const struct overt_accord *accord, SSL_CTX *ctx, struct overt_error *error);
 
-/* True once the handshake is complete and one of the paths was found that the rule allows: only now may data be sent. */
+/* True once the handshake is complete and a path was found that the rule allows: only now may data be sent. */
 bool overt_accord_passed(const SSL *ssl);
 
 /* What stands at the other end. */

@@ -30,8 +30,8 @@ void pact_keep(struct pact *pact); /* one more reference */
 void pact_free(struct pact *pact); /* one less; NULL is allowed */
 
 /*
- * From now on certificates are judged as of that time instead of the present; 0: the present again. Not while others use
- * the pact.
+ * From now on certificates are judged as of that time instead of the present; 0: the present again. Not while others
+ * use the pact.
  */
 void pact_set_time(struct pact *pact, int64_t now_s);
 must_check int64_t pact_now(void *pact);

@@ -1,6 +1,6 @@
 /*
- * pact/roots.h — web roots as the distribution ships them, without any that were added on this machine: a local CA is not
- * to stand in for a server (docs/accord.md, 5.4). Reads files; at start only.
+ * pact/roots.h — web roots as the distribution ships them, without any that were added on this machine: a local CA is
+ * not to stand in for a server (docs/accord.md, 5.4). Reads files; at start only.
  */
 #ifndef PACT_ROOTS_H
 #define PACT_ROOTS_H
@@ -19,8 +19,8 @@ extern const struct roots_places roots_debian;
 
 /*
  * Adds the distribution's roots that are in use. What was put into other folders, and what stands in
- * /usr/local/share/ca-certificates, SSL_CERT_FILE or SSL_CERT_DIR, does not count. False when there are none to be found
- * or one is damaged.
+ * /usr/local/share/ca-certificates, SSL_CERT_FILE or SSL_CERT_DIR, does not count. False when there are none to be
+ * found or one is damaged.
  */
 must_check bool roots_add(struct trust *trust, const struct roots_places *places, struct error *err);
 

@@ -48,8 +48,8 @@ must_check enum saved_result saved_read(struct bytes in, struct saved *out);
 must_check bool saved_write(struct writer *w, const struct saved *saved);
 
 /*
- * A file of its own, mode 0600: it names the server. `note` stands before the block, for people: lines, of which each is
- * put behind "# ".
+ * A file of its own, mode 0600: it names the server. `note` stands before the block, for people: lines, of which each
+ * is put behind "# ".
  */
 must_check bool saved_to_file(const char *path, struct bytes note, const struct saved *saved, struct error *err);
 /* *memory is what the views point into, for OPENSSL_free(); NULL on false. */

@@ -144,15 +144,7 @@ static bool name_anchor(X509 *cert, const char *host, int64_t now_s)
 	char text[65];
 	cert_date(date, sizeof(date), now_s);
 	snprintf(text, sizeof(text), "Overt Accord anchor %.32s %.7s", host, date);
-	X509_NAME *name = X509_NAME_new();
-	bool ok = name &&
-	          X509_NAME_add_entry_by_NID(
-			  name, NID_organizationName, MBSTRING_UTF8, (const unsigned char *)"Overt", -1, -1, 0) == 1 &&
-	          X509_NAME_add_entry_by_NID(
-			  name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)text, -1, -1, 0) == 1 &&
-	          X509_set_subject_name(cert, name) == 1 && X509_set_issuer_name(cert, name) == 1;
-	X509_NAME_free(name);
-	return ok;
+	return cert_name_set(cert, text);
 }
 
 static bool begin(X509 *cert, EVP_PKEY *key, int64_t from_s, int64_t life_s)

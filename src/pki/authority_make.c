@@ -22,6 +22,19 @@ bool cert_serial_set(X509 *cert)
 	return ok;
 }
 
+bool cert_name_set(X509 *cert, const char *common_name)
+{
+	X509_NAME *name = X509_NAME_new();
+	bool ok = name &&
+	          X509_NAME_add_entry_by_NID(
+			  name, NID_organizationName, MBSTRING_UTF8, (const unsigned char *)"Overt", -1, -1, 0) == 1 &&
+	          X509_NAME_add_entry_by_NID(
+			  name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1 &&
+	          X509_set_subject_name(cert, name) == 1 && X509_set_issuer_name(cert, name) == 1;
+	X509_NAME_free(name);
+	return ok;
+}
+
 /* "Overt CA HOST 2026-11"; the host is cut so that the whole stays within the 64 characters of a CN. */
 static bool name_set(X509 *cert, const char *host, int64_t now_s)
 {
@@ -32,15 +45,7 @@ static bool name_set(X509 *cert, const char *host, int64_t now_s)
 		snprintf(text, sizeof(text), "Overt CA %.46s %.7s", host, date);
 	else
 		snprintf(text, sizeof(text), "Overt CA %.7s", date);
-	X509_NAME *name = X509_NAME_new();
-	bool ok = name &&
-	          X509_NAME_add_entry_by_NID(
-			  name, NID_organizationName, MBSTRING_UTF8, (const unsigned char *)"Overt", -1, -1, 0) == 1 &&
-	          X509_NAME_add_entry_by_NID(
-			  name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)text, -1, -1, 0) == 1 &&
-	          X509_set_subject_name(cert, name) == 1 && X509_set_issuer_name(cert, name) == 1;
-	X509_NAME_free(name);
-	return ok;
+	return cert_name_set(cert, text);
 }
 
 static bool basics_add(X509 *cert)

@@ -52,6 +52,8 @@ must_check bool ca_make(struct ca *out, const struct authority_make *make, EVP_P
 
 /* 127 random bits. */
 must_check bool cert_serial_set(X509 *cert);
+/* Subject and issuer alike: "O=Overt" and this name of at most 64 characters. */
+must_check bool cert_name_set(X509 *cert, const char *common_name);
 
 #define AUTHORITY_FILE_MAX (1U << 20)
 #define CA_KEYS_MAX        ((size_t)AUTHORITY_MAX * 2)

@@ -29,7 +29,7 @@ struct objects;
 /* One body: of a request or of a response. */
 struct body {
 	struct objects *objects;
-	struct objects_file file;
+	struct pooled file;
 	struct coding *coding;
 	uint64_t octets, lost, written;
 	const char *why; /* it is not whole; NULL: as far as is known it is */
@@ -197,7 +197,7 @@ static void write_octets(void *ctx, struct bytes octets)
 	struct body *body = ctx;
 	if (body->ended)
 		return;
-	if (objects_file_write(&body->objects->files, &body->file, octets))
+	if (pooled_write(&body->objects->files.pool, &body->file, octets))
 		body->written += octets.len;
 	else
 		fail(body->objects, body, "write");
@@ -226,7 +226,6 @@ static struct body *begin(struct objects *o, struct object *object, enum flow_di
 		return NULL;
 	}
 	body->objects = o;
-	body->file.fd = -1;
 	choose_coding(o, object, way);
 	return body;
 }
@@ -422,7 +421,7 @@ static void on_close(struct sink *sink)
 {
 	struct objects *o = of(sink);
 	output_close(&o->manifest);
-	objects_files_close(&o->files);
+	filepool_close(&o->files.pool);
 	free(o);
 }
 
@@ -451,11 +450,11 @@ struct sink *objects_new(const char *directory, bool unmasked, struct error *err
 	bool ok = n > 0 && (size_t)n < sizeof(index);
 	if (!ok)
 		error_set(err, "%.200s…: the name is too long", directory);
-	ok = ok && objects_files_open(&o->files, directory, err);
+	ok = ok && filepool_open(&o->files.pool, directory, err);
 	if (ok && output_open(&o->manifest, &o->sink, index, OUTPUT_APPEND, err))
 		return &o->sink;
 	if (ok)
-		objects_files_close(&o->files);
+		filepool_close(&o->files.pool);
 	free(o);
 	return NULL;
 }

@@ -3,12 +3,9 @@ The proxy is a small one of our own (lab/accord_proxy.c), which can be asked to 
 
 import dataclasses
 import json
-import os
 import pathlib
 import re
-import shutil
 import ssl
-import subprocess
 
 import pytest
 from lab import clients, overt, pki, servers
@@ -439,7 +436,8 @@ def answer(body):
 
 
 @pytest.mark.parametrize("response, code, body", [
-    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\0b\r\n2;x=y\r\n\r\n\r\n0\r\nT: 1\r\n\r\n", 0, b"a\0b\r\n"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\0b\r\n2;x=y\r\n\r\n\r\n0\r\nT: 1\r\n\r\n",
+     0, b"a\0b\r\n"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", 0, b"abc"),
     (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", 0, b"until the end"),
     (b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 0, b""),

@@ -318,7 +318,7 @@ def test_a_client_that_does_not_know_the_anchor_refuses_and_is_remembered(nginx,
     said = one.wait_event(notice("accord-client-refuses"), "the notice")
     assert "the client does not accept the proxy or its proof" in said["text"]
     one.wait_event(events.is_close("refused"), "the end")
-    one.stop(keep=True)
+    one.stop()
     code, out, _ = overt.run("refusals", "--state", one.state)
     assert code == 0 and "site.test" in out, out
 

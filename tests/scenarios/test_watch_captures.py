@@ -1,5 +1,6 @@
 """Captures made by others' software, where they are at hand beside the source: what has to come out of them."""
 
+import json
 import pathlib
 
 import pytest
@@ -61,6 +62,16 @@ def test_a_picture_over_http2_comes_out_whole():
     assert at == len(down)
     assert body.startswith(b"\x89PNG\r\n\x1a\n") and body.endswith(b"IEND\xaeB`\x82")
     assert seen.of("end")[0]["response_octets"] == len(body)
+
+
+@pytest.mark.skipif(overt.missing("watch --export-objects") is not None, reason="overt exports no objects yet")
+def test_a_picture_over_http2_is_exported(folder):
+    seen = watch.run("--export-objects", folder / "out", "-k", CAPTURES / "http2-data-reassembly.keys",
+                     CAPTURES / "http2-data-reassembly.pcap")
+    entry = json.loads((folder / "out" / "index.jsonl").read_text())
+    picture = (folder / "out" / entry["file"]).read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
+    assert entry["complete"] and entry["octets"] == len(picture) == seen.of("end")[0]["response_octets"]
 
 
 def test_a_connection_of_tls_1_0_is_named_and_counted():

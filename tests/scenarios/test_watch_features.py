@@ -14,7 +14,8 @@ V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
 def _contexts(files, *, server=None, client=None, **both):
-    return servers.server_context(*files, **{**both, **(server or {})}), clients.context(None, **{**both, **(client or {})})
+    return (servers.server_context(*files, **{**both, **(server or {})}),
+            clients.context(None, **{**both, **(client or {})}))
 
 
 def _right(seen, *records):

@@ -1,9 +1,7 @@
 """Plaintext of `overt watch`, octet by octet against tshark's, and both against what was said."""
 
 import pathlib
-import shutil
 import ssl
-import struct
 import subprocess
 
 import pytest

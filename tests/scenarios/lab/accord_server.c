@@ -1,7 +1,7 @@
 /*
  * An HTTPS server that knows Accord, for tests, made with libovert as any program would: accord_server CHAIN KEY ANSWER
- * [STATEMENT [ANCHORS KEY]]. With the last two, demands can be met: by proxies below the anchors and with approvals by that
- * key, a file with its SubjectPublicKeyInfo. It prints "listening PORT" and, for each connection, what was introduced.
+ * [STATEMENT [ANCHORS KEY]]. With the last two, demands can be met: by proxies below the anchors and with approvals by
+ * that key, a file with its SubjectPublicKeyInfo. It prints "listening PORT" and, for each connection, what was introduced.
  */
 #include <overt/accord.h>
 

@@ -11,7 +11,8 @@ import tempfile
 from . import clients, overt, servers
 from .proc import PATIENCE, Process
 
-NAME = re.compile(r"(?P<flow>\d+\.\d+)_(?P<client>.+)-(?P<port>\d+)_(?P<server>.+)-(?P<to>\d+)\.(?P<direction>up|down)$")
+NAME = re.compile(r"(?P<flow>\d+\.\d+)_(?P<client>.+)-(?P<port>\d+)_(?P<server>.+)-(?P<to>\d+)\."
+                  r"(?P<direction>up|down)$")
 
 
 @dataclasses.dataclass

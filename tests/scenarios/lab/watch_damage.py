@@ -1,4 +1,4 @@
-"""What a network and a capture do to segments, done on purpose; and how much of what was said a reader may then lack."""
+"""What a network and a capture do to segments, done on purpose; and how much a reader may then lack."""
 
 import dataclasses
 import random

@@ -4,7 +4,6 @@ to read, and what must come out of it."""
 import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
 import ssl
 import subprocess
@@ -44,8 +43,8 @@ class Pair:
     """Two endpoints of OpenSSL joined by memory, recorded. `say` sends and reads; what `context` calls are Python's."""
 
     def __init__(self, server, client, name="site.test", session=None):
-        self.recording, self.folder = Recording(), tempfile.mkdtemp(prefix="overt-keys-")
-        self._log = pathlib.Path(self.folder) / "keys"
+        self.recording, self._folder = Recording(), tempfile.TemporaryDirectory(prefix="overt-keys-")
+        self._log = pathlib.Path(self._folder.name) / "keys"
         client.keylog_filename = str(self._log)
         self._bios = {side: (ssl.MemoryBIO(), ssl.MemoryBIO()) for side in (True, False)}
         self.ends = {True: client.wrap_bio(*self._bios[True], False, name, session),
@@ -70,8 +69,8 @@ class Pair:
         for side in (True, False):
             with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
                 while part := self.ends[side].read(65536):
-                    yield_to = "up" if not side else "down"
-                    setattr(self.recording, yield_to, getattr(self.recording, yield_to) + part)
+                    said = "down" if side else "up"
+                    setattr(self.recording, said, getattr(self.recording, said) + part)
 
     def say(self, up, data):
         self.ends[up].write(data)
@@ -85,9 +84,7 @@ class Pair:
             self.move(side)
         self.recording.keys = self._log.read_text() if self._log.exists() else ""
         self.ends[True].context.keylog_filename = None
-        with contextlib.suppress(OSError):
-            self._log.unlink()
-            os.rmdir(self.folder)
+        self._folder.cleanup()
         return self.recording
 
 

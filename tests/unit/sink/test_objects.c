@@ -335,12 +335,12 @@ static void a_link_that_stands_there_is_not_followed(void **state)
 static void more_bodies_than_files_may_be_open_lose_nothing(void **state)
 {
 	(void)state;
-	enum { FILES = OBJECTS_OPEN_MAX + 50 };
-	static struct objects_file files[FILES];
-	struct objects_files all;
+	enum { FILES = FILEPOOL_MAX + 50 };
+	static struct pooled files[FILES];
+	struct objects_files all = {0};
 	struct error err;
 	struct bed b = {.folder = "many"};
-	assert_true(objects_files_open(&all, file_in("many"), &err));
+	assert_true(filepool_open(&all.pool, file_in("many"), &err));
 	for (unsigned i = 0; i < FILES; i++) {
 		char path[32];
 		snprintf(path, sizeof(path), "/%u.txt", i);
@@ -349,13 +349,13 @@ static void more_bodies_than_files_may_be_open_lose_nothing(void **state)
 	}
 	for (unsigned part = 0; part < 3; part++) {
 		for (unsigned i = 0; i < FILES; i++)
-			assert_true(objects_file_write(&all, &files[i], bytes_of(&"abc"[part], 1)));
-		assert_true(all.open <= OBJECTS_OPEN_MAX);
+			assert_true(pooled_write(&all.pool, &files[i], bytes_of(&"abc"[part], 1)));
+		assert_true(all.pool.open <= FILEPOOL_MAX);
 	}
 	for (unsigned i = 0; i < FILES; i++)
 		objects_file_end(&all, &files[i], i % 2 == 0);
-	assert_int_equal(all.open, 0);
-	objects_files_close(&all);
+	assert_int_equal(all.pool.open, 0);
+	filepool_close(&all.pool);
 	for (unsigned i = 0; i < FILES; i++) {
 		char name[64];
 		snprintf(name, sizeof(name), "h_%u.txt%s", i, i % 2 ? ".incomplete" : "");

@@ -1,6 +1,7 @@
 #include "sink/plaintext.h"
 
 #include "flows.h"
+#include "sink/filepool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +75,7 @@ static void what_an_earlier_run_left_is_replaced(void **state)
 static void more_flows_than_files_may_be_open_lose_nothing(void **state)
 {
 	(void)state;
-	enum { FLOWS = PLAINTEXT_OPEN_MAX + 40 };
+	enum { FLOWS = FILEPOOL_MAX + 40 };
 	static struct flow *flows[FLOWS];
 	struct sink *sink = open_in("many");
 	for (unsigned i = 0; i < FLOWS; i++)
