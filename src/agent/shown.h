@@ -1,6 +1,8 @@
 /*
  * agent/shown.h — programs look at their peer's certificate themselves: for its name, for a pin, to show it. Where a
- * proof passed they are shown the server's, which is the one that they mean. The proxy's is in the report.
+ * proof passed they are shown the server's, which is the one that they mean. The proxy's is in the report. A channel
+ * binding of type tls-server-end-point (RFC 5929) that a program makes of it agrees with the server's, though there are
+ * two connections; whoever relies on it for more than the server's identity has to know.
  */
 #ifndef AGENT_SHOWN_H
 #define AGENT_SHOWN_H

@@ -101,6 +101,8 @@ static bool read_proxy(void *ctx, const char *value, struct error *err)
 		(colon[1 + digits] && strcmp(colon + 1 + digits, "/") != 0))
 		return error_set(err, "expected HOST:PORT");
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - value), value);
+	if (strpbrk(host, " \t\"'/"))
+		return error_set(err, "expected HOST:PORT");
 	snprintf(run->proxy, sizeof(run->proxy), "http://%s:%u", host, (unsigned)port);
 	return true;
 }

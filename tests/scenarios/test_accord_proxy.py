@@ -311,7 +311,8 @@ def test_a_client_that_does_not_know_the_anchor_refuses_and_is_remembered(nginx,
     one = accord("prefer")
     code, _, err = overt.run("accord", "init", "--state", folder / "other", "--name", "proxy.test")
     assert code == 0, err
-    done = clients.run(overt.binary(), "get", "--accord", folder / "other" / "accord-anchor.pem", "--trust", world.trust,
+    anchors = folder / "other" / "accord-anchor.pem"
+    done = clients.run(overt.binary(), "get", "--accord", anchors, "--trust", world.trust,
                        "--proxy", f"127.0.0.1:{one.port}", f"https://site.test:{nginx.port}/",
                        env=overt.SANITIZER_OPTIONS)
     assert done.returncode == 1 and b"check 1" in done.stderr, done.stderr

@@ -426,6 +426,55 @@ def test_a_static_program_is_named(run, folder):
     assert ran.code == 3 and "linked statically" in ran.err, ran.err
 
 
+OWN = """
+#include <openssl/ssl.h>
+#include <stdio.h>
+int main(void)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	puts(ctx ? "a context" : "none");
+	if (ctx)
+		SSL_CTX_set_info_callback(ctx, NULL);
+	SSL_CTX_free(ctx);
+	return 0;
+}
+"""
+
+
+@pytest.fixture
+def own_library(folder):
+    """A program with an OpenSSL of its own: the system's under another name."""
+    servers.needs_program("cc")
+    linked = clients.run("ldd", shutil.which("openssl")).stdout.decode()
+    octets = pathlib.Path(re.search(r"libssl\.so\.3 => (\S+)", linked).group(1)).read_bytes()
+    assert octets.count(b"\0libssl.so.3\0") == 1
+    (folder / "libssl.so.9").write_bytes(octets.replace(b"\0libssl.so.3\0", b"\0libssl.so.9\0"))
+    (folder / "own.c").write_text(OWN)
+    done = clients.run("cc", "-o", folder / "own", folder / "own.c", "-L", folder, "-l:libssl.so.9", "-lcrypto",
+                       f"-Wl,-rpath,{folder}")
+    assert done.returncode == 0, done.stderr.decode()
+    return folder / "own"
+
+
+@pytest.mark.parametrize("rule, said", [("require", "none\n"), ("prefer", "a context\n")])
+def test_a_library_of_ones_own_gets_no_context_under_require(rule, said, own_library, run):
+    ran = run(None, str(own_library), options=["--accord-rule", rule])
+    assert ran.out == said and "own cannot speak Accord" in ran.err and "libssl.so.9" in ran.err, ran.out + ran.err
+
+
+# Servers
+
+def test_a_server_under_the_agent_serves_as_before(world, starts, monkeypatch, anchors):
+    for name, value in (("LD_PRELOAD", PRELOAD), ("OVERT_ACCORD", "require"), ("OVERT_ACCORD_ANCHORS", anchors),
+                        ("OVERT_ACCORD_TRUST", world.trust)):
+        monkeypatch.setenv(name, str(value))
+    server = starts(servers.Nginx(*world.files("site.test")))  # its contexts are of TLS_method()
+    monkeypatch.undo()
+    for version in ("--tls-max", "1.2"), ("--tlsv1.3",):
+        done = clients.run(*curl(server, "--cacert", str(world.trust), *version))
+        assert b"nginx says hello" in done.stdout, done.stderr
+
+
 # Output, and the run itself
 
 def test_json_lines_say_the_same(run, through, server, folder):
@@ -464,7 +513,7 @@ def test_the_exit_code_is_the_commands(run):
 
 
 @pytest.mark.parametrize("words", [
-    ["--accord-rule", "never"], ["--role", "owner"], ["--proxy", "nowhere"], ["--proxy", "a:0"], ["--lossless"],
+    ["--accord-rule", "never"], ["--role", "owner"], ["--proxy", "nowhere"], ["--proxy", "a:0"], ["--proxy", "a b:1"], ["--lossless"],
     ["--proxy-name", "a b"]])
 def test_misuse_is_told(words, anchors):
     code, _, err = overt.run("exec", "--accord", anchors, *words, "--", "true")

@@ -1,48 +1,62 @@
 /*
- * tests/unit/accord/vectors.h — the whole handshakes of docs/accord-vectors.md: read from the document, judged, and told
- * in the document's words.
+ * tests/unit/accord/vectors.h — the whole handshakes of docs/accord-vectors.md: written, read, judged, and told in the
+ * document's words. Whatever is not as it must be fails the test.
  */
 #ifndef TESTS_ACCORD_VECTORS_H
 #define TESTS_ACCORD_VECTORS_H
 
-#include "accord/saved.h"
+#include "accord/check.h"
 
-#define VECTOR_CAP       ((size_t)64 * 1024)
-#define VECTOR_TOLD      ((size_t)8 * 1024)
-#define VECTOR_ANCHOR    "accord_anchor"
-#define VECTOR_ROOT      "web_root"
-#define VECTOR_BASE64    "base64"
-#define VECTOR_LINE      72 /* base64 characters */
-#define VECTOR_FIELD_MAX 32
+#include <openssl/x509.h>
+#include <stdio.h>
 
-/* One handshake. The octets it points to are its own. */
-struct vector {
-	struct accord_saved saved;
-	struct bytes approval; /* body; empty when the server demanded none */
-	X509_STORE *anchors, *web;
-	uint8_t offer[128]; /* the offer's body as in the document */
-	size_t offer_len;
-	uint8_t octets[VECTOR_CAP]; /* what the views point to */
-	size_t used;
+/* What a verifier is given, in the order of the document. */
+enum vector_input {
+	VECTOR_ACCORD_ANCHOR,
+	VECTOR_WEB_ROOT,
+	VECTOR_AT, /* eight octets */
+	VECTOR_LEG1_VERSION,
+	VECTOR_LEG1_RESUMED,
+	VECTOR_SNI,
+	VECTOR_ALPN,
+	VECTOR_SUITES,
+	VECTOR_GROUPS,
+	VECTOR_SIGALGS,
+	VECTOR_OFFER,
+	VECTOR_PROXY_CERTIFICATE,
+	VECTOR_PROOF,
+	VECTOR_APPROVAL,
+	VECTOR_INPUTS, /* how many there are */
 };
 
-/* Reads the handshake of this name. Fails the test when it is not there, or not as the document says it is written. */
-void vector_read(struct vector *vector, const char *document, const char *name);
-void vector_free(struct vector *vector);
+/* Octets of each input; those that a section does not name are empty. */
+struct vector {
+	struct {
+		uint8_t *data;
+		size_t len;
+	} input[VECTOR_INPUTS];
+};
 
 struct vector_result {
+	bool passed;
+	struct accord_leg1 leg1;
 	struct accord_proven proven;
 	struct accord_judgement judgement;
 };
 
-/* Judges it as a client would have at the time that the document names. */
-bool vector_judge(struct vector *vector, struct vector_result *out);
-/* The octets of a field by its name in the document, to be changed: NULL when there is no such field. */
-uint8_t *vector_field(struct vector *vector, const char *field, size_t *len);
-/* Takes a changed `offer` over into what is judged. */
-bool vector_reread_offer(struct vector *vector);
+const char *vector_input_name(enum vector_input input);
+void vector_set(struct vector *vector, enum vector_input input, struct bytes octets);
+struct bytes vector_get(const struct vector *vector, enum vector_input input);
+void vector_free(struct vector *vector);
 
-/* What came of it, as lines "    name = value". */
-void vector_tell(const struct vector *vector, const struct vector_result *result, bool ok, char *out, size_t cap);
+/* Reads one section of the document. */
+void vector_read(struct vector *vector, const char *section);
+/* Writes the inputs that are not empty. */
+void vector_write(FILE *out, const struct vector *vector);
+
+/* Judges as a client would have at the vector's time; the views of *out are the vector's. */
+void vector_judge(const struct vector *vector, const struct vector *anchors, struct vector_result *out);
+/* What came of it, as lines of the document. */
+void vector_tell(FILE *out, const struct vector_result *result);
 
 #endif
