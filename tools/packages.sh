@@ -2,10 +2,10 @@
 
 build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libbrotli-dev libpcap-dev)
 # llhttp: Debian 13 has a library, Debian 12 only the C sources inside node-llhttp.
-if apt-cache show libllhttp-dev >/dev/null 2>&1; then
-	build_packages+=(libllhttp-dev)
-else
+if (. /etc/os-release && [ "${VERSION_ID:-13}" = 12 ]); then
 	build_packages+=(node-llhttp)
+else
+	build_packages+=(libllhttp-dev)
 fi
 
 test_packages=(libcmocka-dev libjansson-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"

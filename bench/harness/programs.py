@@ -50,7 +50,7 @@ def build(folder, overt, tools=("bench/load", "bench/server")):
     """Builds the release programs, Overt among them if asked for. Raises Fault with what the compiler said."""
     targets = [*tools, *(["overt"] if overt else [])]
     if not (folder / "build.ninja").exists():
-        subprocess.run(["meson", "setup", "-Dtests=false", folder, TOP], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(["meson", "setup", "-Dtests=false", "-Db_lto=true", folder, TOP], stdout=subprocess.DEVNULL, check=True)
     result = subprocess.run(["ninja", "-C", folder, *targets], capture_output=True, text=True, check=False)
     if result.returncode:
         raise Fault(f"cannot build {' '.join(targets)} in {folder}", result.stdout)

@@ -12,7 +12,10 @@
 #define RSA_MAX_BITS      4096
 #define EXPONENT_MAX_BITS 64 /* a long exponent makes verifying as dear as signing */
 
-/* What TLS 1.3 signs handshakes with (RFC 8446, 4.2.3). */
+/*
+ * What TLS 1.3 signs handshakes with (RFC 8446, 4.2.3; RFC 8734; draft-ietf-tls-mldsa). Some only later libraries than
+ * 3.0 offer or can verify: without them no certificate of that kind can be read.
+ */
 struct scheme {
 	uint16_t value;
 	int curve;          /* of EC keys; else NID_undef */
@@ -32,6 +35,12 @@ static const struct scheme schemes[] = {
 	{0x0809, NID_undef, "RSA-PSS", "SHA256"},
 	{0x080a, NID_undef, "RSA-PSS", "SHA384"},
 	{0x080b, NID_undef, "RSA-PSS", "SHA512"},
+	{0x081a, NID_brainpoolP256r1, "EC", "SHA256"},
+	{0x081b, NID_brainpoolP384r1, "EC", "SHA384"},
+	{0x081c, NID_brainpoolP512r1, "EC", "SHA512"},
+	{0x0904, NID_undef, "ML-DSA-44", NULL},
+	{0x0905, NID_undef, "ML-DSA-65", NULL},
+	{0x0906, NID_undef, "ML-DSA-87", NULL},
 };
 
 static const struct scheme *find_scheme(uint16_t value)

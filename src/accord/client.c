@@ -45,10 +45,19 @@ static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static int ctx_slot = -1;
 static int slot = -1;
 
+/* SSL_dup makes another connection, with a state of its own. */
+static int not_copied(
+	CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **value, int index, long argl, void *argp)
+{
+	(void)to, (void)from, (void)index, (void)argl, (void)argp;
+	*value = NULL;
+	return 1;
+}
+
 static void make_slots(void)
 {
 	ctx_slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_ctx_free);
-	slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_free);
+	slot = SSL_get_ex_new_index(0, NULL, NULL, not_copied, on_free);
 }
 
 static bool slots_ok(void)
@@ -196,6 +205,9 @@ static int parse(SSL *ssl, unsigned type, unsigned context, const unsigned char 
 	size_t index, int *alert, void *arg)
 {
 	(void)type, (void)cert, (void)arg;
+	/* A context for both roles may turn out to be a server's. */
+	if (SSL_is_server(ssl))
+		return 1;
 	struct client_state *state = client_state_of(ssl);
 	bool ok = state != NULL;
 	if (ok && context == SSL_EXT_TLS1_3_CERTIFICATE)

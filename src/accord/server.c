@@ -27,6 +27,7 @@ struct state {
 	size_t told_len;
 	struct accord_claim claim;
 	bool ruled;
+	bool late; /* the ClientHello before the HelloRetryRequest told nothing: neither may this one */
 	uint8_t verdict[MAX_VERDICT];
 	size_t verdict_len;
 	uint8_t demand[2];
@@ -94,6 +95,21 @@ static struct state *state_new(SSL *ssl, struct bytes random)
 	return state;
 }
 
+/* What stops a proxy before it can send anything: it has to show a certificate, and the verify callback refuses it. */
+static void ask_for_certificate(SSL *ssl)
+{
+	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_get_verify_callback(ssl));
+}
+
+/* The second ClientHello says nothing any more: libssl then asks none of our callbacks for a verdict. */
+static void dropped(SSL *ssl, struct state *state)
+{
+	state->ruled = true;
+	state->claim.ruling.kind = ACCORD_RULING_REFUSE;
+	(void)error_set(&state->claim.fault, "the second ClientHello does not introduce the proxy as the first did");
+	ask_for_certificate(ssl);
+}
+
 /* A ClientHello has come: the first, the one after a HelloRetryRequest, or that of a new connection of a reused SSL. */
 static void begin(SSL *ssl, struct bytes body)
 {
@@ -102,12 +118,29 @@ static void begin(SSL *ssl, struct bytes body)
 	struct state *old = state_of(ssl);
 	if (client_hello_parse(body, &hello) != HELLO_OK)
 		return;
-	if (old && bytes_equal(hello.random, bytes_of(old->random, sizeof(old->random))))
+	bool told = extension_find(hello.extensions, ACCORD_EXTENSION, &ext);
+	if (old && bytes_equal(hello.random, bytes_of(old->random, sizeof(old->random)))) {
+		if (!told && old->told_len > 0 && (old->claim.introduced || old->claim.sealed))
+			dropped(ssl, old);
 		return;
+	}
 	if (old && SSL_set_ex_data(ssl, slot, NULL) == 1)
 		state_free(old);
-	if (extension_find(hello.extensions, ACCORD_EXTENSION, &ext))
+	if (told)
 		(void)!state_new(ssl, hello.random);
+}
+
+/* A HelloRetryRequest goes out to somebody who told nothing: told now, it would be signed halfway only. */
+static void retried(SSL *ssl, struct bytes body)
+{
+	struct server_hello hello;
+	uint8_t random[HELLO_RANDOM];
+	if (server_hello_parse(body, &hello) != HELLO_OK || !hello.retry || state_of(ssl) ||
+		SSL_get_client_random(ssl, random, sizeof(random)) != sizeof(random))
+		return;
+	struct state *state = state_new(ssl, bytes_of(random, sizeof(random)));
+	if (state)
+		state->late = true;
 }
 
 static void on_message(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
@@ -120,6 +153,8 @@ static void on_message(int write, int version, int type, const void *data, size_
 		return;
 	if (!write && message.type == HANDSHAKE_CLIENT_HELLO)
 		begin(ssl, message.body);
+	if (write && message.type == HANDSHAKE_SERVER_HELLO)
+		retried(ssl, message.body);
 	struct state *state = state_of(ssl);
 	if (!state || state->complete)
 		return;
@@ -148,7 +183,7 @@ static bool take_told(struct state *state, struct bytes data)
 {
 	if (state->told_len > 0)
 		return bytes_equal(data, bytes_of(state->told, state->told_len));
-	if (data.len > MAX_TOLD || read_list(state, data) != ACCORD_BODY_OK)
+	if (state->late || data.len > MAX_TOLD || read_list(state, data) != ACCORD_BODY_OK)
 		return false;
 	memcpy(state->told, data.data, data.len);
 	state->told_len = data.len;
@@ -197,10 +232,7 @@ static void rule(SSL *ssl, struct state *state)
 	}
 }
 
-/*
- * Rules, and makes the ruling felt: a refused proxy, as one whose client must approve, has to show a certificate, and
- * the verify callback stops it there, before it can send anything.
- */
+/* Rules, and makes the ruling felt: a refused proxy has to show a certificate, as one whose client must approve. */
 static bool answer(SSL *ssl, struct state *state)
 {
 	struct accord_claim *claim = &state->claim;
@@ -212,7 +244,7 @@ static bool answer(SSL *ssl, struct state *state)
 	if (claim->ruling.kind != ACCORD_RULING_SILENT && SSL_session_reused(ssl))
 		return false;
 	if (stops)
-		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_get_verify_callback(ssl));
+		ask_for_certificate(ssl);
 	if (RAND_bytes(claim->server_nonce, ACCORD_NONCE) != 1)
 		return false;
 	struct accord_verdict verdict = {
@@ -316,7 +348,7 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
 	if (state->claim.ruling.kind == ACCORD_RULING_DEMAND)
 		state->claim.confirmed =
 			proxy_ok(state, store, &state->claim.fault) && approval_ok(ssl, state, &state->claim.fault);
-	else
+	else if (state->claim.fault.text[0] == '\0')
 		(void)error_set(&state->claim.fault, "the proxy was refused and went on");
 	X509_STORE_CTX_set_error(store, state->claim.confirmed ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
 	return state->claim.confirmed;
@@ -357,6 +389,8 @@ bool accord_server_passed(const SSL *ssl)
 		return false;
 	if (!claim)
 		return true;
+	if (!state_of(ssl)->ruled)
+		return false;
 	return claim->ruling.kind == ACCORD_RULING_DEMAND ? claim->confirmed
 	                                                  : claim->ruling.kind != ACCORD_RULING_REFUSE;
 }

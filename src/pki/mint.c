@@ -28,6 +28,9 @@ static const uint8_t fixed_extensions[] = {0x30, 0x0c, 0x06, 0x03, 0x55, 0x1d, 0
 	0x00, 0x30, 0x0e, 0x06, 0x03, 0x55, 0x1d, 0x0f, 0x01, 0x01, 0xff, 0x04, 0x04, 0x03, 0x02, 0x07, 0x80, 0x30,
 	0x13, 0x06, 0x03, 0x55, 0x1d, 0x25, 0x04, 0x0c, 0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07,
 	0x03, 0x01};
+#define KEY_USAGE_AT 28 /* in fixed_extensions: unused bits, then the bits */
+
+static const uint8_t oid_rsa[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
 
 /* What is taken from the upstream certificate. */
 struct upstream {
@@ -232,6 +235,13 @@ static void key_id_put(struct bytes oid, uint8_t tag, struct bytes id, struct wr
 	der_close(w, extension);
 }
 
+/* The algorithm stands at the front of a SubjectPublicKeyInfo. */
+static bool is_rsa(struct bytes spki)
+{
+	size_t front = spki.len < 24 ? spki.len : 24;
+	return front > 0 && memmem(spki.data, front, oid_rsa, sizeof(oid_rsa)) != NULL;
+}
+
 static enum mint_result extensions_put(const struct plan *plan, struct writer *w, struct minted *out)
 {
 	uint8_t own[20];
@@ -247,7 +257,14 @@ static enum mint_result extensions_put(const struct plan *plan, struct writer *w
 	}
 	size_t wrapped = der_open(w, DER_CONTEXT_CONSTRUCTED | 3);
 	size_t extensions = der_open(w, DER_SEQUENCE);
-	writer_bytes(w, bytes_of(fixed_extensions, sizeof(fixed_extensions)));
+	uint8_t fixed[sizeof(fixed_extensions)];
+	memcpy(fixed, fixed_extensions, sizeof(fixed));
+	if (is_rsa(plan->request->spki)) {
+		/* keyEncipherment too: some hosts may be allowed RSA key exchange. */
+		fixed[KEY_USAGE_AT] = 0x05;
+		fixed[KEY_USAGE_AT + 1] = 0xa0;
+	}
+	writer_bytes(w, bytes_of(fixed, sizeof(fixed)));
 	key_id_put(bytes_of(oid_ski, sizeof(oid_ski)), DER_OCTET_STRING, bytes_of(own, sizeof(own)), w);
 	if (issuer_id.len > 0)
 		key_id_put(bytes_of(oid_aki, sizeof(oid_aki)), DER_CONTEXT | 0, issuer_id, w);

@@ -193,7 +193,7 @@ static const struct config_option table[] = {
 		.value = "HOW",
 		.group = "Accord",
 		.doc = "Inspect without a CA, clients that speak Accord: off, prefer or require; rules may say "
-                       "otherwise."},
+		       "otherwise."},
 	{.key = "accord-role",
 		.type = CONFIG_CHOICE,
 		.verbs = CONFIG_PROXY,

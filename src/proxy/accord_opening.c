@@ -51,7 +51,7 @@ static void end_unfit(struct conn *conn)
 	else
 		block(conn, &counts->accord_unmatched, ALERT_ACCESS_DENIED, "accord-required",
 			"Accord is required here, and the client does not speak it: no certificate is made in the "
-		        "server's "
+			"server's "
 			"place");
 }
 

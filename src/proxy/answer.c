@@ -17,6 +17,8 @@
 #define GROUPS       "X25519:P-256:X448:P-384:P-521:ffdhe2048:ffdhe3072"
 #define GROUPS_PQ    "X25519MLKEM768:" GROUPS
 #define SUITES_TLS12 "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AESCCM:!aNULL"
+/* Where a rule that names the host allows RSA key exchange (allow: tls12-rsa), to clients as to servers. */
+#define SUITES_RSA SUITES_TLS12 ":AES256-GCM-SHA384:AES128-GCM-SHA256"
 
 struct answer {
 	struct worker *worker;
@@ -252,8 +254,10 @@ bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct erro
 	if (!begin(conn, conn->worker->answer->ctx, err))
 		return false;
 	SSL *ssl = conn->leg1.ssl;
+	bool rsa = conn->opening->verdict.options.allow & POLICY_ALLOW_TLS12_RSA;
 	bool ok = make_binding(conn) && SSL_use_cert_and_key(ssl, leaf->cert, leaf->key, leaf->chain, 1) == 1 &&
-	          SSL_set_max_proto_version(ssl, SSL_version(conn->leg2.ssl)) == 1;
+	          SSL_set_max_proto_version(ssl, SSL_version(conn->leg2.ssl)) == 1 &&
+	          (!rsa || SSL_set_cipher_list(ssl, SUITES_RSA) == 1);
 	if (!ok) {
 		error_set_openssl(err, "the leaf does not fit its key, or the handshake cannot be set up");
 		leg_free(&conn->leg1);

@@ -128,7 +128,7 @@ bool opening_begin_inspection(struct conn *conn)
 		audit_closed(conn, closed);
 		return false;
 	}
-	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label, "");
+	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label, o->accord.on ? "by Accord" : "");
 	if (o->verdict.options.until != POLICY_UNTIL_END)
 		conn->flow.until = o->verdict.options.until;
 	return true;

@@ -264,8 +264,8 @@ static void pass_gap(struct feed_flow *t, enum flow_direction direction, uint64_
 		return;
 	if (t->decoder)
 		decoder_gap(t->decoder, direction, offset - *at, time_ns);
-	else if (t->decoding == DECODING_GUESS)
-		t->decoding = DECODING_OFF;
+	else if (t->decoding == DECODING_GUESS && (t->first_len > 0 || bytes_equal(t->flow->alpn, bytes_str("h2"))))
+		t->decoding = DECODING_OFF; /* what came before cannot be told; h2 needs all of it */
 	*at = offset;
 }
 

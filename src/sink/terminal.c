@@ -188,6 +188,8 @@ static void on_end(struct sink *sink, struct flow *flow, const struct message_en
 		.octets = end->request_octets + end->response_octets,
 		.duration_ns = end->duration_ns,
 		.ending = message_ending_name(end->ending),
+		/* How it came to be inspected, where there is more to say than that. */
+		.note = flow->intake != INTAKE_CAPTURE && flow->tls[0] ? flow->reason : BYTES_NONE,
 	};
 	put_row(t, &row);
 	exchange_free(t, at);
@@ -223,14 +225,19 @@ static const char *flow_word(const struct flow *flow, const struct event_close *
 	return flow->decided ? flow_action_name(flow->action) : "-";
 }
 
-/* "name.example:8443": the port only where it is not 443. */
+/* "name.example:8443", "[2001:db8::1]:8443": the port only where it is not 443. */
 static struct bytes with_port(const struct flow *flow, struct bytes label, char *out, size_t cap)
 {
 	bool address = flow->host.len == 0 && flow->sni.len == 0;
 	if (address || flow->port == 443 || flow->port == 0)
 		return label;
 	struct writer w = writer_over(out, cap);
+	bool ipv6 = bytes_find(label, ':', 0) < label.len;
+	if (ipv6)
+		writer_u8(&w, '[');
 	writer_bytes(&w, label);
+	if (ipv6)
+		writer_u8(&w, ']');
 	writer_u8(&w, ':');
 	char port[8];
 	unsigned v = flow->port;

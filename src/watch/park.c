@@ -10,6 +10,7 @@ bool park_add(struct park *park, struct park_queue *queue, const struct stretch 
 	if (!parked)
 		return false;
 	*parked = (struct parked){.stretch = *stretch, .order = ++park->joined, .time_ns = time_ns, .cost = cost};
+	parked->stretch.text = BYTES_NONE;
 	if (stretch->kind == STRETCH_RECORD) {
 		uint8_t *octets = (uint8_t *)(parked + 1);
 		if (fragment.len > 0)

@@ -218,7 +218,7 @@ static bool pass(struct framer *f, struct stretch *out)
 	if (n == 0)
 		return false;
 	if (f->mode == FRAMER_BEFORE)
-		*out = (struct stretch){.kind = STRETCH_PREAMBLE, .octets = n};
+		*out = (struct stretch){.kind = STRETCH_PREAMBLE, .octets = n, .text = bytes_of(f->held + f->at, n)};
 	else
 		(void)!lost(f, n, out);
 	f->at = f->scan;

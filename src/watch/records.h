@@ -32,6 +32,7 @@ struct stretch {
 	enum stretch_kind kind;
 	bool found;      /* RECORD: the first one behind a STRETCH_LOST or MALFORMED: probably, not surely, a record */
 	uint64_t octets; /* all that it takes on the wire; `record` has 5 less than a whole one */
+	struct bytes text;    /* PREAMBLE: the octets, valid until the next call */
 	struct record record; /* RECORD, and BROKEN, whose fragment has a length and no data */
 };
 

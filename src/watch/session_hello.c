@@ -17,6 +17,7 @@ struct opening *session_opening_new(struct session *s)
 	}
 	opening->number = number;
 	opening->certificate.cap = SESSION_MESSAGE_MAX;
+	opening->psk_identity.cap = SESSION_IDENTITY_MAX;
 	transcript_init(&opening->transcript, TRANSCRIPT_CAP);
 	s->opening = opening;
 	return opening;
@@ -30,7 +31,9 @@ void session_opening_free(struct session *s)
 	s->room->held -= opening->kept;
 	transcript_free(&opening->transcript);
 	buffer_clear(&opening->certificate);
+	buffer_clear(&opening->psk_identity);
 	secret_wipe(&opening->premaster);
+	opening_free_psks(opening);
 	OPENSSL_cleanse(opening->masters, sizeof(opening->masters));
 	free(opening);
 	s->opening = NULL;
@@ -114,7 +117,10 @@ static enum step client_hello(struct session *s, struct lane *lane, const struct
 	remember_offer(opening, &hello);
 	if (!again && hello.has_early_data)
 		s->early = EARLY_OFFERED;
+	opening_offer_psks(s, message->whole, &hello);
 	session_opening_keep(s, message->whole);
+	if (hello.has_early_data && !again)
+		opening_early_psk(s, message->whole);
 	session_tell_hello(s, &hello);
 	if (protected)
 		session_notice(s, SEVERITY_INFO, "renegotiation", "The client began another handshake.");
@@ -183,6 +189,7 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 	opening->group = hello.group ? hello.group : opening->group;
 	if (hello.retry) {
 		opening->retry = true;
+		opening_select_psk(s, message->whole, &hello);
 		if (s->early == EARLY_OFFERED)
 			s->early = EARLY_REFUSED;
 		return STEP_DONE;
@@ -194,7 +201,7 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 		return STEP_DONE;
 	if (session_is_13(s)) {
 		opening->resumed = hello.has_psk;
-		transcript_free(&opening->transcript);
+		opening_select_psk(s, message->whole, &hello);
 		if (!hello.has_psk && s->early == EARLY_OFFERED)
 			s->early = EARLY_REFUSED;
 		session_peer(s, lane)->framer.tls13 = true;

@@ -2,7 +2,8 @@
  * watch/session_parts.h — what the files of a session share. For session*.c and recover.c only.
  *
  * session.c takes octets in and keeps the two directions in step; session_record.c deals with one record;
- * session_hello.c, session_tls13.c and session_tls12.c with what a handshake says; session_keys.c gets secrets;
+ * session_hello.c, session_tls13.c and session_tls12.c with what a handshake says; session_keys.c gets secrets,
+ * session_psk.c makes them of keys that were shared beforehand;
  * session_report.c makes events and accounts for losses; recover.c finds the place again.
  */
 #ifndef WATCH_SESSION_PARTS_H
@@ -17,11 +18,14 @@
 #include "watch/park.h"
 #include "watch/session.h"
 
-#define SESSION_MESSAGE_MAX ((size_t)128 * 1024)       /* octets of a handshake message that spans records */
-#define SESSION_HELD_MAX    ((size_t)32 * 1024 * 1024) /* octets of handshake kept, in all sessions of a room */
-#define SESSION_OFFERED     64                         /* cipher suites of a ClientHello that are remembered */
-#define SESSION_MASTERS     8                          /* master secrets that may be a TLS 1.2 connection's */
-#define SESSION_WAITS       3
+#define SESSION_MESSAGE_MAX  ((size_t)128 * 1024)       /* octets of a handshake message that spans records */
+#define SESSION_HELD_MAX     ((size_t)32 * 1024 * 1024) /* octets of handshake kept, in all sessions of a room */
+#define SESSION_OFFERED      64                         /* cipher suites of a ClientHello that are remembered */
+#define SESSION_MASTERS      8                          /* master secrets that may be a TLS 1.2 connection's */
+#define SESSION_IDENTITY_MAX 1024                       /* octets of a PSK identity of TLS 1.2 that is looked up */
+#define SESSION_PSKS         4                          /* keys at hand that one ClientHello of TLS 1.3 offers */
+#define SESSION_PSK_TRIES    256                        /* keys tried on one handshake */
+#define SESSION_WAITS        3
 
 /* How far a direction has come. */
 enum lane_stage {
@@ -75,6 +79,18 @@ struct certificate_note {
 	uint64_t not_after_s;
 };
 
+/* TLS 1.3: keys shared beforehand that the client offers and the keyring has: their binders say so. */
+struct offered_psks {
+	struct {
+		uint16_t index; /* among the client's identities */
+		enum suite_hash hash;
+		struct secret key;
+	} known[SESSION_PSKS];
+	size_t count;
+	bool derives;                        /* the handshake's secrets come from one alone: the transcript goes on */
+	struct tls_secret master, handshake; /* while it derives; the second is the server's handshake traffic secret */
+};
+
 /* A handshake while it lasts. */
 struct opening {
 	uint32_t number; /* of the connection's handshakes, from 1 */
@@ -99,7 +115,13 @@ struct opening {
 	struct buffer certificate;    /* DER, where the key exchange needs it */
 	bool has_note;
 	struct certificate_note note;
-	struct secret premaster; /* TLS 1.2: opened with a private key, or a PSK's */
+	struct secret premaster;    /* TLS 1.2: opened with a private key */
+	struct offered_psks *psks;  /* TLS 1.3; NULL: none */
+	struct buffer psk_identity; /* TLS 1.2, where `has_psk` */
+	bool has_psk;               /* TLS 1.2: a key of this identity is (part of) the premaster secret */
+	bool psks_tried;            /* all of them, in vain */
+	size_t psk_from,
+		psk_next; /* keys of the identity: the first that is gathered; where that ended, 0: at the end */
 	struct tls_secret masters[SESSION_MASTERS];
 	size_t master_count;
 	bool gathered, chosen; /* masters were looked for; masters[0] is the one */
@@ -238,11 +260,28 @@ void session_wait_end(struct session *s);
 void session_learn(struct session *s);
 void session_note_random(struct session *s, const uint8_t random[HELLO_RANDOM]);
 
+/* session_psk.c */
+/* TLS 1.3: which keys at hand the hello offers. To be called before the hello is kept. */
+void opening_offer_psks(struct session *s, struct bytes whole, const struct client_hello *hello);
+/* The secret of 0-RTT data, when the hello's first identity is known. `whole` is the only hello so far. */
+void opening_early_psk(struct session *s, struct bytes whole);
+/* A ServerHello of TLS 1.3, or a HelloRetryRequest: makes the handshake's secrets where a PSK is all they need. */
+void opening_select_psk(struct session *s, struct bytes whole, const struct server_hello *hello);
+/* The server's messages after its hello; the last one makes the secrets of application data. */
+void opening_follow_psk(struct session *s, const struct handshake *message);
+void opening_free_psks(struct opening *opening);
+/* The other direction is about to give the secrets that this one lacks. */
+must_check bool session_psk_pends(const struct session *s, const struct lane *lane);
+/* TLS 1.2: the premaster secret with the `nth` key of the identity; false: there is none. */
+must_check bool opening_psk_premaster(struct session *s, size_t nth, struct writer *out);
+
 /* session_report.c */
 void session_emit(struct session *s, struct event *event);
 void session_notice(struct session *s, enum flow_severity severity, const char *name, const char *format, ...)
 	printf_like(4, 5);
 void session_tell_hello(struct session *s, const struct client_hello *hello);
+/* What went in the clear before the hello: neither TLS nor protected, hence no data of the connection. */
+void session_tell_preamble(struct session *s, const struct lane *lane, const struct stretch *stretch);
 void session_tell_tls(struct session *s);
 void session_tell_half(struct session *s, struct lane *lane);
 void session_tell_data(struct session *s, struct lane *lane, struct bytes plain);

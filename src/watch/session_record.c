@@ -328,8 +328,7 @@ enum step lane_stretch(struct session *s, struct lane *lane, const struct stretc
 		missing(s, lane, stretch);
 		return STEP_DONE;
 	case STRETCH_PREAMBLE:
-		session_notice(s, SEVERITY_INFO, "preamble", "%llu octets went over the connection before TLS began.",
-			(unsigned long long)stretch->octets);
+		session_tell_preamble(s, lane, stretch);
 		return STEP_DONE;
 	case STRETCH_NOT_TLS:
 		session_is_no_tls(s);

@@ -1,8 +1,10 @@
+#include "base/text.h"
 #include "pki/summary.h"
 #include "tls/alert.h"
 #include "tls/group.h"
 #include "tls/list.h"
 #include "watch/hello_event.h"
+#include "watch/preamble.h"
 #include "watch/session_parts.h"
 
 #include <openssl/evp.h>
@@ -44,6 +46,23 @@ void session_tell_hello(struct session *s, const struct client_hello *hello)
 	s->told_hello = true;
 	hello_event_of(hello, JA4_TCP, &said);
 	session_emit(s, &said.event);
+}
+
+void session_tell_preamble(struct session *s, const struct lane *lane, const struct stretch *stretch)
+{
+	char line[200];
+	unsigned long long octets = stretch->octets;
+	/* Before the hello, the side is the one that opened the connection. */
+	const char *who = lane->client ? "client" : "server";
+	const char *name = preamble_name(stretch->text, lane->client);
+	if (text_clean(line, sizeof(line), preamble_line(stretch->text)) > 0)
+		session_notice(s, SEVERITY_INFO, "preamble",
+			"The %s sent %llu octet%s in the clear before TLS began: %s, from \"%s\" on.", who, octets,
+			octets == 1 ? "" : "s", name, line);
+	else
+		session_notice(s, SEVERITY_INFO, "preamble",
+			"The %s sent %llu octet%s in the clear before TLS began: %s.", who, octets,
+			octets == 1 ? "" : "s", name);
 }
 
 void session_tell_tls(struct session *s)

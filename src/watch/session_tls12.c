@@ -54,6 +54,26 @@ static void add_premaster(struct session *s, struct bytes premaster)
 	tls_secret_wipe(&master);
 }
 
+/* An identity may have several keys: as many as there is room for. */
+static void gather_psks(struct session *s)
+{
+	struct opening *opening = s->opening;
+	uint8_t room[2 * (SECRET_MAX + 2)];
+	struct bytes premaster;
+	opening->psk_next = opening->psk_from;
+	while (opening->master_count < SESSION_MASTERS) {
+		struct writer w = writer_over(room, sizeof(room));
+		if (!opening_psk_premaster(s, opening->psk_next, &w)) {
+			opening->psk_next = 0;
+			break;
+		}
+		opening->psk_next++;
+		if (writer_done(&w, &premaster))
+			add_premaster(s, premaster);
+	}
+	OPENSSL_cleanse(room, sizeof(room));
+}
+
 void opening_gather(struct session *s)
 {
 	struct opening *opening = s->opening;
@@ -69,24 +89,10 @@ void opening_gather(struct session *s)
 		else if (key.label == KEYLOG_PREMASTER)
 			add_premaster(s, key.secret);
 	}
-	if (opening->premaster.len > 0)
+	if (opening->has_psk)
+		gather_psks(s);
+	else if (opening->premaster.len > 0)
 		add_premaster(s, secret_bytes(&opening->premaster));
-}
-
-static void psk_premaster(struct session *s, struct bytes identity)
-{
-	struct opening *opening = s->opening;
-	struct secret psk = {0};
-	uint8_t room[2 * (SECRET_MAX + 2)];
-	struct writer w = writer_over(room, sizeof(room));
-	struct bytes premaster;
-	/* One key per identity is tried: the first. */
-	if (keyring_psk(s->room->setup.ring, identity, 0, &psk) &&
-		prf12_psk_premaster(secret_bytes(&psk), BYTES_NONE, &w) && writer_done(&w, &premaster) &&
-		premaster.len <= SECRET_MAX)
-		(void)!secret_set(&opening->premaster, premaster);
-	secret_wipe(&psk);
-	OPENSSL_cleanse(room, sizeof(room));
 }
 
 static void client_key_exchange(struct session *s, const struct handshake *message)
@@ -107,7 +113,11 @@ static void client_key_exchange(struct session *s, const struct handshake *messa
 		(void)!keyring_open_premaster(
 			s->room->setup.ring, kx.encrypted, buffer_bytes(&opening->certificate), &opening->premaster);
 	else if (s->suite->kx == SUITE_KX_PSK)
-		psk_premaster(s, kx.psk_identity);
+		opening->has_psk = buffer_add(&opening->psk_identity, kx.psk_identity);
+	else if (s->suite->kx == SUITE_KX_RSA_PSK)
+		opening->has_psk = buffer_add(&opening->psk_identity, kx.psk_identity) &&
+		                   keyring_open_premaster(s->room->setup.ring, kx.encrypted,
+					   buffer_bytes(&opening->certificate), &opening->premaster) == KEYRING_OPENED;
 }
 
 static void new_ticket(struct session *s, const struct handshake *message)
@@ -214,15 +224,12 @@ static bool record_key_open(struct session *s, struct lane *lane, const struct r
 	       protect_open(protect, record, s->room->scratch, sizeof(s->room->scratch), opened) == PROTECT_OK;
 }
 
-/* Tries each master secret that may be the one; the first that opens a record stays. */
-static bool first_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+/* Tries each master secret that was gathered; the first that opens a record stays. */
+static bool masters_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
 	struct opening *opening = s->opening;
 	struct traffic_keys keys;
 	bool ok = false;
-	opening_gather(s);
-	if (opening->master_count == 0)
-		return record_key_open(s, lane, record, opened);
 	for (size_t i = 0; i < opening->master_count && !ok; i++) {
 		struct protect *protect = protect_of_master(s, lane, &opening->masters[i], &keys);
 		ok = protect &&
@@ -238,6 +245,37 @@ static bool first_open(struct session *s, struct lane *lane, const struct record
 	}
 	OPENSSL_cleanse(&keys, sizeof(keys));
 	return ok;
+}
+
+/* Of an identity's keys, those that were not among the first ones gathered. Once: they are many. */
+static bool more_psks_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	struct opening *opening = s->opening;
+	bool ok = false;
+	if (opening->psks_tried)
+		return false;
+	while (!ok && opening->psk_next > opening->psk_from) {
+		if (opening->psk_next >= SESSION_PSK_TRIES) {
+			s->room->counts.trials_exhausted++;
+			break;
+		}
+		opening->psk_from = opening->psk_next;
+		s->room->counts.trials++;
+		opening_gather(s);
+		ok = masters_open(s, lane, record, opened);
+	}
+	opening->psk_from = 0;
+	opening->psks_tried = !ok;
+	return ok;
+}
+
+static bool first_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	struct opening *opening = s->opening;
+	opening_gather(s);
+	if (opening->master_count == 0)
+		return record_key_open(s, lane, record, opened);
+	return masters_open(s, lane, record, opened) || (opening->has_psk && more_psks_open(s, lane, record, opened));
 }
 
 static bool is_pending(const struct session *s, const struct lane *lane)

@@ -156,8 +156,12 @@ enum step lane_record13(struct session *s, struct lane *lane, const struct stret
 		return STEP_WAIT_PEER;
 	enum lane_stage stage = lane->stage;
 	uint32_t epoch = lane->epoch;
-	if (!lane->protect && !get_key(s, lane) && !later_is_known(s, lane) && session_wait_key(s) != STEP_DONE)
-		return STEP_WAIT_KEY;
+	if (!lane->protect && !get_key(s, lane) && !later_is_known(s, lane)) {
+		if (session_psk_pends(s, lane))
+			return STEP_WAIT_PEER;
+		if (session_wait_key(s) != STEP_DONE)
+			return STEP_WAIT_KEY;
+	}
 	bool had_key = lane->protect != NULL;
 	if (open_in_place(s, lane, stretch, &opened, &rotten))
 		return opened13(s, lane, stretch, &opened, stage, epoch);
@@ -226,6 +230,8 @@ static void finished(struct session *s, struct lane *lane, const struct handshak
 void lane_message13(struct session *s, struct lane *lane, const struct handshake *message)
 {
 	bool requested;
+	if (!lane->client && lane->stage == LANE_HANDSHAKE)
+		opening_follow_psk(s, message);
 	switch (message->type) {
 	case HANDSHAKE_ENCRYPTED_EXTENSIONS:
 		if (!lane->client && lane->stage == LANE_HANDSHAKE)

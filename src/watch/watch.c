@@ -15,6 +15,7 @@
 
 #define WAIT_MS       100                  /* between looks at keys and clocks while nothing comes */
 #define TURN_FRAMES   4096                 /* then outputs are written and keys looked for */
+#define TURN_OCTETS   ((size_t)1 << 20)    /* likewise: well below what a session may let wait for its key */
 #define KEYS_BUDGET   ((size_t)4 << 20)    /* octets of a followed key log per look */
 #define SMALL_CAPTURE (UINT64_C(64) << 20) /* a file below this is done before a second worker pays */
 
@@ -33,6 +34,7 @@ struct worker {
 	bool cut;
 	struct error note, err;
 	uint64_t turns;
+	size_t turn_octets;
 	uint64_t newest_ns; /* of the frames */
 	uint64_t quiet_ns;  /* monotonic: when they stopped coming; 0: they come */
 };
@@ -134,7 +136,9 @@ static void take_frame(struct worker *worker, const struct frame *frame)
 	worker->quiet_ns = 0;
 	if (worker->watch->rewrite)
 		rewrite_frame(worker->watch->rewrite, frame);
-	if (++worker->turns % TURN_FRAMES == 0) {
+	worker->turn_octets += frame->bytes.len;
+	if (++worker->turns % TURN_FRAMES == 0 || worker->turn_octets >= TURN_OCTETS) {
+		worker->turn_octets = 0;
 		new_keys(worker);
 		feed_flush(worker->feed);
 	}

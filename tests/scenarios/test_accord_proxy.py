@@ -1,6 +1,7 @@
 """`overt proxy --accord`: inspects clients that speak Accord without a CA, and does with all others as the rules say.
 The client is `overt get`, which checks the server's own signature; curl stands for one without Accord."""
 
+import ipaddress
 import json
 import os
 import pathlib
@@ -72,6 +73,7 @@ def proven(one, answer, *, role="reader"):
     assert re.search(r"server \S+ .* signed your nonce and the prox(y|ies)", said), said
     assert f"proxy proxy.test, as {role}" in said
     one.wait_event(notice("accord"), "the notice of Accord")
+    one.wait_event(lambda e: events.is_verdict("inspect")(e) and e.get("reason") == "by Accord", "the verdict")
     return body
 
 
@@ -108,6 +110,21 @@ def test_gnutls_proves(world, starts, accord, get):
     server = starts(servers.GnutlsServer(*world.files("site.test")))
     one = accord("require")
     proven(one, get(server.port, one))
+
+
+def test_apache_proves(world, starts, accord, get):
+    server = starts(servers.Apache(*world.files("site.test")))
+    one = accord("require")
+    proven(one, get(server.port, one))
+
+
+def test_a_server_without_a_name_proves_its_address(world, starts, accord, get):
+    """The client sends no server name, and so the proxy sends none either."""
+    context = servers.server_context(*world.files(ipaddress.ip_address("127.0.0.1")))
+    server = starts(servers.Origin(context))
+    one = accord("require")
+    proven(one, get(server.port, one, host="127.0.0.1"))
+    assert not server.hello().name
 
 
 def test_several_in_turn_each_prove_anew(nginx, accord, get):

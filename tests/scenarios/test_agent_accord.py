@@ -1,5 +1,5 @@
-"""`overt exec --accord`: programs that know nothing of Accord speak it, by an object that is preloaded into them. What was
-proven about each connection is told, and a connection of which nothing is proven does not come about. The proxy is the
+"""`overt exec --accord`: programs that know nothing of Accord speak it, by an object that is preloaded into them. What
+was proven about each connection is told, and a connection of which nothing is proven does not come about. The proxy is the
 small one of the tests, which can be asked to do one thing wrong, and `overt proxy` itself."""
 
 import dataclasses
@@ -71,8 +71,8 @@ class Ran:
 
     @property
     def lines(self):
-        """What overt said, without the program's own words."""
-        return [line for line in self.err.splitlines() if line.startswith("overt exec: ")]
+        """What overt said, without the program's own words, in the middle of which it may stand."""
+        return re.findall(r"overt exec: .*", self.err)
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def curl(server, *options, host="site.test"):
 
 
 def proven(ran, program="curl", host="site.test"):
-    assert any(re.match(rf"overt exec: {re.escape(program)}\S*\[\d+\] {host}: proven; proxy proxy\.test is reader", line)
-               for line in ran.lines), ran.err
+    wanted = rf"overt exec: {re.escape(program)}\S*\[\d+\] {host}: proven; proxy proxy\.test is reader"
+    assert any(re.match(wanted, line) for line in ran.lines), ran.err
 
 
 def refused(ran, check=None, name=None):
@@ -166,6 +166,31 @@ def test_http_2_through_overt_proxy(run, overt_proxy, nginx_h2):
     ran = run(overt_proxy("require"), *curl(nginx_h2, "-w", "%{http_version}", "-o", "/dev/null", host="h2.test"))
     assert ran.code == 0 and ran.out == "2", ran.err
     proven(ran, host="h2.test")
+
+
+class AwareServer:
+    """lab/accord_server.c, a server that knows Accord."""
+
+    def __init__(self, *words):
+        self.process = Process(BUILT / "tests" / "scenarios" / "lab" / "accord_server", *words,
+                               env=overt.SANITIZER_OPTIONS)
+        self.port = int(self.process.out.wait(r"^listening (\d+)").group(1))
+
+    def stop(self):
+        self.process.stop()
+
+
+@pytest.mark.skipif(not (PROXY.parent / "accord_server").exists(), reason="the aware server is not built")
+def test_the_word_of_an_aware_server_is_told(world, starts, through, run):
+    chain, key = world.files("site.test")
+    ran = run(through(), *curl(starts(AwareServer(chain, key, "accept", "be welcome"))))
+    assert ran.code == 0 and 'the server accepts: "be welcome"' in ran.err, ran.err
+    assert run(through(), *curl(starts(AwareServer(chain, key, "refuse", "no readers")))).code != 0
+
+
+def test_a_server_that_was_not_told_is_told_of(server, through, run):
+    ran = run(through("--introduce", "sealed"), *curl(server))
+    assert ran.code == 0 and "; the server was not told" in ran.err, ran.err
 
 
 def test_without_a_proxy_it_is_direct(run, server):
@@ -390,7 +415,8 @@ def test_the_programs_own_library_is_the_only_one(run, server, folder):
                             "print(open('/proc/self/maps').read())\n")
     ran = run(None, "/usr/bin/python3", script)
     assert "libovert-agent-core.so" in ran.out
-    assert len(set(re.findall(r"\S*/libssl\S*", ran.out))) == 1 and len(set(re.findall(r"\S*/libcrypto\S*", ran.out))) == 1
+    for name in ("libssl", "libcrypto"):
+        assert len(set(re.findall(rf"\S*/{name}\S*", ran.out))) == 1, ran.out
 
 
 def test_the_agent_shows_no_names_but_those_it_stands_in_for():
@@ -513,8 +539,8 @@ def test_the_exit_code_is_the_commands(run):
 
 
 @pytest.mark.parametrize("words", [
-    ["--accord-rule", "never"], ["--role", "owner"], ["--proxy", "nowhere"], ["--proxy", "a:0"], ["--proxy", "a b:1"], ["--lossless"],
-    ["--proxy-name", "a b"]])
+    ["--accord-rule", "never"], ["--role", "owner"], ["--proxy", "nowhere"], ["--proxy", "a:0"],
+    ["--proxy", "a b:1"], ["--lossless"], ["--proxy-name", "a b"]])
 def test_misuse_is_told(words, anchors):
     code, _, err = overt.run("exec", "--accord", anchors, *words, "--", "true")
     assert code == 2 and words[0] in err, err

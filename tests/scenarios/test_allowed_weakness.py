@@ -1,5 +1,5 @@
-"""What of TLS 1.2 is refused unless a rule names the host (docs/configuration.md, `allow`), and that the rule is for that
-host alone."""
+"""What of TLS 1.2 is refused unless a rule names the host (docs/configuration.md, `allow`): the rule is for that host
+alone."""
 
 import ssl
 
@@ -53,3 +53,13 @@ def test_one_word_allows_nothing_of_another(server, word, proxy):
     assert one.get(server.port, "site.test").status == 0
     server.wait_quiet()
     assert server.received() == b""
+
+
+@pytest.mark.parametrize("server", ["tls12-rsa"], indirect=True)
+def test_what_a_host_may_its_clients_may_too(server, proxy):
+    one = _lenient(proxy, "tls12-rsa")
+    answer = clients.curl(f"https://site.test:{server.port}/", "--tls-max", "1.2", "--ciphers", "AES128-GCM-SHA256",
+                          proxy=one.port, ca=one.ca)
+    assert answer.status == 200, answer.error
+    seen = one.wait_event(lambda e: events.kind(e) == "tls" and e["leg"] == 1, "the handshake with the client")
+    assert seen["suite"] == "0x009c", seen

@@ -1,7 +1,8 @@
-"""What a scribe that falls behind costs over TLS: with --lossless time, without it octets, which are counted to the last one."""
+"""What a scribe that falls behind costs: octets, which are counted to the last one, or with --lossless time."""
 
 import os
 import signal
+import threading
 
 import pytest
 from lab import events, overt
@@ -19,7 +20,7 @@ def body(nginx):
     return data
 
 
-def _fetch_while_the_scribe_stands_still(one, nginx, folder, meanwhile):
+def _while_the_scribe_stands_still(one, nginx, meanwhile):
     scribe, = one.members("scribe")
     assert one.curl(f"https://site.test:{nginx.port}/").status == 200
     one.wait_event(events.is_close(), "a flow that the scribe has seen to its end")
@@ -40,7 +41,7 @@ def test_without_lossless_the_client_does_not_wait_and_what_is_lost_is_told(prox
     def fetch(_):
         got = one.curl(f"https://site.test:{nginx.port}/files/behind", body_to=folder / "got")
         assert got.status == 200 and (folder / "got").read_bytes() == body
-    _fetch_while_the_scribe_stands_still(one, nginx, folder, fetch)
+    _while_the_scribe_stands_still(one, nginx, fetch)
     close = _last_close(one)
     missing = close["missing_octets"]["down"]
     assert SIZE / 2 < missing <= close["plain_octets"]["down"], close
@@ -54,7 +55,6 @@ def test_with_lossless_the_client_waits_and_nothing_is_left_out(proxy, nginx, fo
     pending = []
 
     def fetch(scribe):
-        import threading
         thread = threading.Thread(target=lambda: pending.append(one.curl(
             f"https://site.test:{nginx.port}/files/behind", body_to=folder / "got")))
         thread.start()
@@ -62,7 +62,7 @@ def test_with_lossless_the_client_waits_and_nothing_is_left_out(proxy, nginx, fo
         assert thread.is_alive(), "the client had all of it while the scribe stood still"
         os.kill(scribe, signal.SIGCONT)
         thread.join()
-    _fetch_while_the_scribe_stands_still(one, nginx, folder, fetch)
+    _while_the_scribe_stands_still(one, nginx, fetch)
     assert pending[0].status == 200 and (folder / "got").read_bytes() == body
     close = _last_close(one)
     assert close["missing_octets"] == {"up": 0, "down": 0}, close

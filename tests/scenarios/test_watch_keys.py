@@ -173,18 +173,32 @@ def test_a_key_log_that_is_made_later(folder, starts, talk):
     _right(fed.end(), talk)
 
 
-def test_half_a_line_of_a_key_log_waits_for_its_other_half(folder, starts, talk):
-    log = folder / "keys.log"
-    log.touch()
-    fed = starts(Fed(folder, "-k", log))
-    fed.give(talk.pcap(closing=False))
+def _in_two_parts(fed, log, text, cut):
+    """Appends a key log in two parts, with looks at it between."""
     fed.running.wait('"type":"hello"')
-    with open(log, "wb", buffering=0) as file:
-        text = talk.keys.encode()
-        for at in range(0, len(text), 97):
-            file.write(text[at:at + 97])
-            threading.Event().wait(0.02)
-        fed.running.wait('"type":"response"')
+    with open(log, "a") as file:
+        file.write(text[:cut])
+    threading.Event().wait(0.3)
+    with open(log, "a") as file:
+        file.write(text[cut:])
+    fed.running.wait('"type":"response"', timeout=10)
+
+
+@pytest.mark.parametrize("label", ["SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"])
+def test_half_a_line_of_a_key_log_waits_for_its_other_half(folder, starts, talk, label):
+    fed = starts(Fed(folder, "-k", folder / "keys.log"))
+    fed.give(talk.pcap(closing=False))
+    _in_two_parts(fed, folder / "keys.log", talk.keys, talk.keys.index(label) + 40)
+    _right(fed.end(), talk)
+
+
+@pytest.mark.xfail(reason="a session whose server's secrets came first is not woken for the client's", strict=True)
+@pytest.mark.parametrize("label", ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"])
+def test_secrets_of_a_handshake_that_come_one_after_the_other(folder, starts, talk, label):
+    """An endpoint writes its lines one by one, and a look at the log may come between."""
+    fed = starts(Fed(folder, "-k", folder / "keys.log"))
+    fed.give(talk.pcap(closing=False))
+    _in_two_parts(fed, folder / "keys.log", talk.keys, talk.keys.index(label))
     _right(fed.end(), talk)
 
 

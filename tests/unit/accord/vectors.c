@@ -244,8 +244,7 @@ void vector_judge(const struct vector *vector, const struct vector *anchors, str
 		.at_s = (int64_t)seconds};
 	const struct accord_trust asked = {
 		.ctx = &trust, .now_s = trust.at_s, .verify_proxy = verify_proxy, .verify_server = verify_server};
-	out->passed =
-		accord_check(&out->leg1, vector_get(vector, VECTOR_PROOF), &asked, &out->proven, &out->judgement);
+	out->passed = accord_check(&out->leg1, vector_get(vector, VECTOR_PROOF), &asked, &out->proven, &out->judgement);
 	X509_STORE_free(trust.anchors);
 	X509_STORE_free(trust.web);
 }

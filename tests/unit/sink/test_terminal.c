@@ -105,6 +105,26 @@ static void a_flow_whose_rule_says_so_shows_its_credentials(void **state)
 		    "1256 0.034567 done -\n");
 }
 
+static void a_request_says_how_its_tls_came_to_be_inspected(void **state)
+{
+	(void)state;
+	struct sink *sink = table(0, false);
+	struct flow *flow = flow_opened(sink, 1);
+	flow_verdict(sink, flow, ACTION_INSPECT, "default", "by Accord");
+	ask(sink, flow, 1, "/plain");
+	answer(sink, flow, 1, 200, false);
+	end(sink, flow, 1);
+	flow->tls[0] = true;
+	ask(sink, flow, 1, "/tls");
+	answer(sink, flow, 1, 200, false);
+	end(sink, flow, 1);
+	flow_closed(sink, flow, ENDING_DONE, "");
+	shows(sink, "2026-11-21T23:04:42.123Z 192.0.2.1:40000 inspect www.example.org GET /plain 200 text/html "
+		    "1256 0.034567 done -\n"
+		    "2026-11-21T23:04:42.123Z 192.0.2.1:40000 inspect www.example.org GET /tls 200 text/html "
+		    "1256 0.034567 done by Accord\n");
+}
+
 static void flows_without_requests_say_why_in_words(void **state)
 {
 	(void)state;
@@ -199,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_show_when_they_end_whatever_their_order),
 		cmocka_unit_test(a_flow_whose_rule_says_so_shows_its_credentials),
+		cmocka_unit_test(a_request_says_how_its_tls_came_to_be_inspected),
 		cmocka_unit_test(flows_without_requests_say_why_in_words),
 		cmocka_unit_test(on_a_terminal_columns_fit_its_width_and_follow_it),
 		cmocka_unit_test(a_flow_that_failed_after_its_requests_shows_once_more),

@@ -91,6 +91,36 @@ static unsigned psk_server(SSL *ssl, const char *identity, unsigned char *psk, u
 	return sizeof(talk_psk);
 }
 
+/* What stands for an external PSK in TLS 1.3. */
+static SSL_SESSION *psk_session(SSL *ssl)
+{
+	const struct talk_setup *setup = talk_of(ssl)->setup;
+	bool longer = setup->suite && strstr(setup->suite, "SHA384");
+	const unsigned char value[2] = {0x13, longer ? 0x02 : 0x01};
+	SSL_SESSION *session = SSL_SESSION_new();
+	MUST(session && SSL_SESSION_set1_master_key(session, talk_psk, sizeof(talk_psk)) &&
+		SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, value)) &&
+		SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION));
+	if (setup->early)
+		MUST(SSL_SESSION_set_max_early_data(session, 1 << 20));
+	return session;
+}
+
+static int psk_offer(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *id_len, SSL_SESSION **session)
+{
+	(void)md;
+	*id = (const unsigned char *)"user";
+	*id_len = 4;
+	*session = psk_session(ssl);
+	return 1;
+}
+
+static int psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **session)
+{
+	*session = len == 4 && memcmp(identity, "user", 4) == 0 ? psk_session(ssl) : NULL;
+	return 1;
+}
+
 static int pick_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 	unsigned in_len, void *arg)
 {
@@ -128,6 +158,8 @@ static SSL_CTX *new_server(const struct talk_setup *setup)
 		SSL_CTX_set_dh_auto(ctx, 1) && SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"talk", 4));
 	if (setup->version == TLS1_2_VERSION)
 		SSL_CTX_set_psk_server_callback(ctx, psk_server);
+	else if (setup->psk13)
+		SSL_CTX_set_psk_find_session_callback(ctx, psk_find);
 	SSL_CTX_set_max_early_data(ctx, 1 << 20);
 	SSL_CTX_set_recv_max_early_data(ctx, 1 << 20);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
@@ -145,6 +177,8 @@ static SSL_CTX *new_client(const struct talk_setup *setup)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	if (setup->version == TLS1_2_VERSION)
 		SSL_CTX_set_psk_client_callback(ctx, psk_client);
+	else if (setup->psk13)
+		SSL_CTX_set_psk_use_session_callback(ctx, psk_offer);
 	return ctx;
 }
 

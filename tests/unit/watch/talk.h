@@ -31,6 +31,7 @@ struct talk_setup {
 	size_t fragment;                           /* SSL_set_max_send_fragment; 0: 16384 */
 	size_t early;                              /* octets of 0-RTT data, when `session` allows it */
 	bool refuse_early;                         /* the server does not take them */
+	bool psk13;                                /* TLS 1.3: talk_psk is offered, as "user", and taken */
 	bool small_hello;                          /* the client's hello is spread over records of 64 octets */
 	SSL_SESSION *session;                      /* to be resumed */
 	SSL_CTX *server;                           /* of an earlier talk, whose tickets it knows; NULL: a new one */
@@ -59,7 +60,7 @@ struct talk {
 	uint8_t client_random[32];
 };
 
-extern const uint8_t talk_psk[16]; /* of every PSK suite in TLS 1.2; the identity is "user" */
+extern const uint8_t talk_psk[16]; /* of every PSK suite in TLS 1.2, and of `psk13`; the identity is "user" */
 
 /* NULL: OpenSSL does not agree on this. */
 struct talk *talk_new(const struct talk_setup *setup);

@@ -383,17 +383,157 @@ static void a_private_rsa_key_opens_rsa_key_exchange(void **state)
 	(void)close(fd);
 }
 
+/* `others` keys of the same identity come first, which are not the one. */
+static void add_psks(struct watcher *w, unsigned others)
+{
+	struct error err;
+	for (unsigned i = 0; i < others; i++) {
+		const uint8_t other[] = {1, 2, 3, 4, (uint8_t)i, (uint8_t)(i >> 8)};
+		assert_true(keyring_add_psk(w->ring, bytes_str("user"), bytes_of(other, sizeof(other)), &err));
+	}
+	assert_true(keyring_add_psk(w->ring, bytes_str("user"), bytes_of(talk_psk, sizeof(talk_psk)), &err));
+}
+
 static void a_psk_opens_psk_key_exchange(void **state)
 {
+	static const unsigned others[] = {0, 1, 8, 40};
 	(void)state;
-	struct talk_setup setup = {.keys = &keys, .version = TLS1_2_VERSION, .suite = "PSK-AES128-GCM-SHA256"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		struct talk_setup setup = {.keys = &keys, .version = TLS1_2_VERSION, .suite = "PSK-AES128-GCM-SHA256"};
+		struct talk *talk = talk_new(&setup);
+		struct watcher w;
+		assert_non_null(talk);
+		converse(talk);
+		watcher_begin(&w, talk, &final);
+		add_psks(&w, others[i]);
+		watcher_feed(&w, 1448);
+		watcher_close(&w);
+		assert_true(watcher_complete(&w));
+		watcher_end(&w);
+		talk_free(talk);
+	}
+}
+
+static void a_psk_and_a_private_key_open_rsa_psk(void **state)
+{
+	char path[] = "/tmp/overt-test-XXXXXX";
+	int fd = mkstemp(path);
+	struct talk_setup setup = {.keys = &keys, .version = TLS1_2_VERSION, .suite = "RSA-PSK-AES128-GCM-SHA256"};
 	struct talk *talk = talk_new(&setup);
 	struct watcher w;
 	struct error err;
+	(void)state;
+	assert_true(fd >= 0 && talk);
+	talk_keys_write_rsa(&keys, path);
+	converse(talk);
+	for (int both = 0; both < 2; both++) {
+		watcher_begin(&w, talk, &final);
+		assert_true(keyring_add_private_keys(w.ring, path, &err));
+		if (both)
+			add_psks(&w, 3);
+		watcher_feed(&w, 1448);
+		watcher_close(&w);
+		assert_int_equal(w.wrong, 0);
+		assert_int_equal(watcher_complete(&w), both);
+		watcher_end(&w);
+	}
+	talk_free(talk);
+	(void)unlink(path);
+	(void)close(fd);
+}
+
+/* No group that both have: all there is is the PSK. */
+static struct talk_setup psk_alone(const char *suite)
+{
+	return (struct talk_setup){.keys = &keys,
+		.version = TLS1_3_VERSION,
+		.suite = suite,
+		.client_groups = "P-256",
+		.server_groups = "P-384",
+		.options = SSL_OP_ALLOW_NO_DHE_KEX,
+		.psk13 = true};
+}
+
+static void a_psk_alone_opens_tls13(void **state)
+{
+	static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"};
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct talk_setup setup = psk_alone(suites[i % 2]);
+		setup.early = i & 2 ? 5000 : 0;
+		struct talk *talk = talk_new(&setup);
+		struct watcher w;
+		assert_non_null(talk);
+		converse(talk);
+		talk_update(talk, FLOW_UP, true);
+		talk_send(talk, FLOW_DOWN, 3000);
+		watcher_begin(&w, talk, &(struct watcher_setup){.keys_final = i < 4});
+		add_psks(&w, i & 4 ? 100 : 0);
+		watcher_feed(&w, i & 1 ? 7 : 1448);
+		watcher_close(&w);
+		assert_true(watcher_complete(&w));
+		assert_int_equal(session_outcome(w.session).verdict, SESSION_DECRYPTED);
+		assert_true(w.tls.resumed);
+		watcher_end(&w);
+		talk_free(talk);
+	}
+}
+
+static void the_secrets_of_a_psk_need_every_message(void **state)
+{
+	struct talk_setup setup = psk_alone("TLS_AES_128_GCM_SHA256");
+	struct talk *talk = talk_new(&setup);
+	struct watcher w;
+	(void)state;
 	assert_non_null(talk);
 	converse(talk);
 	watcher_begin(&w, talk, &final);
-	assert_true(keyring_add_psk(w.ring, bytes_str("user"), bytes_of(talk_psk, sizeof(talk_psk)), &err));
+	add_psks(&w, 0);
+	/* The client's side runs ahead of all that the server says. */
+	for (int direction = 0; direction < 2; direction++)
+		for (size_t i = 0; i < talk->count; i++)
+			if (talk->pieces[i].direction == (enum flow_direction)direction)
+				watcher_data(&w, talk->pieces[i].direction,
+					bytes_of(talk->wire + talk->pieces[i].at, talk->pieces[i].len));
+	watcher_close(&w);
+	assert_true(watcher_complete(&w));
+	watcher_end(&w);
+	/* Another key: nothing, and no wrong octet. */
+	watcher_begin(&w, talk, &final);
+	struct error err;
+	assert_true(keyring_add_psk(w.ring, bytes_str("user"), bytes_str("another"), &err));
+	watcher_feed(&w, 1448);
+	watcher_close(&w);
+	assert_int_equal(w.data[0] + w.data[1] + w.wrong, 0);
+	assert_int_equal(session_outcome(w.session).cause, SESSION_NO_KEY);
+	watcher_end(&w);
+	talk_free(talk);
+}
+
+static void with_a_key_share_the_key_log_decides(void **state)
+{
+	struct talk_setup setup = {.keys = &keys,
+		.version = TLS1_3_VERSION,
+		.suite = "TLS_AES_128_GCM_SHA256",
+		.psk13 = true,
+		.early = 5000};
+	struct talk *talk = talk_new(&setup);
+	struct watcher w;
+	(void)state;
+	assert_non_null(talk);
+	converse(talk);
+	/* The PSK opens 0-RTT data and no more. */
+	watcher_begin(&w, talk, &final);
+	add_psks(&w, 0);
+	watcher_feed(&w, 1448);
+	watcher_close(&w);
+	assert_int_equal(w.wrong, 0);
+	assert_int_equal(w.data[0], 5000);
+	assert_int_equal(w.data[1], 0);
+	watcher_end(&w);
+	watcher_begin(&w, talk, &final);
+	add_psks(&w, 0);
+	watcher_keys(&w, talk->log);
 	watcher_feed(&w, 1448);
 	watcher_close(&w);
 	assert_true(watcher_complete(&w));
@@ -632,6 +772,42 @@ static void record_keys_suffice_from_where_they_are_given(void **state)
 	}
 }
 
+/* The lines of a key log that have this in them. */
+static void add_lines_with(struct watcher *w, const struct talk *talk, const char *word)
+{
+	const char *line = talk->log;
+	while (*line) {
+		size_t len = strcspn(line, "\n") + 1;
+		const char *found = memmem(line, len, word, strlen(word));
+		if (found)
+			assert_int_equal(keyring_add_text(w->ring, bytes_of(line, len)), 1);
+		line += len;
+	}
+}
+
+/* The handshake is read, so that the place of every record is known; what stands before the key's own is not for it. */
+static void a_record_key_opens_nothing_before_its_first_record(void **state)
+{
+	struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION, .suite = "TLS_AES_128_GCM_SHA256"};
+	struct talk *talk = talk_new(&setup);
+	struct watcher w;
+	(void)state;
+	converse(talk);
+	watcher_begin(&w, talk, &final);
+	add_lines_with(&w, talk, "_HANDSHAKE_TRAFFIC_SECRET");
+	add_record_keys(&w, talk, 3);
+	watcher_feed(&w, 1448);
+	watcher_close(&w);
+	assert_int_equal(w.wrong, 0);
+	assert_false(w.offsets_bad);
+	/* The client's first three records; of the server's two are tickets. */
+	assert_int_equal(w.gap[FLOW_UP], 1 + 100 + 16384);
+	assert_int_equal(w.data[FLOW_UP], talk->plain_len[FLOW_UP] - w.gap[FLOW_UP]);
+	assert_int_equal(w.data[FLOW_DOWN], talk->plain_len[FLOW_DOWN] - 2);
+	watcher_end(&w);
+	talk_free(talk);
+}
+
 static void plaintext_before_the_hello_is_passed_over(void **state)
 {
 	static const char before[] = "CONNECT talk.test:443 HTTP/1.1\r\nHost: talk.test\r\n\r\n";
@@ -648,7 +824,11 @@ static void plaintext_before_the_hello_is_passed_over(void **state)
 	watcher_feed(&w, 1448);
 	watcher_close(&w);
 	assert_true(watcher_complete(&w));
-	assert_true(watcher_has_notice(&w, "preamble"));
+	assert_string_equal(watcher_notice(&w, "preamble", 0),
+		"The client sent 51 octets in the clear before TLS began: CONNECT (HTTP), from "
+		"\"CONNECT talk.test:443 HTTP/1.1\" on.");
+	assert_string_equal(watcher_notice(&w, "preamble", 1), "The server sent 19 octets in the clear before TLS "
+							       "began: CONNECT (HTTP), from \"HTTP/1.1 200 OK\" on.");
 	watcher_end(&w);
 	talk_free(talk);
 }
@@ -726,6 +906,10 @@ int main(void)
 		cmocka_unit_test(renegotiation_is_followed),
 		cmocka_unit_test(a_private_rsa_key_opens_rsa_key_exchange),
 		cmocka_unit_test(a_psk_opens_psk_key_exchange),
+		cmocka_unit_test(a_psk_and_a_private_key_open_rsa_psk),
+		cmocka_unit_test(a_psk_alone_opens_tls13),
+		cmocka_unit_test(the_secrets_of_a_psk_need_every_message),
+		cmocka_unit_test(with_a_key_share_the_key_log_decides),
 		cmocka_unit_test(keys_may_come_late),
 		cmocka_unit_test(what_waits_too_long_becomes_a_gap),
 		cmocka_unit_test(what_waits_stays_within_its_bounds),
@@ -733,6 +917,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_key_gives_nothing),
 		cmocka_unit_test(a_log_without_handshake_secrets_suffices),
 		cmocka_unit_test(record_keys_suffice_from_where_they_are_given),
+		cmocka_unit_test(a_record_key_opens_nothing_before_its_first_record),
 		cmocka_unit_test(plaintext_before_the_hello_is_passed_over),
 		cmocka_unit_test(what_is_no_tls_is_said_to_be_none),
 		cmocka_unit_test(no_tls_is_told_from_tls_that_begins_in_the_middle),

@@ -64,8 +64,10 @@ static void heard(void *arg, void *user, const struct event *event)
 		text(w->tls_group, sizeof(w->tls_group), event->tls.group);
 		break;
 	case EVENT_NOTICE:
-		if (w->notice_count < WATCHER_NOTICES)
+		if (w->notice_count < WATCHER_NOTICES) {
+			text(w->notice_texts[w->notice_count], sizeof(w->notice_texts[0]), event->notice.text);
 			text(w->notices[w->notice_count++], sizeof(w->notices[0]), event->notice.name);
+		}
 		if (getenv("WATCHER_SAYS"))
 			printf("# %.*s\n", (int)event->notice.text.len, (const char *)event->notice.text.data);
 		break;
@@ -150,6 +152,14 @@ bool watcher_has_notice(const struct watcher *w, const char *name)
 		if (strcmp(w->notices[i], name) == 0)
 			return true;
 	return false;
+}
+
+const char *watcher_notice(const struct watcher *w, const char *name, unsigned nth)
+{
+	for (unsigned i = 0; i < w->notice_count; i++)
+		if (strcmp(w->notices[i], name) == 0 && nth-- == 0)
+			return w->notice_texts[i];
+	return "";
 }
 
 bool watcher_complete(const struct watcher *w)

@@ -24,6 +24,7 @@ struct watcher {
 	struct event_tls tls;
 	char tls_alpn[64], tls_subject[256], tls_group[64], sni[64];
 	char notices[WATCHER_NOTICES][64];
+	char notice_texts[WATCHER_NOTICES][256];
 	unsigned notice_count;
 };
 
@@ -43,6 +44,8 @@ void watcher_close(struct watcher *w);
 void watcher_end(struct watcher *w);
 
 bool watcher_has_notice(const struct watcher *w, const char *name);
+/* The text of the `nth` notice of this name, from 0; "" when there is none. */
+const char *watcher_notice(const struct watcher *w, const char *name, unsigned nth);
 /* Every octet of plaintext came, none else, and no gap. */
 bool watcher_complete(const struct watcher *w);
 
