@@ -5,16 +5,16 @@
 _overt_options()
 {
 	local both_values="--config --state --rules --trust --crl --upstream-proxy --jsonl --pcapng --keylog --metrics
-		--log --workers --connections --hello-size --ring --leaf-cache --session-cache --dns-cache
+		--log --connections --hello-size --ring --leaf-cache --session-cache --dns-cache
 		--refusal-cache --hello-timeout --dns-timeout --connect-timeout --handshake-timeout --idle-timeout
 		--drain-timeout --refusal-lifetime"
-	local both_flags="--help -h --quiet -q --verbose -v --lossless --show-secrets --single"
+	local both_flags="--help -h --quiet -q --verbose -v --lossless --show-secrets"
 	case $1 in
 	proxy)
-		flags="$both_flags --print-nft --accord-upstream"
+		flags="$both_flags --single --print-nft --accord-upstream"
 		values="$both_values --ca-cert --ca-key --listen --accept-proxy-protocol --proxy-auth --tproxy-source
 			--send-proxy-protocol --operator --contact --purpose --retention --disclosure-url --audit-failure
-			--user --connections-per-client --accord --accord-role"
+			--user --workers --connections-per-client --accord --accord-role"
 		;;
 	exec)
 		flags=$both_flags

@@ -22,7 +22,7 @@ static const char usage[] =
 	"\n"
 	"  --state DIR       where the CA stands; default $XDG_DATA_HOME/overt\n"
 	"  --permit NAMES    what the CA may sign for: example.com (and all below it), 10.0.0.0/8, 192.0.2.7, with "
-	"commas\n"
+	"commas or blanks between\n"
 	"  --everything      the CA may sign for every name\n"
 	"  --format FORMAT   pem (all certificates that clients may trust) or der (the issuing one)\n"
 	"  --lead DURATION   the present CA goes on issuing that long (7d); default: the new one issues at once\n"
@@ -382,7 +382,7 @@ static int export(struct ca_options *options)
 	else if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0)
 		ok = error_set_errno(&err, "standard output");
 	authority_free(authority);
-	return ok ? EXIT_SUCCESS : failed(options, &err, EXIT_MISUSE);
+	return ok ? EXIT_SUCCESS : failed(options, &err, EXIT_FAILURE);
 }
 
 static int rotate(struct ca_options *options)

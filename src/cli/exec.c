@@ -7,6 +7,7 @@
 #include "cli/verbs.h"
 #include "pki/authority.h"
 #include "proxy/listening.h"
+#include "proxy/log_place.h"
 #include "proxy/signals.h"
 #include "proxy/single.h"
 
@@ -142,6 +143,30 @@ static bool run_exec(const struct config *config, char *const *argv, int *code, 
 	return ok;
 }
 
+/* Standard error is the program's and the table's: there the log says what is wrong, elsewhere all it has to say. */
+static bool open_log(const struct config *config, int *fd, struct error *err)
+{
+	bool apart = config->log_target != CONFIG_LOG_STDERR;
+	*fd = apart ? log_place_fd(config, err) : STDERR_FILENO;
+	if (*fd >= 0)
+		log_setup("exec", *fd, config->verbose ? LOG_LEVEL_DEBUG : apart ? LOG_LEVEL_INFO : LOG_LEVEL_WARN);
+	return *fd >= 0;
+}
+
+static bool run_logged(struct config *config, char *const *argv, int *code, struct error *err)
+{
+	int fd;
+	if (!open_log(config, &fd, err))
+		return false;
+	raise_limits(config);
+	bool ok = run_exec(config, argv, code, err);
+	if (fd != STDERR_FILENO) {
+		log_setup("exec", STDERR_FILENO, LOG_LEVEL_WARN);
+		close(fd);
+	}
+	return ok;
+}
+
 int verb_exec(int argc, char **argv)
 {
 	struct error err;
@@ -162,13 +187,9 @@ int verb_exec(int argc, char **argv)
 		config_free(config);
 		return complain("exec", &err, EXIT_MISUSE);
 	}
-	log_setup("exec", STDERR_FILENO, config->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN);
-	/* The output is the user's own, of one program, and seen by nobody else. */
-	config->show_secrets = true;
 	/* The port is the kernel's choice; nobody else can reach it. */
 	config->listen.items[0].at.port = 0;
-	raise_limits(config);
-	if (!run_exec(config, argv + rest, &code, &err))
+	if (!run_logged(config, argv + rest, &code, &err))
 		code = complain("exec", &err, EXIT_MISUSE);
 	config_free(config);
 	return code;

@@ -61,8 +61,11 @@ int verb_help(int argc, char **argv)
 
 int verb_version(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+	if (argc > 1 && !help) {
+		fprintf(stderr, "overt version: %s: not expected here\n", argv[1]);
+		return EXIT_MISUSE;
+	}
 	printf("overt %s\n%s\n", OVERT_VERSION, OpenSSL_version(OPENSSL_VERSION));
 	return 0;
 }
@@ -81,7 +84,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return verb_help(1, argv + 1);
 	if (strcmp(argv[1], "--version") == 0)
-		return verb_version(1, argv + 1);
+		return verb_version(argc - 1, argv + 1);
 	const struct verb *verb = find(argv[1]);
 	if (!verb) {
 		fprintf(stderr, "overt: there is no verb %s; overt help lists them\n", argv[1]);

@@ -129,12 +129,12 @@ static int run_logged(struct config *config, int argc, char **argv, struct takeo
 {
 	struct error err;
 	int before = config->log_target == CONFIG_LOG_STDERR ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	bool ok = log_place_open(config, &err);
-	ok = ok && run_proxy(config, argc, argv, takeover, &err);
+	bool placed = log_place_open(config, &err);
+	bool ok = placed && run_proxy(config, argc, argv, takeover, &err);
 	if (!ok)
 		takeover_failed(takeover, &err);
 	if (before >= 0) {
-		if (!ok)
+		if (placed && !ok)
 			log_error("ended", LOG_S("why", err.text));
 		dup2(before, STDERR_FILENO);
 		close(before);

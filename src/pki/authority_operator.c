@@ -52,6 +52,7 @@ static bool operator_dates(const struct ca *ca, const char *cert_file, int64_t n
 	return ca->not_before_s <= now_s || error_set(err, "%s: the CA is not valid before %s", cert_file, date);
 }
 
+/* `cert_file` is its name in errors. */
 static bool operator_read(struct authority *authority, BIO *bio, const char *cert_file, const char *key_file,
 	int64_t now_s, struct error *err)
 {
@@ -61,9 +62,10 @@ static bool operator_read(struct authority *authority, BIO *bio, const char *cer
 		return error_set(
 			err, damaged ? "%s: certificate 1 is damaged" : "%s: holds no certificate in PEM", cert_file);
 	struct ca_keys keys = {0};
-	if (!operator_key(key_file, &keys, err)) {
+	struct error why;
+	if (!operator_key(key_file, &keys, &why)) {
 		X509_free(cert);
-		return false;
+		return error_set(err, "--ca-key %s", why.text);
 	}
 	EVP_PKEY *key = ca_key_for(&keys, cert);
 	ca_keys_clear(&keys);
@@ -72,7 +74,7 @@ static bool operator_read(struct authority *authority, BIO *bio, const char *cer
 		return error_prefix(err, "%s", cert_file);
 	authority->count = 1;
 	if (!fits)
-		return error_set(err, "%s: the key does not go with the first certificate of %s",
+		return error_set(err, "--ca-key %s: the key does not go with the first certificate of %s",
 			bytes_starts(bytes_str(key_file), bytes_str("pkcs11:")) ? "pkcs11:" : key_file, cert_file);
 	return operator_dates(&authority->at[0], cert_file, now_s, err) && above_read(authority, bio, cert_file, err) &&
 	       authority_pem_build(authority, err);
@@ -82,11 +84,14 @@ bool authority_from_files(
 	struct authority **out, const char *cert_file, const char *key_file, int64_t now_s, struct error *err)
 {
 	struct file_bytes file;
-	if (!file_read(cert_file, AUTHORITY_FILE_MAX, &file, NULL, err))
-		return false;
+	struct error why;
+	char label[FILE_PATH_MAX + 16];
+	if (!file_read(cert_file, AUTHORITY_FILE_MAX, &file, NULL, &why))
+		return error_set(err, "--ca-cert %s", why.text);
+	snprintf(label, sizeof(label), "--ca-cert %s", cert_file);
 	struct authority *authority = authority_new(err);
 	BIO *bio = BIO_new_mem_buf(file.data, (int)file.len);
-	bool ok = authority && bio && operator_read(authority, bio, cert_file, key_file, now_s, err);
+	bool ok = authority && bio && operator_read(authority, bio, label, key_file, now_s, err);
 	BIO_free(bio);
 	file_bytes_free(&file);
 	if (!ok) {

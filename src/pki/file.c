@@ -150,10 +150,10 @@ bool file_replace(const char *path, struct bytes content, mode_t mode, struct er
 	(void)unlink(fresh);
 	int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return error_set_errno(err, "%s", fresh);
+		return error_set_errno(err, "%s", path);
 	bool ok = write_all(fd, content) && owner_follow(fd, path) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
 	if (!ok)
-		error_set_errno(err, "%s", fresh);
+		error_set_errno(err, "%s", path);
 	close(fd);
 	if (ok && rename(fresh, path) < 0)
 		ok = error_set_errno(err, "%s", path);

@@ -174,7 +174,10 @@ must_check struct config *config_new(struct error *err); /* defaults */
 must_check bool config_read_file(struct config *config, struct bytes text, const char *name, struct error *err);
 must_check bool config_read_args(
 	struct config *config, enum config_verb verb, int argc, char *const *argv, int *rest, struct error *err);
-/* Options that do not go together, and the disclosure. Fills metrics_at, log_target, log_path and state. */
+/*
+ * Options that do not go together, and the disclosure. Fills metrics_at, log_target, log_path and state; for `exec`
+ * show_secrets too, which is true there where nothing was said.
+ */
 must_check bool config_check(struct config *config, enum config_verb verb, struct error *err);
 /*
  * A proxy that others can reach says who runs it and why: any listener off loopback, and any tproxy one, since the

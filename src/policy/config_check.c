@@ -153,8 +153,17 @@ bool config_check_disclosure(const struct config *config, enum config_verb verb,
 		"%s can be reached by others, who must be able to learn who inspects them: set %s", text, missing);
 }
 
+/* What `overt exec` shows is its user's own, of one program, and seen by nobody else. */
+static void show_own_secrets(struct config *config, enum config_verb verb)
+{
+	const struct config_option *option = config_option_find(bytes_str("show-secrets"));
+	if (verb == CONFIG_EXEC && option && config->origins[config_option_index(option)].from == ORIGIN_DEFAULT)
+		config->show_secrets = true;
+}
+
 bool config_check(struct config *config, enum config_verb verb, struct error *err)
 {
+	show_own_secrets(config, verb);
 	if (!find_state(config, err) || !check_metrics(config, err) || !check_log(config, err))
 		return false;
 	if (config->ca_cert && !config->ca_key)

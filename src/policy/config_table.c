@@ -167,7 +167,9 @@ static const struct config_option table[] = {
 		.max = 3650 * DAY,
 		.initial = "",
 		.value = "TIME",
-		.doc = "How long what was read is kept; must be set when others can reach the proxy."},
+		.doc = "How long names and addresses stay readable in the audit log; must be set when others can reach "
+                       "the "
+		       "proxy."},
 	{.key = "disclosure-url",
 		.type = CONFIG_TEXT,
 		.verbs = CONFIG_PROXY,
@@ -256,7 +258,8 @@ static const struct config_option table[] = {
 		.verbs = BOTH,
 		AT(show_secrets),
 		.initial = "false",
-		.doc = "Do not mask credentials in the terminal and in JSON lines."},
+		.doc = "Do not mask credentials in the terminal and in JSON lines; overt exec does not, unless this is "
+		       "turned off."},
 	{.key = "metrics",
 		.type = CONFIG_TEXT,
 		.verbs = BOTH,
@@ -274,7 +277,7 @@ static const struct config_option table[] = {
 
 	{.key = "workers",
 		.type = CONFIG_NUMBER,
-		.verbs = BOTH,
+		.verbs = CONFIG_PROXY,
 		AT(workers),
 		.min = 0,
 		.max = 256,
@@ -284,7 +287,7 @@ static const struct config_option table[] = {
 		.doc = "Worker processes; 0 means one per core."},
 	{.key = "single",
 		.type = CONFIG_FLAG,
-		.verbs = BOTH,
+		.verbs = CONFIG_PROXY,
 		AT(single),
 		.initial = "false",
 		.doc = "Run everything in one process, for debugging: the CA key is then not kept apart."},

@@ -432,7 +432,9 @@ static void scribe_received(struct child_process *p, struct ipc_message *message
 		ring = take_ring(message);
 		if (p->scribe && scribe_attach(p->scribe, source_of(message->body), &ring, &err))
 			break;
-		log_error("ring not attached", LOG_S("why", p->scribe ? err.text : "not started"));
+		/* One that could not start has told the supervisor why, once; rings that were on their way follow. */
+		if (p->scribe)
+			log_error("ring not attached", LOG_S("why", err.text));
 		ring_fds_close(&ring);
 		break;
 	case FAMILY_DETACH:

@@ -27,11 +27,16 @@ static int open_journal(struct error *err)
 	return -1;
 }
 
+int log_place_fd(const struct config *config, struct error *err)
+{
+	return config->log_target == CONFIG_LOG_FILE ? open_file(config, err) : open_journal(err);
+}
+
 bool log_place_open(const struct config *config, struct error *err)
 {
 	if (config->log_target == CONFIG_LOG_STDERR)
 		return true;
-	int fd = config->log_target == CONFIG_LOG_FILE ? open_file(config, err) : open_journal(err);
+	int fd = log_place_fd(config, err);
 	if (fd < 0)
 		return false;
 	bool ok = dup2(fd, STDERR_FILENO) >= 0;

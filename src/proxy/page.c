@@ -80,13 +80,21 @@ static void say_row(struct page *page, const char *what, const char *value)
 
 static void say_retention(struct page *page, const struct config *config)
 {
+	static const struct {
+		uint64_t seconds;
+		const char *name;
+	} units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
 	char text[64] = "";
-	uint64_t hours = config->retention_ns / (3600 * NS_PER_S);
-	if (hours >= 48)
-		snprintf(text, sizeof(text), "%llu days", (unsigned long long)hours / 24);
-	else if (hours > 0)
-		snprintf(text, sizeof(text), "%llu hours", (unsigned long long)hours);
-	say_row(page, "How long names stay readable in the audit log", text);
+	uint64_t seconds = config->retention_ns / NS_PER_S;
+	size_t i = 0;
+	/* To the second: a round number of days that is less than the truth would be a promise broken. */
+	while (i < 3 && seconds % units[i].seconds != 0)
+		i++;
+	uint64_t count = seconds / units[i].seconds;
+	if (count > 0)
+		snprintf(text, sizeof(text), "%llu %s%s", (unsigned long long)count, units[i].name,
+			count == 1 ? "" : "s");
+	say_row(page, "How long names and addresses stay readable in the audit log", text);
 }
 
 static void say_link(struct page *page, const char *what, const char *url)

@@ -149,12 +149,13 @@ void report_verdict(struct conn *conn, enum flow_action action, unsigned pass, c
 	if (!publish_wanted(publisher(conn)))
 		return;
 	struct event event = event_of(conn, EVENT_VERDICT);
+	const struct opening *opening = action == ACTION_INSPECT ? conn->opening : NULL; /* else nothing is read */
 	event.verdict = (struct event_verdict){
 		.action = action,
 		.pass = pass,
 		.rule = text_of(rule),
 		.reason = text_of(reason),
-		.unmasked = conn->opening && conn->opening->verdict.decided && !conn->opening->verdict.options.mask,
+		.unmasked = opening && opening->verdict.decided && !opening->verdict.options.mask,
 	};
 	publish_event(publisher(conn), &event);
 }

@@ -37,8 +37,9 @@ static bool add_rules(
 {
 	const char *path = config->rules;
 	struct bytes text = bytes_str(rules);
-	if (path && !policy_file_read(path, &text, err))
-		return false;
+	struct error why;
+	if (path && !policy_file_read(path, &text, &why))
+		return error_set(err, "--rules %s", why.text);
 	bundle_add(w, "rules", text);
 	bundle_add(w, "rules-name", bytes_str(path ? path : BUILT_IN));
 	struct policy_source source = {.load = load_and_add, .release = policy_file_release, .ctx = w};
@@ -75,15 +76,26 @@ static bool add_accord(struct bundle_writer *w, const struct config *config, con
 	return ok;
 }
 
+static bool read_trust(struct trust *trust, const struct config *config, struct error *err)
+{
+	struct error why;
+	if (!config->trust && !trust_add_system(trust, err))
+		return false;
+	if (config->trust && !trust_add_file(trust, config->trust, &why))
+		return error_set(err, "--trust %s", why.text);
+	for (size_t i = 0; i < config->crl.count; i++) {
+		if (!trust_add_crl_file(trust, config->crl.items[i], &why))
+			return error_set(err, "--crl %s", why.text);
+	}
+	return true;
+}
+
 static bool add_trust(struct bundle_writer *w, const struct config *config, bool accord, struct error *err)
 {
 	struct trust *trust = trust_new(NULL);
 	if (!trust)
 		return error_set(err, "no memory for trust anchors");
-	bool ok = config->trust ? trust_add_file(trust, config->trust, err) : trust_add_system(trust, err);
-	for (size_t i = 0; ok && i < config->crl.count; i++)
-		ok = trust_add_crl_file(trust, config->crl.items[i], err);
-	ok = ok && (!accord || add_accord(w, config, trust, err));
+	bool ok = read_trust(trust, config, err) && (!accord || add_accord(w, config, trust, err));
 	uint8_t *pem = NULL;
 	size_t len = 0;
 	if (ok && !trust_export(trust, &pem, &len))
@@ -99,11 +111,12 @@ static bool add_users(struct bundle_writer *w, const char *path, struct error *e
 {
 	struct intake_users users = {0};
 	struct bytes text;
+	struct error why;
 	if (!path)
 		return true;
-	if (!policy_file_read(path, &text, err))
-		return false;
-	bool ok = users_read(&users, text, path, err);
+	if (!policy_file_read(path, &text, &why))
+		return error_set(err, "--proxy-auth %s", why.text);
+	bool ok = users_read(&users, text, path, &why) || error_set(err, "--proxy-auth %s", why.text);
 	users_free(&users);
 	bundle_add(w, "users", text);
 	policy_file_free(text);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "flow/ring.h"
+#include "pki/summary.h"
 #include "policy/files.h"
 #include "proxy/counts.h"
 #include "proxy/family.h"
@@ -21,6 +22,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +258,44 @@ static bool spread_snapshot(struct supervisor *s, struct error *err)
 	return true;
 }
 
+static bool holds(const char *pem, const struct cert_summary *wanted)
+{
+	struct cert_summary summary;
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	X509 *cert;
+	bool found = false;
+	while (bio && !found && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+		cert_summary_of(cert, &summary);
+		found = strcmp(summary.sha256, wanted->sha256) == 0;
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	return found;
+}
+
+/* One line for each certificate that was not there before; where one was only taken away, for the first that stays. */
+static void say_authority(const char *before, const char *now)
+{
+	struct cert_summary first = {.subject = ""}, summary;
+	BIO *bio = BIO_new_mem_buf(now, -1);
+	X509 *cert;
+	size_t fresh = 0;
+	for (size_t i = 0; bio && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)); i++) {
+		cert_summary_of(cert, &summary);
+		X509_free(cert);
+		if (i == 0)
+			first = summary;
+		if (before && holds(before, &summary))
+			continue;
+		log_info("another ca", LOG_S("subject", summary.subject), LOG_S("sha256", summary.sha256));
+		fresh++;
+	}
+	if (fresh == 0)
+		log_info("another ca", LOG_S("subject", first.subject), LOG_S("sha256", first.sha256));
+	BIO_free(bio);
+	ERR_clear_error();
+}
+
 /* The pages offer the new CA, and what it issued is known for our own. */
 static void authority_changed(struct supervisor *s, struct bytes pem)
 {
@@ -264,13 +305,14 @@ static void authority_changed(struct supervisor *s, struct bytes pem)
 		free(copy);
 		return;
 	}
-	free(s->own_pem);
+	char *before = s->own_pem;
 	s->own_pem = copy;
 	if (spread_snapshot(s, &err))
-		log_info("another ca");
+		say_authority(before, copy);
 	else
 		log_error("workers not told the ca", LOG_S("why", err.text),
 			LOG_S("do", "send SIGHUP once it is mended"));
+	free(before);
 }
 
 /* A keeper in the place of one that died. */

@@ -25,6 +25,7 @@ struct feed_flow {
 	enum decoding decoding;
 	uint8_t first[FIRST_MAX];
 	size_t first_len;
+	uint64_t lost_first; /* octets of the client's that are missing before what a guess has seen */
 	uint64_t next_offset[2];
 	uint64_t skip_told[2];
 	uint64_t seen_ns;
@@ -242,8 +243,14 @@ static void guess(struct feed_flow *t, enum flow_direction direction, struct byt
 	bool undecided = decoder_guess(t->flow->alpn, first, &kind) == DECODER_GUESS_MORE;
 	if (undecided && direction == FLOW_UP && t->first_len < sizeof(t->first))
 		return;
-	/* A server that speaks before its client does speaks nothing that is known here. */
+	/* A server that speaks before its client does speaks nothing that is known here, unless it answers what was lost. */
+	if (undecided && direction == FLOW_DOWN && t->first_len == 0 && bytes_starts(*bytes, bytes_str("HTTP/1."))) {
+		kind = DECODER_HTTP1;
+		undecided = false;
+	}
 	start_decoder(t, undecided ? DECODER_NONE : kind);
+	if (t->decoder && t->lost_first > 0)
+		decoder_gap(t->decoder, FLOW_UP, t->lost_first, time_ns);
 	if (t->decoder && first.len > 0)
 		decoder_feed(t->decoder, FLOW_UP, first, time_ns);
 }
@@ -266,6 +273,8 @@ static void pass_gap(struct feed_flow *t, enum flow_direction direction, uint64_
 		decoder_gap(t->decoder, direction, offset - *at, time_ns);
 	else if (t->decoding == DECODING_GUESS && (t->first_len > 0 || bytes_equal(t->flow->alpn, bytes_str("h2"))))
 		t->decoding = DECODING_OFF; /* what came before cannot be told; h2 needs all of it */
+	else if (t->decoding == DECODING_GUESS && direction == FLOW_UP)
+		t->lost_first += offset - *at;
 	*at = offset;
 }
 

@@ -1,5 +1,6 @@
 #include "sink/output.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 
 /* A pipe or terminal that takes nothing for so long has lost this batch. */
 #define WAIT_MS 200
+
+#define SAY_AGAIN_NS (60 * NS_PER_S)
 
 /* -1 with `err` set. */
 static int open_file(const char *path, enum output_mode mode, struct stat *st, struct error *err)
@@ -162,10 +165,19 @@ static void failed(struct output *out)
 {
 	const char *why = strerror(errno); /* NOLINT(concurrency-mt-unsafe): sinks live in one thread */
 	out->sink->counts.lost_records += out->pending;
-	if (!out->failing)
-		log_error("cannot write", LOG_S("sink", out->sink->name), LOG_S("file", out->path ? out->path : "-"),
-			LOG_S("why", why), LOG_S("consequence", "records are lost and counted until it works again"));
+	if (out->failing)
+		return;
+	uint64_t now_ns = clock_monotonic_ns();
+	if (out->said_ns != 0 && now_ns - out->said_ns < SAY_AGAIN_NS) {
+		out->unsaid++;
+		return;
+	}
+	log_error("cannot write", LOG_S("sink", out->sink->name), LOG_S("file", out->path ? out->path : "-"),
+		LOG_S("why", why), LOG_N("unsaid_failures", out->unsaid),
+		LOG_S("consequence", "records are lost and counted until it works again"));
 	out->failing = true;
+	out->said_ns = now_ns;
+	out->unsaid = 0;
 }
 
 void output_flush(struct output *out)

@@ -1,6 +1,7 @@
 /*
  * sink/output.h — where a sink writes: whole records are gathered and written in one call per batch. A descriptor that
- * cannot take them costs records, which are counted; the log says so once, and once more when it works again.
+ * cannot take them costs records, which are counted; the log says so once, and once more when it works again, at most
+ * one such pair a minute: a nearly full disk changes its mind at every batch.
  */
 #ifndef SINK_OUTPUT_H
 #define SINK_OUTPUT_H
@@ -17,8 +18,10 @@ struct output {
 	int fd;
 	char *path; /* NULL: `fd` is the caller's */
 	bool regular;
-	bool secret; /* what was written is wiped from the buffer */
-	bool failing;
+	bool secret;      /* what was written is wiped from the buffer */
+	bool failing;     /* and the log says so */
+	uint64_t said_ns; /* when it said so last; 0: never */
+	uint64_t unsaid;  /* batches lost since, while it had said that writing works */
 	uint8_t *buffer;
 	size_t len;
 	uint64_t pending; /* records in the buffer */

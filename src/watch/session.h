@@ -146,8 +146,9 @@ struct session_counts {
 	uint64_t trials_exhausted;             /* sessions given up at session_limits.trial or .candidates */
 	uint64_t waited;                       /* sessions that had to wait for a key and got it */
 	uint64_t gave_up_time, gave_up_full;   /* sessions that waited in vain; had to make room */
-	uint64_t learned;      /* secrets made here and remembered: TLS 1.2's for resumption, those of a PSK */
-	uint64_t held_refused; /* handshake messages not put together, or not kept, for want of room */
+	uint64_t learned;             /* secrets made here and remembered: TLS 1.2's for resumption, those of a PSK */
+	uint64_t held_refused;        /* handshake messages not put together, or not kept, for want of room */
+	uint64_t certificates_packed; /* compressed ones that could not be unpacked, or are too large to be */
 	uint64_t no_memory;
 	size_t parked, parked_peak; /* octets that wait, now and at most */
 	size_t waiting;             /* sessions that wait */

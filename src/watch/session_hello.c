@@ -238,6 +238,9 @@ enum step session_message(struct session *s, struct lane *lane, const struct han
 		return server_hello(s, lane, message, protected);
 	if (message->type == HANDSHAKE_CERTIFICATE)
 		certificate(s, lane, message);
+	else if (message->type == HANDSHAKE_COMPRESSED_CERTIFICATE && protected && session_is_13(s) && !lane->client &&
+		 s->opening && !s->opening->has_note && !s->told_tls)
+		session_note_packed(s, message->body);
 	if (session_is_13(s)) {
 		if (protected)
 			lane_message13(s, lane, message);

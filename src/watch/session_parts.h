@@ -4,7 +4,7 @@
  * session.c takes octets in and keeps the two directions in step; session_record.c deals with one record;
  * session_hello.c, session_tls13.c and session_tls12.c with what a handshake says; session_keys.c gets secrets,
  * session_psk.c makes them of keys that were shared beforehand;
- * session_report.c makes events and accounts for losses; recover.c finds the place again.
+ * session_unpack.c unpacks certificates; session_report.c makes events and accounts for losses; recover.c finds the place again.
  */
 #ifndef WATCH_SESSION_PARTS_H
 #define WATCH_SESSION_PARTS_H
@@ -287,6 +287,8 @@ void session_tell_half(struct session *s, struct lane *lane);
 void session_tell_data(struct session *s, struct lane *lane, struct bytes plain);
 void session_tell_alert(struct session *s, struct lane *lane, struct bytes content);
 void session_note_certificate(struct session *s, struct bytes der);
+/* session_unpack.c: the same of a CompressedCertificate message's body. */
+void session_note_packed(struct session *s, struct bytes body);
 /* Octets that a fragment of this length, or one lost on the wire, has more than its plaintext. */
 must_check size_t session_overhead(const struct session *s);
 /* Ends a loss: `lost` records of application data in all, of which loss.records were seen; tells the gap. */

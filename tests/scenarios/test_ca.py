@@ -302,3 +302,14 @@ def _memory(pid):
                 except (OSError, ValueError, OverflowError):
                     continue
     return b"".join(parts)
+
+
+def test_export_to_a_place_that_cannot_be_written_names_it_and_fails(ca):
+    code, out, err = ca("export", "/no/such/folder/ca.pem")
+    assert (code, out) == (1, "") and "overt ca export: /no/such/folder/ca.pem: No such file or directory" in err, err
+
+
+def test_names_to_permit_stand_with_commas_or_blanks_between(run, folder):
+    out = _install(run, folder, "--permit", "a.test b.test, 10.0.0.0/8")
+    code, out, err = run("show")
+    assert code == 0 and "a.test, b.test, 10.0.0.0/8" in out, out + err

@@ -143,7 +143,7 @@ def test_completion_offers_verbs_actions_words_and_files():
 
 def test_completion_leaves_the_command_of_exec_to_that_command():
     assert "bash" in _complete("overt", "exec", "--", "bas")
-    assert "bash" in _complete("overt", "exec", "--workers", "2", "-q", "bas")
+    assert "bash" in _complete("overt", "exec", "--connections", "2", "-q", "bas")
     assert _complete("overt", "exec", "bash", "--jso") == []
 
 
@@ -227,7 +227,7 @@ def test_files_and_rooms_that_the_architecture_names_exist():
 LIBRARIES = {"openssl": "OpenSSL", "libsodium": "libsodium", "threads": "threads", "yaml-0.1": "libyaml",
              "sqlite3": "SQLite", "libseccomp": "libseccomp", "libsystemd": "libsystemd", "libnghttp2": "nghttp2",
              "libllhttp": "llhttp", "cmocka": "cmocka", "jansson": "jansson",
-             "zlib": "zlib", "libzstd": "zstd", "libpcap": "libpcap", "libbrotlidec": "brotli"}
+             "zlib": "zlib", "libzstd": "zstd", "libpcap": "libpcap", "libbrotlidec": "brotli", "libbrotlienc": "brotli"}
 
 
 def test_every_library_of_the_build_and_no_other_is_explained():

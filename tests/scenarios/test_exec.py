@@ -133,3 +133,34 @@ def test_outputs_work_on_exec(run, nginx, folder):
     code, _, err = run("curl", "-q", "-sS", _url(nginx, "/?seen"), options=["--jsonl", folder / "e.jsonl"])
     assert code == 0, err
     assert "/?seen" in (folder / "e.jsonl").read_text()
+
+
+BEARER = ("-H", "Authorization: Bearer the-very-secret")
+
+
+@pytest.mark.parametrize("options, config, shown", [
+    ([], "", True), (["--show-secrets"], "show-secrets: false\n", True), (["--no-show-secrets"], "", False),
+    (["--no-show-secrets"], "show-secrets: true\n", False), ([], "show-secrets: false\n", False)])
+def test_credentials_are_shown_unless_it_is_said_otherwise(options, config, shown, run, nginx, folder):
+    (folder / "overt.yaml").write_text(config)
+    code, _, err = run("curl", "-q", "-sS", *BEARER, _url(nginx), options=[
+        "--config", folder / "overt.yaml", "--jsonl", folder / "e.jsonl", *options])
+    assert code == 0, err
+    assert ("the-very-secret" in (folder / "e.jsonl").read_text()) == shown
+
+
+def test_the_log_goes_to_the_file_and_the_table_stays(run, nginx, folder):
+    code, _, err = run("curl", "-q", "-sS", _url(nginx), options=["--log", f"file:{folder / 'exec.log'}"])
+    assert code == 0 and re.search(r"GET .*200", err), err
+    assert "limits" in (folder / "exec.log").read_text() and "limits" not in err
+
+
+def test_a_log_that_cannot_be_opened_is_said_once_and_nothing_is_started(run, folder):
+    code, out, err = run("echo", "started", options=["--log", "file:/no/such/folder/log"])
+    assert code == 2 and not out and err.count("/no/such/folder/log") == 1, err
+
+
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--single"]])
+def test_options_without_a_meaning_here_are_not_known(option, run):
+    code, _, err = run("true", options=option)
+    assert code == 2 and f"unknown option {option[0]}" in err, err

@@ -221,7 +221,9 @@ def test_a_replaced_keeper_with_another_ca_is_told_to_every_worker(family, nginx
     before = clients.certificates(made.ca.read_text())
     assert overt.run("ca", "rotate", "--state", folder / "state", "--system-dir", folder, "--nss", "none")[0] == 0
     os.kill(role_pids(made, "keeper")[0], signal.SIGKILL)
-    made.wait_log("another ca")
+    told = made.wait_log(r"another ca subject=(\S.*) sha256=(\w{64})$")
+    fresh = [c for c in clients.certificates((folder / "state" / "ca.pem").read_text()) if c not in before]
+    assert told[2].lower() == fresh[0].fingerprint(pki.hashes.SHA256()).hex()
 
     def offered():
         got = made.curl("http://overt.internal/ca.pem").body.decode("latin-1")
@@ -532,6 +534,7 @@ def test_an_unreadable_key_is_said_in_one_line(folder):
     (["--log", "file:/nonexistent/log"], "/nonexistent/log"),
     (["--config", "/nonexistent/overt.yaml"], "/nonexistent/overt.yaml"),
     (["--proxy-auth", "/nonexistent/users"], "/nonexistent/users"),
+    (["--ca-cert", "/nonexistent/ca.pem", "--ca-key", "x"], "/nonexistent/ca.pem"),
     (["--user", "no-such-user"], "no-such-user"),
     (["--listen", "203.0.113.1:0", "--operator", "x", "--contact", "x", "--purpose", "x", "--retention", "1d"],
      "203.0.113.1"),
@@ -541,7 +544,8 @@ def test_what_is_missing_is_named_in_one_line(options, pattern, single, folder):
     if "--user" in options and (single or os.getuid() != 0):
         pytest.skip("only root changes users, and --single never does")
     listen = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
-    _fails(*listen, *options, *(["--single"] if single else []), pattern=re.escape(pattern), folder=folder)
+    err = _fails(*listen, *options, *(["--single"] if single else []), pattern=re.escape(pattern), folder=folder)
+    assert options[0] in err and err.count(pattern) == 1 and "ERROR" not in err, err
 
 
 def test_a_state_that_is_no_folder_is_said(folder):

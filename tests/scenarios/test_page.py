@@ -32,6 +32,13 @@ def test_the_page_answers_through_the_proxy_and_names_everything(disclosed):
     assert text.lower().startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize("given, shown", [("90m", "90 minutes"), ("1d", "1 day"), ("100h", "100 hours"), ("48h", "2 days")])
+def test_the_page_says_exactly_how_long_names_stay_readable(given, shown, proxy):
+    said = [part for key, text in WORDS.items() for part in (f"--{key}", text)]
+    text = _body(proxy(*said, "--retention", given).curl(f"{PAGE}/"))
+    assert f"How long names and addresses stay readable in the audit log</dt><dd>{shown}</dd>" in text
+
+
 def test_what_the_configuration_says_is_text_and_no_markup(disclosed):
     text = _body(disclosed.curl(f"{PAGE}/"))
     assert "<b>University</b>" not in text and "&lt;b&gt;University" in text and "&amp; Sons" in text

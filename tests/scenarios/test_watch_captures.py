@@ -37,7 +37,6 @@ def test_early_data_without_its_secret_is_a_gap_and_the_rest_is_read():
     assert "missing plaintext" in seen.err
 
 
-@pytest.mark.xfail(reason="HTTP/1 does not go on behind a gap at its beginning", strict=True)
 def test_a_request_behind_early_data_that_was_not_read_is_shown():
     assert _watch("tls13-rfc8446.pcap", "tls13-rfc8446-noearly.keys").paths() == ["/first", "/second"]
 

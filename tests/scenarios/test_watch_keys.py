@@ -192,7 +192,6 @@ def test_half_a_line_of_a_key_log_waits_for_its_other_half(folder, starts, talk,
     _right(fed.end(), talk)
 
 
-@pytest.mark.xfail(reason="a session whose server's secrets came first is not woken for the client's", strict=True)
 @pytest.mark.parametrize("label", ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"])
 def test_secrets_of_a_handshake_that_come_one_after_the_other(folder, starts, talk, label):
     """An endpoint writes its lines one by one, and a look at the log may come between."""

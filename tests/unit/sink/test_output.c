@@ -113,6 +113,68 @@ static void a_full_disk_costs_records_and_leaves_whole_ones(void **state)
 	holds(path, "kept\nagain\n");
 }
 
+static unsigned lines_of(int fd, const char *event)
+{
+	char text[8192];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	assert_true(n >= 0 && (size_t)n < sizeof(text) - 1);
+	text[n] = '\0';
+	unsigned count = 0;
+	for (const char *at = text; (at = strstr(at, event)); at++)
+		count++;
+	return count;
+}
+
+static void set_limit(rlim_t octets)
+{
+	const struct rlimit limit = {octets, RLIM_INFINITY};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_disk_that_is_full_by_turns_is_told_of_once_a_minute(void **state)
+{
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	int log = open(file_in("the.log"), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(log >= 0);
+	log_setup("test", log, LOG_LEVEL_INFO);
+	struct output out;
+	struct error err;
+	const char *path = file_in("nearly");
+	assert_true(output_open(&out, &sink, path, OUTPUT_APPEND, &err));
+	sink.counts = (struct sink_counts){0};
+	struct rlimit old;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	char wide[6000];
+	memset(wide, 'x', sizeof(wide) - 1);
+	wide[sizeof(wide) - 1] = '\0';
+	/* The log's own lines stay below the limit. */
+	for (int i = 0; i < 10; i++) {
+		set_limit(5000);
+		put(&out, wide);
+		output_flush(&out);
+		setrlimit(RLIMIT_FSIZE, &old);
+		put(&out, "fits\n");
+		output_flush(&out);
+	}
+	assert_int_equal(sink.counts.lost_records, 10);
+	assert_int_equal(sink.counts.records, 10);
+	assert_int_equal(lines_of(log, "cannot write"), 1);
+	assert_int_equal(lines_of(log, "writing works again"), 1);
+	assert_int_equal(out.unsaid, 9);
+	/* A minute later. */
+	out.said_ns -= 61000000000;
+	set_limit(5000);
+	put(&out, wide);
+	output_flush(&out);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(lines_of(log, "cannot write"), 2);
+	assert_int_equal(lines_of(log, "unsaid_failures=9"), 1);
+	output_close(&out);
+	log_setup("test", STDERR_FILENO, LOG_LEVEL_ERROR);
+	close(log);
+}
+
 static void a_reader_that_went_away_costs_records_only(void **state)
 {
 	(void)state;
@@ -168,6 +230,7 @@ int main(void)
 		cmocka_unit_test(files_are_private_and_appended_to),
 		cmocka_unit_test(a_file_moved_away_is_opened_anew_by_name),
 		cmocka_unit_test(a_full_disk_costs_records_and_leaves_whole_ones),
+		cmocka_unit_test(a_disk_that_is_full_by_turns_is_told_of_once_a_minute),
 		cmocka_unit_test(a_reader_that_went_away_costs_records_only),
 		cmocka_unit_test(a_key_log_holds_key_lines_only_and_is_made_private),
 	};
