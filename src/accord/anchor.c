@@ -4,8 +4,6 @@
 #include <openssl/objects.h>
 #include <openssl/x509v3.h>
 
-#include <limits.h>
-
 #define DAY_S      86400
 #define AUTH_LEVEL 2 /* 112 bits: as the web's own verification */
 
@@ -95,33 +93,6 @@ enum accord_leaf_result accord_leaf_judge(X509 *leaf, struct accord_identity *wh
 	return ACCORD_LEAF_OK;
 }
 
-static X509 *decode(OSSL_LIB_CTX *lib, struct bytes der)
-{
-	X509 *cert = X509_new_ex(lib, NULL);
-	const unsigned char *at = der.data;
-	if (!cert || der.len > LONG_MAX || !d2i_X509(&cert, &at, (long)der.len))
-		return NULL; /* d2i has freed it */
-	if (at == der.data + der.len)
-		return cert;
-	X509_free(cert);
-	return NULL;
-}
-
-/* NULL when one cannot be read. */
-static STACK_OF(X509) * decode_all(OSSL_LIB_CTX *lib, const struct accord_chain *chain)
-{
-	STACK_OF(X509) *certs = sk_X509_new_null();
-	for (size_t i = 0; certs && i < chain->count; i++) {
-		X509 *cert = decode(lib, chain->cert[i]);
-		if (!cert || sk_X509_push(certs, cert) <= 0) {
-			X509_free(cert);
-			sk_X509_pop_free(certs, X509_free);
-			return NULL;
-		}
-	}
-	return certs;
-}
-
 static bool issuers_ok(const STACK_OF(X509) * path, struct error *err)
 {
 	for (int i = 1; i < sk_X509_num(path); i++) {
@@ -150,10 +121,10 @@ static bool find_path(
 bool accord_chain_verify(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain, int64_t now_s,
 	struct accord_identity *who, struct error *err)
 {
-	STACK_OF(X509) *certs = decode_all(lib, chain);
+	STACK_OF(X509) *certs = accord_chain_decode(chain, lib);
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new_ex(lib, NULL);
 	bool ok = false;
-	if (!certs || !ctx || sk_X509_num(certs) == 0)
+	if (!certs || !ctx)
 		(void)error_set_openssl(err, "the proxy's certificates cannot be read");
 	else if (accord_leaf_judge(sk_X509_value(certs, 0), who, err) == ACCORD_LEAF_OK)
 		ok = find_path(ctx, anchors, certs, now_s, err);

@@ -35,7 +35,8 @@ must_check enum accord_leaf_result accord_leaf_judge(X509 *leaf, struct accord_i
 
 /*
  * Does the chain lead to one of these anchors, now? Strict path validation, security level 2, issuers that have key
- * purposes have Accord's, the leaf is judged as above. `lib` NULL: the default library context.
+ * purposes have Accord's, the leaf is judged as above. `lib` NULL: the default library context; best that of the anchors
+ * and of chain->leaf.
  */
 must_check bool accord_chain_verify(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain,
 	int64_t now_s, struct accord_identity *who, struct error *err);

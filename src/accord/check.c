@@ -113,23 +113,34 @@ static bool structure_ok(struct check *check, struct bytes body)
 	return true;
 }
 
+/* A chain as the callbacks get it. */
+static struct accord_chain with_leaf(const struct check *check, const struct accord_chain *chain, X509 *leaf)
+{
+	struct accord_chain all = *chain;
+	all.leaf = leaf;
+	all.lib = check->trust->lib;
+	return all;
+}
+
 /* Check 1 of the proxy that stands before check->leg[index]. */
 static bool proxy_ok(struct check *check, size_t index)
 {
-	const struct accord_chain *chain = index == 0 ? &check->leg1->proxy : &check->leg[index - 1].chain;
-	X509 *leaf = check_decode(chain->cert[0]);
 	struct error why = {""};
+	if (index == 0)
+		check->neighbour = accord_cert_decode(check->leg1->proxy.cert[0], check->trust->lib);
+	X509 *leaf = index == 0 ? check->neighbour : check->leg[index - 1].leaf;
 	if (!leaf)
 		return check_fail(check, ACCORD_PROXY_CERTIFICATE, index + 1, "the proxy's certificate cannot be read");
 	enum accord_leaf_result result = accord_leaf_judge(leaf, &check->proxy[index], &why);
-	X509_free(leaf);
 	if (result == ACCORD_LEAF_MALFORMED)
 		return check_fail(check, ACCORD_PROXY_CERTIFICATE, index + 1, "%s", why.text);
 	if (result == ACCORD_LEAF_LIFETIME)
 		return check_fail(check, ACCORD_PROXY_LIFETIME, index + 1, "%s", why.text);
 	if (result != ACCORD_LEAF_OK)
 		return check_fail(check, ACCORD_PROXY_PURPOSE, index + 1, "%s", why.text);
-	return check->trust->verify_proxy(check->trust->ctx, chain, &check->proxy[index], &why) ||
+	const struct accord_chain chain =
+		with_leaf(check, index == 0 ? &check->leg1->proxy : &check->leg[index - 1].chain, leaf);
+	return check->trust->verify_proxy(check->trust->ctx, &chain, &check->proxy[index], &why) ||
 	       check_fail(check, ACCORD_PROXY_CHAIN, index + 1, "%s",
 		       why.text[0] ? why.text : "the proxy's chain is not trusted");
 }
@@ -138,8 +149,8 @@ static bool server_ok(struct check *check)
 {
 	struct error why = {""};
 	const struct check_leg *last = &check->leg[check->legs - 1];
-	return check->trust->verify_server(
-		       check->trust->ctx, &last->chain, check->leg1->host, check->leg1->address, &why) ||
+	const struct accord_chain chain = with_leaf(check, &last->chain, last->leaf);
+	return check->trust->verify_server(check->trust->ctx, &chain, check->leg1->host, check->leg1->address, &why) ||
 	       check_fail(check, ACCORD_SERVER_CHAIN, check->legs + 1, "%s",
 		       why.text[0] ? why.text : "the server's chain is not trusted");
 }
@@ -212,5 +223,6 @@ bool accord_check(const struct accord_leg1 *leg1, struct bytes proof, const stru
 	ok = ok && structure_ok(&check, proof) && trust_ok(&check) && tell(&check, proven);
 	for (size_t i = 0; i < check.legs; i++)
 		X509_free(check.leg[i].leaf);
+	X509_free(check.neighbour);
 	return ok;
 }

@@ -78,6 +78,11 @@ struct accord_trust {
 	void *ctx;
 	int64_t now_s; /* seconds since 1970 */
 	/*
+	 * Where each leaf is decoded, once: the chains in the questions below carry it. Best the context that the
+	 * callbacks decode the issuers in. NULL: the default context.
+	 */
+	OSSL_LIB_CTX *lib;
+	/*
 	 * Check 1, and again for each proxy further on: does the chain lead to an Accord anchor, and is the name or pin
 	 * one that the rule names? Key purpose by OID and lifetime have been checked already. Fills *who (accord_identify
 	 * has done so before; the callback may leave it).

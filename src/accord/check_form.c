@@ -8,21 +8,9 @@
 #include "tls/list.h"
 #include "tls/suite.h"
 
-#include <limits.h>
-
 #define TLS12                       0x0303 /* legacy_version of every hello */
 #define EXT_CLIENT_CERTIFICATE_TYPE 19
 #define EXT_SERVER_CERTIFICATE_TYPE 20
-
-X509 *check_decode(struct bytes der)
-{
-	const unsigned char *at = der.data;
-	X509 *cert = der.len <= LONG_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
-	if (cert && at == der.data + der.len)
-		return cert;
-	X509_free(cert);
-	return NULL;
-}
 
 /* A message that must stand next. */
 static bool is_next(const struct check_leg *leg, size_t at, uint8_t type)
@@ -236,7 +224,7 @@ static bool certificate_ok(struct check *check, size_t index, struct bytes body)
 		if (!entry_ok(check, index, &entry))
 			return false;
 	}
-	leg->leaf = check_decode(leg->chain.cert[0]);
+	leg->leaf = accord_cert_decode(leg->chain.cert[0], check->trust->lib);
 	leg->key = leg->leaf ? X509_get0_pubkey(leg->leaf) : NULL;
 	if (!leg->key)
 		return check_fail(check, ACCORD_CERTIFICATE_FORM, index + 2, "the certificate cannot be read");

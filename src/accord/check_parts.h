@@ -28,7 +28,7 @@ struct check_leg {
 	struct accord_chain chain;
 	struct bytes nested; /* proof body in the end-entity entry; empty when there is none */
 	struct bytes signature;
-	X509 *leaf;    /* owned */
+	X509 *leaf;    /* owned; decoded in the context of struct accord_trust */
 	EVP_PKEY *key; /* the leaf's */
 	uint8_t leaf_hash[ACCORD_HASH];
 };
@@ -37,6 +37,7 @@ struct check {
 	const struct accord_leg1 *leg1;
 	const struct accord_trust *trust;
 	struct accord_judgement *out;
+	X509 *neighbour;                       /* the leaf that leg 1 showed, decoded likewise; owned */
 	struct check_leg leg[ACCORD_MAX_HOPS]; /* [0] is leg 2 */
 	size_t legs;
 	struct accord_identity proxy[ACCORD_MAX_HOPS];
@@ -56,8 +57,5 @@ must_check const char *check_scheme_fits(uint16_t scheme, EVP_PKEY *key);
 must_check bool check_scheme_known(uint16_t scheme);
 /* Check 5, of one leg. Fills check->proven[index]. */
 must_check bool check_signature(struct check *check, size_t index);
-
-/* One certificate and nothing behind it; NULL when it cannot be read. */
-must_check X509 *check_decode(struct bytes der);
 
 #endif

@@ -108,11 +108,12 @@ static bool hash_messages(const struct check_leg *leg, struct accord_proven_leg 
 	return ok;
 }
 
-static bool verify(const struct check_leg *leg, const struct scheme *scheme, struct bytes input)
+/* In the key's own context: in another one the key would be exported there first. */
+static bool verify(OSSL_LIB_CTX *lib, const struct check_leg *leg, const struct scheme *scheme, struct bytes input)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *pkey = NULL;
-	bool ok = ctx && EVP_DigestVerifyInit_ex(ctx, &pkey, scheme->digest, NULL, NULL, leg->key, NULL) == 1;
+	bool ok = ctx && EVP_DigestVerifyInit_ex(ctx, &pkey, scheme->digest, lib, NULL, leg->key, NULL) == 1;
 	if (ok && is_rsa(leg->key))
 		ok = EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING) > 0 &&
 		     EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, RSA_PSS_SALTLEN_DIGEST) > 0;
@@ -137,7 +138,7 @@ bool check_signature(struct check *check, size_t index)
 	certificate_verify_content(&w, true, bytes_of(proven->transcript_hash, proven->transcript_hash_len));
 	if (!writer_done(&w, &content))
 		return check_fail(check, ACCORD_INTERNAL, index + 2, "the transcript hash is too long");
-	return verify(leg, find_scheme(leg->scheme), content) ||
+	return verify(check->trust->lib, leg, find_scheme(leg->scheme), content) ||
 	       check_fail(check, ACCORD_SIGNATURE, index + 2,
 		       "CertificateVerify does not verify over this handshake with the certificate's key");
 }

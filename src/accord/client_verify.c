@@ -90,6 +90,7 @@ static bool judge_proof(SSL *ssl, struct client_state *state, const struct facts
 	struct accord_outcome *outcome = &state->outcome;
 	const struct accord_trust trust = {.ctx = config->ctx,
 		.now_s = now_of(config),
+		.lib = config->lib,
 		.verify_proxy = config->verify_proxy,
 		.verify_server = config->verify_server};
 	outcome->proof = bytes_of(state->proof, state->proof_len);

@@ -4,9 +4,11 @@
 #include "base/text.h"
 #include "pact/roots.h"
 #include "pki/name.h"
+#include "pki/slim.h"
 #include "pki/verify.h"
 
-#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -19,6 +21,7 @@ struct named {
 
 struct pact {
 	atomic_uint references;
+	struct slim *slim; /* outlives all that is decoded in it; NULL: everything is decoded in the default context */
 	struct trust *anchors;
 	struct trust *web;
 	struct named named[PACT_MAX_PROXIES];
@@ -37,6 +40,7 @@ void pact_free(struct pact *pact)
 		return;
 	trust_free(pact->anchors);
 	trust_free(pact->web);
+	slim_free(pact->slim);
 	free(pact);
 }
 
@@ -67,7 +71,7 @@ static bool anchors_apart(const struct pact *pact, bool distribution, struct err
 		return error_prefix(err, "check 1");
 	if (!distribution)
 		return true;
-	struct trust *all = trust_new(NULL);
+	struct trust *all = trust_new(pact_lib(pact));
 	/* A store that cannot be read is trusted by nobody. */
 	bool ok = all && (!trust_add_system(all, NULL) ||
 				 accord_anchors_disjoint(trust_store(pact->anchors), trust_store(all), err));
@@ -75,11 +79,22 @@ static bool anchors_apart(const struct pact *pact, bool distribution, struct err
 	return ok || error_prefix(err, "check 1");
 }
 
+/*
+ * The slim context is made of the default provider. A program that does without that one, or wants FIPS, would get by us
+ * what it has not asked for.
+ */
+static bool slim_suits(void)
+{
+	return OSSL_PROVIDER_available(NULL, "default") == 1 && EVP_default_properties_is_fips_enabled(NULL) == 0;
+}
+
 static bool fill(struct pact *pact, const struct pact_terms *terms, struct error *err)
 {
-	pact->anchors = trust_new(NULL);
-	pact->web = trust_new(NULL);
-	if (!pact->anchors || !pact->web)
+	bool slim = slim_suits();
+	pact->slim = slim ? slim_new() : NULL;
+	pact->anchors = trust_new(pact_lib(pact));
+	pact->web = trust_new(pact_lib(pact));
+	if ((slim && !pact->slim) || !pact->anchors || !pact->web)
 		return error_set(err, "no memory for certificates");
 	if (terms->proxies > PACT_MAX_PROXIES)
 		return error_set(err, "over %d proxies are named", PACT_MAX_PROXIES);
@@ -110,6 +125,11 @@ bool pact_make(struct pact **out, const struct pact_terms *terms, struct error *
 	return true;
 }
 
+OSSL_LIB_CTX *pact_lib(const struct pact *pact)
+{
+	return pact->slim ? slim_lib(pact->slim) : NULL;
+}
+
 void pact_set_time(struct pact *pact, int64_t now_s)
 {
 	pact->fixed_now_s = now_s;
@@ -135,35 +155,10 @@ static bool is_named(const struct pact *pact, const struct accord_identity *who)
 bool pact_verify_proxy(void *ctx, const struct accord_chain *chain, struct accord_identity *who, struct error *err)
 {
 	struct pact *pact = ctx;
-	if (!accord_chain_verify(trust_store(pact->anchors), NULL, chain, pact_now(pact), who, err))
+	if (!accord_chain_verify(trust_store(pact->anchors), pact_lib(pact), chain, pact_now(pact), who, err))
 		return false;
 	return is_named(pact, who) ||
 	       error_set(err, "the proxy %s is not one that the rule names", who->name[0] ? who->name : "(no name)");
-}
-
-static X509 *decode(struct bytes der)
-{
-	const unsigned char *at = der.data;
-	X509 *cert = der.len <= LONG_MAX ? d2i_X509(NULL, &at, (long)der.len) : NULL;
-	if (cert && at == der.data + der.len)
-		return cert;
-	X509_free(cert);
-	return NULL;
-}
-
-/* NULL when one cannot be read. */
-static STACK_OF(X509) * decode_all(const struct accord_chain *chain)
-{
-	STACK_OF(X509) *certs = sk_X509_new_null();
-	for (size_t i = 0; certs && i < chain->count; i++) {
-		X509 *cert = decode(chain->cert[i]);
-		if (!cert || sk_X509_push(certs, cert) <= 0) {
-			X509_free(cert);
-			sk_X509_pop_free(certs, X509_free);
-			return NULL;
-		}
-	}
-	return certs;
 }
 
 static bool judge(
@@ -188,9 +183,9 @@ bool pact_verify_server(
 		return error_set(err, "the name asked for is none that a certificate could have");
 	const struct verify_request request = {
 		.host = &name, .staple = chain->staple, .now_s = pact_now(pact), .use = VERIFY_USE_SIGN};
-	STACK_OF(X509) *certs = decode_all(chain);
-	bool ok = certs && sk_X509_num(certs) > 0 ? judge(pact, certs, &request, err)
-	                                          : error_set(err, "the server's certificates cannot be read");
+	STACK_OF(X509) *certs = accord_chain_decode(chain, pact_lib(pact));
+	bool ok =
+		certs ? judge(pact, certs, &request, err) : error_set(err, "the server's certificates cannot be read");
 	sk_X509_pop_free(certs, X509_free);
 	return ok;
 }

@@ -30,6 +30,12 @@ void pact_keep(struct pact *pact); /* one more reference */
 void pact_free(struct pact *pact); /* one less; NULL is allowed */
 
 /*
+ * The library context that chains are judged in (pki/slim.h), for `lib` of struct accord_trust and of struct
+ * accord_client_config: leaves need not be decoded twice then. Lives as long as the pact. NULL: the default context.
+ */
+must_check OSSL_LIB_CTX *pact_lib(const struct pact *pact);
+
+/*
  * From now on certificates are judged as of that time instead of the present; 0: the present again. Not while others
  * use the pact.
  */

@@ -134,7 +134,7 @@ int snapshot_write(
 	writer_u64(&number_w, generation);
 	bundle_add(&w, "generation", bytes_of(number, sizeof(number)));
 	bundle_add(&w, "own", own_pem);
-	bool accord;
+	bool accord = false;
 	if (add_rules(&w, config, rules, &accord, err) && add_trust(&w, config, accord, err) &&
 		add_users(&w, config->proxy_auth, err))
 		return bundle_seal(&w, err);

@@ -189,7 +189,6 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 	opening->group = hello.group ? hello.group : opening->group;
 	if (hello.retry) {
 		opening->retry = true;
-		opening_select_psk(s, message->whole, &hello);
 		if (s->early == EARLY_OFFERED)
 			s->early = EARLY_REFUSED;
 		return STEP_DONE;

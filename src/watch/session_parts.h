@@ -265,7 +265,7 @@ void session_note_random(struct session *s, const uint8_t random[HELLO_RANDOM]);
 void opening_offer_psks(struct session *s, struct bytes whole, const struct client_hello *hello);
 /* The secret of 0-RTT data, when the hello's first identity is known. `whole` is the only hello so far. */
 void opening_early_psk(struct session *s, struct bytes whole);
-/* A ServerHello of TLS 1.3, or a HelloRetryRequest: makes the handshake's secrets where a PSK is all they need. */
+/* A ServerHello of TLS 1.3: makes the handshake's secrets where a PSK is all they need; else lets go of the PSKs. */
 void opening_select_psk(struct session *s, struct bytes whole, const struct server_hello *hello);
 /* The server's messages after its hello; the last one makes the secrets of application data. */
 void opening_follow_psk(struct session *s, const struct handshake *message);

@@ -30,16 +30,6 @@ static void file_secret(struct session *s, enum keylog_label label, const struct
 	s->moved = true;
 }
 
-/* The hash of what went before and this beginning of a hello. A first hello has nothing before it, nor a hash chosen. */
-static bool binder_hash(struct session *s, enum suite_hash hash, struct bytes truncated, struct tls_secret *out)
-{
-	const struct transcript *transcript = &s->opening->transcript;
-	if (!s->opening->retry)
-		return crypto_hash(s->room->crypto, hash, truncated, out);
-	return transcript->ctx && transcript->hash == hash &&
-	       transcript_value_with(transcript, truncated, out) == TRANSCRIPT_OK;
-}
-
 static bool binder_fits(struct session *s, enum suite_hash hash, struct bytes key, const struct tls_secret *transcript,
 	struct bytes binder)
 {
@@ -84,7 +74,7 @@ static void try_identity(struct session *s, struct bytes truncated, size_t index
 			break;
 		}
 		--*tries;
-		if (nth == 0 && !binder_hash(s, hash, truncated, &transcript))
+		if (nth == 0 && !crypto_hash(s->room->crypto, hash, truncated, &transcript))
 			break;
 		found = binder_fits(s, hash, secret_bytes(&key), &transcript, binder);
 		if (found)
@@ -98,7 +88,8 @@ void opening_offer_psks(struct session *s, struct bytes whole, const struct clie
 	struct bytes truncated, identity, binder;
 	size_t tries = SESSION_PSK_TRIES;
 	opening_free_psks(s->opening);
-	if (!hello->has_psk || !psk_truncated(whole, hello, &truncated))
+	/* After a HelloRetryRequest, which asks for a key share nearly always, the key log decides. */
+	if (s->opening->retry || !hello->has_psk || !psk_truncated(whole, hello, &truncated))
 		return;
 	for (size_t i = 0; tries > 0 && psk_at(hello, i, &identity, &binder); i++) {
 		try_identity(s, truncated, i, identity, binder, &tries);
@@ -149,23 +140,10 @@ static bool derive(struct session *s, enum suite_hash hash, struct bytes key)
 	return ok;
 }
 
-/* HelloRetryRequest: the first hello is now its hash (RFC 8446, 4.4.1). */
-static void retry(struct opening *opening, const struct suite *suite, struct bytes whole)
-{
-	if (!opening->psks || !suite || transcript_choose(&opening->transcript, suite->prf) != TRANSCRIPT_OK ||
-		transcript_retry(&opening->transcript) != TRANSCRIPT_OK ||
-		transcript_add(&opening->transcript, whole) != TRANSCRIPT_OK)
-		transcript_free(&opening->transcript);
-}
-
 void opening_select_psk(struct session *s, struct bytes whole, const struct server_hello *hello)
 {
 	struct opening *opening = s->opening;
 	struct offered_psks *psks = opening->psks;
-	if (hello->retry) {
-		retry(opening, suite_find(hello->suite), whole);
-		return;
-	}
 	/* With a key share the key log decides. */
 	bool alone = psks && s->suite && hello->has_psk && hello->group == 0 && hello->key_share.len == 0;
 	for (size_t i = 0; alone && i < psks->count && !psks->derives; i++) {

@@ -328,7 +328,7 @@ def test_readme_says_how_to_trust_and_untrust_for_every_client():
 def test_readme_names_what_is_planned_and_does_not_use_it():
     text = (TOP / "README.md").read_text("utf-8")
     planned = re.search(r"^\| planned \|(.*)$", text, re.M).group(1)
-    for name in ("Accord", "share", "explain", "assess"):
+    for name in ("share", "explain", "assess"):
         assert f"**{name}**" in planned, name
         assert not re.search(rf"overt {name.lower()}\b", text), name
 

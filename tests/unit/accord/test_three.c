@@ -102,6 +102,23 @@ static void an_rsa_key_of_4096_bits_is_the_largest(void **state)
 	EVP_PKEY_free(spec.own_key);
 }
 
+/* Signature schemes that later versions of OpenSSL offer by themselves; 3.0 has none of these keys. */
+static void keys_of_later_libraries_prove_where_there_are_any(void **state)
+{
+	(void)state;
+	const char *const names[] = {"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct forge_spec spec = forge_leaf_spec(STAGE_HOST, "DNS:" STAGE_HOST, &cast.web_root);
+		spec.own_key = EVP_PKEY_Q_keygen(NULL, NULL, names[i]);
+		if (!spec.own_key)
+			continue;
+		struct forged server = forge(&spec);
+		play_proven(&(struct script){.rule = ACCORD_REQUIRE, .server = &server, .retry = i == 1}, 1);
+		forged_free(&server);
+		EVP_PKEY_free(spec.own_key);
+	}
+}
+
 static void up_to_four_proxies_are_proven(void **state)
 {
 	(void)state;
@@ -629,6 +646,7 @@ int main(void)
 		cmocka_unit_test(an_unaware_server_proves),
 		cmocka_unit_test(every_kind_of_server_proves),
 		cmocka_unit_test(an_rsa_key_of_4096_bits_is_the_largest),
+		cmocka_unit_test(keys_of_later_libraries_prove_where_there_are_any),
 		cmocka_unit_test(up_to_four_proxies_are_proven),
 		cmocka_unit_test(an_aware_server_accepts),
 		cmocka_unit_test(a_refusal_ends_at_the_proxy),

@@ -121,20 +121,6 @@ static int psk_find(SSL *ssl, const unsigned char *identity, size_t len, SSL_SES
 	return 1;
 }
 
-static int make_cookie(SSL *ssl, unsigned char *cookie, size_t *len)
-{
-	(void)ssl;
-	memcpy(cookie, "cookie", 6);
-	*len = 6;
-	return 1;
-}
-
-static int check_cookie(SSL *ssl, const unsigned char *cookie, size_t len)
-{
-	(void)ssl;
-	return len == 6 && memcmp(cookie, "cookie", 6) == 0;
-}
-
 static int pick_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
 	unsigned in_len, void *arg)
 {
@@ -174,8 +160,6 @@ static SSL_CTX *new_server(const struct talk_setup *setup)
 		SSL_CTX_set_psk_server_callback(ctx, psk_server);
 	else if (setup->psk13)
 		SSL_CTX_set_psk_find_session_callback(ctx, psk_find);
-	SSL_CTX_set_stateless_cookie_generate_cb(ctx, make_cookie);
-	SSL_CTX_set_stateless_cookie_verify_cb(ctx, check_cookie);
 	SSL_CTX_set_max_early_data(ctx, 1 << 20);
 	SSL_CTX_set_recv_max_early_data(ctx, 1 << 20);
 	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
@@ -270,40 +254,9 @@ static void early(struct talk *talk, size_t len)
 		talk->plain_len[FLOW_UP] = 0;
 }
 
-/* A server that remembers nothing, behind the same wire. */
-static bool forget(struct talk *talk)
-{
-	const char *groups = talk->setup->server_groups;
-	SSL *fresh = SSL_new(talk->server_ctx);
-	MUST(fresh && BIO_up_ref(talk->in[1]) && BIO_up_ref(talk->out[1]));
-	SSL_set_bio(fresh, talk->in[1], talk->out[1]);
-	SSL_set_app_data(fresh, talk);
-	SSL_set_accept_state(fresh);
-	SSL_free(talk->side[1]);
-	talk->side[1] = fresh;
-	return !groups || SSL_set1_groups_list(fresh, groups);
-}
-
-/* The first hello is answered with a cookie, the second one taken. */
-static bool cookie(struct talk *talk)
-{
-	/* A server that has forgotten the first hello does not expect a ChangeCipherSpec before the second one. */
-	SSL_clear_options(talk->side[0], SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
-	for (int turn = 0; turn < 2; turn++) {
-		(void)SSL_do_handshake(talk->side[0]);
-		carry(talk, FLOW_UP);
-		if (SSL_stateless(talk->side[1]) != turn || (turn == 0 && !forget(talk)))
-			return false;
-		carry(talk, FLOW_DOWN);
-	}
-	return true;
-}
-
 static bool shake(struct talk *talk)
 {
 	const struct talk_setup *setup = talk->setup;
-	if (setup->cookie && !cookie(talk))
-		return false;
 	if (setup->early)
 		early(talk, setup->early);
 	for (int turn = 0; turn < 20; turn++) {

@@ -32,7 +32,6 @@ struct talk_setup {
 	size_t early;                              /* octets of 0-RTT data, when `session` allows it */
 	bool refuse_early;                         /* the server does not take them */
 	bool psk13;                                /* TLS 1.3: talk_psk is offered, as "user", and taken */
-	bool cookie;                               /* the server asks for its cookie with a HelloRetryRequest */
 	bool small_hello;                          /* the client's hello is spread over records of 64 octets */
 	SSL_SESSION *session;                      /* to be resumed */
 	SSL_CTX *server;                           /* of an earlier talk, whose tickets it knows; NULL: a new one */

@@ -510,27 +510,6 @@ static void the_secrets_of_a_psk_need_every_message(void **state)
 	talk_free(talk);
 }
 
-static void a_psk_alone_opens_tls13_after_a_retry(void **state)
-{
-	static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"};
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		struct talk_setup setup = psk_alone(suites[i]);
-		setup.cookie = true;
-		struct talk *talk = talk_new(&setup);
-		struct watcher w;
-		assert_non_null(talk);
-		converse(talk);
-		watcher_begin(&w, talk, &final);
-		add_psks(&w, 2);
-		watcher_feed(&w, 1448);
-		watcher_close(&w);
-		assert_true(watcher_complete(&w));
-		watcher_end(&w);
-		talk_free(talk);
-	}
-}
-
 static void with_a_key_share_the_key_log_decides(void **state)
 {
 	struct talk_setup setup = {.keys = &keys,
@@ -930,7 +909,6 @@ int main(void)
 		cmocka_unit_test(a_psk_and_a_private_key_open_rsa_psk),
 		cmocka_unit_test(a_psk_alone_opens_tls13),
 		cmocka_unit_test(the_secrets_of_a_psk_need_every_message),
-		cmocka_unit_test(a_psk_alone_opens_tls13_after_a_retry),
 		cmocka_unit_test(with_a_key_share_the_key_log_decides),
 		cmocka_unit_test(keys_may_come_late),
 		cmocka_unit_test(what_waits_too_long_becomes_a_gap),
