@@ -140,12 +140,12 @@ static const struct arguments arguments = {
 static bool is_flag(const char *word)
 {
 	static const char *const flags[] = {
-		"-h", "--help", "-q", "--quiet", "-v", "--verbose", "--lossless", "--show-secrets", "--single"};
+		"-h", "--help", "-q", "--quiet", "-v", "--verbose", "--lossless", "--show-secrets"};
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (strcmp(word, flags[i]) == 0)
 			return true;
 	}
-	return strchr(word, '=') != NULL;
+	return strncmp(word, "--no-", 5) == 0 || strchr(word, '=') != NULL;
 }
 
 bool exec_accord_wanted(int argc, char **argv)

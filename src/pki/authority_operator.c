@@ -32,8 +32,9 @@ static bool above_read(struct authority *authority, BIO *bio, const char *path, 
 
 static bool operator_key(const char *key_file, struct ca_keys *out, struct error *err)
 {
+	struct error why;
 	if (!bytes_starts(bytes_str(key_file), bytes_str("pkcs11:")))
-		return ca_keys_read(key_file, out, err);
+		return ca_keys_read(key_file, out, &why) || error_set(err, "--ca-key %s", why.text);
 	EVP_PKEY *key = token_key(key_file, err);
 	if (!key)
 		return false;
@@ -62,10 +63,9 @@ static bool operator_read(struct authority *authority, BIO *bio, const char *cer
 		return error_set(
 			err, damaged ? "%s: certificate 1 is damaged" : "%s: holds no certificate in PEM", cert_file);
 	struct ca_keys keys = {0};
-	struct error why;
-	if (!operator_key(key_file, &keys, &why)) {
+	if (!operator_key(key_file, &keys, err)) {
 		X509_free(cert);
-		return error_set(err, "--ca-key %s", why.text);
+		return false;
 	}
 	EVP_PKEY *key = ca_key_for(&keys, cert);
 	ca_keys_clear(&keys);

@@ -238,10 +238,13 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 	attempt.count = reach(s, lane);
 	if (lane->protect) {
 		struct traffic_keys keys = lane->keys;
-		attempt.from = lane->loss.from;
-		uint64_t from = attempt.from, sequence;
+		uint64_t from = lane->loss.from, count = attempt.count, sequence;
+		/* What a shared record key may not open is not looked for. */
+		if (from < lane->first) {
+			count = count > lane->first - from ? count - (lane->first - from) : 1;
+			from = lane->first;
+		}
 		struct protect_setup setup = {s->suite, TLS_VERSION_12, false, &keys, from};
-		uint64_t count = attempt.count;
 		bool tried = false, ok = false;
 		if (!pay(s, lane, record->fragment.len + 64))
 			return false;

@@ -1,4 +1,6 @@
 /* Connections of every form that OpenSSL makes, watched with their key log: what was sent comes out. */
+#include "tls/prf12.h"
+#include "tls/record.h"
 #include "tls/schedule13.h"
 #include "watcher.h"
 
@@ -510,6 +512,51 @@ static void the_secrets_of_a_psk_need_every_message(void **state)
 	talk_free(talk);
 }
 
+/* Without the third of its records: ServerHello, ChangeCipherSpec, EncryptedExtensions, Finished. */
+static void feed_without_extensions(struct watcher *w, struct bytes flight)
+{
+	struct record record;
+	struct bytes rest = flight;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(record_read(&rest, &record), RECORD_OK);
+	watcher_data(w, FLOW_DOWN, bytes_of(flight.data, flight.len - rest.len));
+	assert_int_equal(record_read(&rest, &record), RECORD_OK);
+	session_gap(w->session, FLOW_DOWN, RECORD_HEADER + record.fragment.len, w->now_ns);
+	assert_true(rest.len > 0);
+	watcher_data(w, FLOW_DOWN, rest);
+}
+
+/* The secrets of application data come from every message of the handshake; those of a part of them are not kept. */
+static void a_psk_makes_no_secrets_of_half_a_handshake(void **state)
+{
+	struct talk_setup setup = psk_alone("TLS_AES_128_GCM_SHA256");
+	struct talk *talk = talk_new(&setup);
+	struct watcher w;
+	bool first = true;
+	(void)state;
+	assert_non_null(talk);
+	converse(talk);
+	watcher_begin(&w, talk, &final);
+	add_psks(&w, 0);
+	for (size_t i = 0; i < talk->count; i++) {
+		const struct talk_piece *piece = &talk->pieces[i];
+		struct bytes octets = bytes_of(talk->wire + piece->at, piece->len);
+		if (piece->direction == FLOW_DOWN && first)
+			feed_without_extensions(&w, octets);
+		else
+			watcher_data(&w, piece->direction, octets);
+		first = first && piece->direction == FLOW_UP;
+	}
+	watcher_close(&w);
+	assert_int_equal(w.data[0] + w.data[1] + w.wrong, 0);
+	/* The handshake's own two. */
+	assert_int_equal(session_room_count(w.room).learned, 2);
+	assert_int_equal(session_outcome(w.session).octets[SESSION_WRONG_KEY], 0);
+	assert_true(session_outcome(w.session).octets[SESSION_NO_KEY] > 0);
+	watcher_end(&w);
+	talk_free(talk);
+}
+
 static void with_a_key_share_the_key_log_decides(void **state)
 {
 	struct talk_setup setup = {.keys = &keys,
@@ -808,6 +855,68 @@ static void a_record_key_opens_nothing_before_its_first_record(void **state)
 	talk_free(talk);
 }
 
+/* Both directions' keys of a TLS 1.2 talk, made of its master secret. */
+static void add_record_keys12(struct watcher *w, const struct talk *talk, uint64_t first_seq)
+{
+	struct crypto *crypto = crypto_new();
+	uint16_t value = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(talk->side[0]));
+	const struct suite *suite = suite_find(value);
+	struct shape shape = {0};
+	struct traffic_keys traffic[2];
+	uint8_t server_random[32], master[PRF12_MASTER];
+	assert_true(crypto && suite && shape_of(suite, 0x0303, &shape));
+	assert_int_equal(SSL_get_server_random(talk->side[0], server_random, 32), 32);
+	assert_int_equal(
+		SSL_SESSION_get_master_key(SSL_get_session(talk->side[0]), master, sizeof(master)), sizeof(master));
+	assert_true(prf12_keys(crypto, suite, bytes_of(master, sizeof(master)), bytes_of(talk->client_random, 32),
+		bytes_of(server_random, 32), &traffic[0], &traffic[1]));
+	for (int d = 0; d < 2; d++) {
+		struct record_key key = {.from_client = d == 0,
+			.stage = RECORD_STAGE_APPLICATION,
+			.version = 0x0303,
+			.suite = value,
+			.first_seq = first_seq,
+			.key_len = shape.key,
+			.iv_len = shape.iv,
+			.mac_len = shape.mac_key};
+		memcpy(key.client_random, talk->client_random, 32);
+		memcpy(key.key, traffic[d].key, shape.key);
+		memcpy(key.iv, traffic[d].iv, shape.iv);
+		memcpy(key.mac, traffic[d].mac, shape.mac_key);
+		assert_true(keyring_add_record_key(w->ring, &key));
+	}
+	crypto_free(crypto);
+}
+
+static void record_keys_of_tls12_suffice_from_where_they_are_given(void **state)
+{
+	static const char *const suites[] = {
+		"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-SHA256"};
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		struct talk_setup setup = {.keys = &keys, .version = TLS1_2_VERSION, .suite = suites[i % 3]};
+		struct talk *talk = talk_new(&setup);
+		struct watcher w;
+		assert_non_null(talk);
+		converse(talk);
+		watcher_begin(&w, talk, &final);
+		add_record_keys12(&w, talk, i < 3 ? 0 : 3);
+		watcher_feed(&w, 1448);
+		watcher_close(&w);
+		assert_int_equal(w.wrong, 0);
+		assert_false(w.offsets_bad);
+		if (i < 3) {
+			assert_true(watcher_complete(&w));
+		} else {
+			/* Number 0 is Finished, 1 and 2 are the first two of data. */
+			assert_int_equal(w.data[FLOW_UP], talk->plain_len[FLOW_UP] - 101);
+			assert_int_equal(w.data[FLOW_DOWN], talk->plain_len[FLOW_DOWN] - 103);
+		}
+		watcher_end(&w);
+		talk_free(talk);
+	}
+}
+
 static void plaintext_before_the_hello_is_passed_over(void **state)
 {
 	static const char before[] = "CONNECT talk.test:443 HTTP/1.1\r\nHost: talk.test\r\n\r\n";
@@ -909,6 +1018,7 @@ int main(void)
 		cmocka_unit_test(a_psk_and_a_private_key_open_rsa_psk),
 		cmocka_unit_test(a_psk_alone_opens_tls13),
 		cmocka_unit_test(the_secrets_of_a_psk_need_every_message),
+		cmocka_unit_test(a_psk_makes_no_secrets_of_half_a_handshake),
 		cmocka_unit_test(with_a_key_share_the_key_log_decides),
 		cmocka_unit_test(keys_may_come_late),
 		cmocka_unit_test(what_waits_too_long_becomes_a_gap),
@@ -918,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(a_log_without_handshake_secrets_suffices),
 		cmocka_unit_test(record_keys_suffice_from_where_they_are_given),
 		cmocka_unit_test(a_record_key_opens_nothing_before_its_first_record),
+		cmocka_unit_test(record_keys_of_tls12_suffice_from_where_they_are_given),
 		cmocka_unit_test(plaintext_before_the_hello_is_passed_over),
 		cmocka_unit_test(what_is_no_tls_is_said_to_be_none),
 		cmocka_unit_test(no_tls_is_told_from_tls_that_begins_in_the_middle),
