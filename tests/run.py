@@ -1,5 +1,6 @@
 """Runs the parts of ./test and closes with one line: N passed, N failed[, N skipped]."""
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -97,16 +98,20 @@ def unit(tally):
 def fuzz(tally):
     path = build("build-fuzz", "-Dfuzz=true", "-Dtests=false", "-Dbuildtype=debugoptimized",
                  "-Db_sanitize=address,undefined", "-Db_lundef=false", compiler="clang")
-    for target in sorted((path / "fuzz").glob("fuzz_*")):
-        if target.is_dir() or not os.access(target, os.X_OK):
-            continue
-        name = target.name.removeprefix("fuzz_")
-        corpus = path / "corpus" / name
-        corpus.mkdir(parents=True, exist_ok=True)
-        seeds = TOP / "fuzz" / "seeds" / name
-        ok, output = sh(target, corpus, *([seeds] if seeds.is_dir() else []), f"-max_total_time={FUZZ_SECONDS}",
-                        "-timeout=5", "-rss_limit_mb=2048", f"-artifact_prefix={path}/", quiet=True)
-        tally.check(f"fuzz {name}: {FUZZ_SECONDS} s without a finding", ok, output[-4000:])
+    targets = [t for t in sorted((path / "fuzz").glob("fuzz_*")) if t.is_file() and os.access(t, os.X_OK)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for target, (ok, output) in zip(targets, pool.map(lambda t: fuzz_one(path, t), targets)):
+            name = target.name.removeprefix("fuzz_")
+            tally.check(f"fuzz {name}: {FUZZ_SECONDS} s without a finding", ok, output[-4000:])
+
+
+def fuzz_one(path, target):
+    name = target.name.removeprefix("fuzz_")
+    corpus = path / "corpus" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    seeds = TOP / "fuzz" / "seeds" / name
+    return sh(target, corpus, *([seeds] if seeds.is_dir() else []), f"-max_total_time={FUZZ_SECONDS}",
+              "-timeout=5", "-rss_limit_mb=2048", f"-artifact_prefix={path}/{name}-", quiet=True)
 
 
 def scenarios(tally, *args):
