@@ -382,6 +382,12 @@ static void add_session(struct session_counts *total, const struct session_count
 	total->waited += part->waited;
 	total->gave_up_time += part->gave_up_time;
 	total->gave_up_full += part->gave_up_full;
+	total->certificates_packed += part->certificates_packed;
+	total->trials += part->trials;
+	total->trials_exhausted += part->trials_exhausted;
+	total->learned += part->learned;
+	total->held_refused += part->held_refused;
+	total->no_memory += part->no_memory;
 }
 
 static void add_datagrams(struct datagram_counts *total, const struct datagram_counts *part)
