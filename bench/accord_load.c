@@ -106,6 +106,7 @@ static bool make_context(struct load *load, int argc, char **argv)
 		.ctx = load->pact,
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
+		.lib = pact_lib(load->pact),
 		.now_s = pact_now};
 	return accord_client_attach(load->ctx, &config, &load->err);
 }

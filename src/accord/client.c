@@ -46,8 +46,7 @@ static int ctx_slot = -1;
 static int slot = -1;
 
 /* SSL_dup makes another connection, with a state of its own. */
-static int not_copied(
-	CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **value, int index, long argl, void *argp)
+static int not_copied(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **value, int index, long argl, void *argp)
 {
 	(void)to, (void)from, (void)index, (void)argl, (void)argp;
 	*value = NULL;

@@ -145,6 +145,7 @@ const struct agent_core *agent_core_start(const struct agent_settings *settings)
 		.ctx = pact,
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
+		.lib = pact ? pact_lib(pact) : NULL,
 		.now_s = pact_now,
 		.report = tell,
 		.next_verify = context_next_verify};

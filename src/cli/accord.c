@@ -262,6 +262,7 @@ static void check(struct pact *pact, const struct saved *saved, struct accord_ou
 {
 	const struct accord_trust trust = {.ctx = pact,
 		.now_s = pact_now(pact),
+		.lib = pact_lib(pact),
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server};
 	*out = (struct accord_outcome){.leg1 = saved->leg1, .proof = saved->proof};

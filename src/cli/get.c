@@ -193,6 +193,7 @@ static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, EVP_PKE
 		.ctx = pact,
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
+		.lib = pact_lib(pact),
 		.now_s = pact_now,
 		.approval_key = approval_key,
 	};

@@ -131,6 +131,7 @@ static bool attach(struct attached *attached, SSL_CTX *ctx, struct error *err)
 		.ctx = attached,
 		.verify_proxy = verify_proxy,
 		.verify_server = verify_server,
+		.lib = pact_lib(attached->pact),
 		.report = options->report ? on_report : NULL,
 		.approval_key = options->approval_key,
 		.approve = options->approve ? on_approve : NULL,

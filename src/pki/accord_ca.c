@@ -289,7 +289,8 @@ bool accord_ca_make(const char *state_dir, const char *name, const char *purpose
 	bool ok = file_exists(cert_path)
 	                  ? error_set(err, "%s: there is an Accord anchor already; to replace it, move that file away",
 				    cert_path)
-	                  : accord_ca_in_memory(&ca, name, purpose, now_s, err) && write_key(key_path, ca->key, err) &&
+	                  : accord_ca_in_memory(&ca, name, purpose, now_s, err) && ca &&
+	                            write_key(key_path, ca->key, err) &&
 	                            file_replace(cert_path, accord_ca_pem(ca), 0644, err);
 	accord_ca_free(ca);
 	close(lock);

@@ -84,7 +84,7 @@ EVP_PKEY *token_key(const char *uri, struct error *err)
 	const char *reason = key ? NULL : first_reason();
 	if (!key && !found)
 		error_set(err, "--ca-key pkcs11:… needs pkcs11-provider or libengine-pkcs11-openssl, and OpenSSL finds "
-		               "neither");
+			       "neither");
 	else if (!key)
 		error_set(err,
 			"--ca-key pkcs11:… cannot be had%s%s: see that token, object and pin-value (or pin-source) of "

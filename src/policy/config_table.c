@@ -168,7 +168,7 @@ static const struct config_option table[] = {
 		.initial = "",
 		.value = "TIME",
 		.doc = "How long names and addresses stay readable in the audit log; must be set when others can reach "
-                       "the "
+		       "the "
 		       "proxy."},
 	{.key = "disclosure-url",
 		.type = CONFIG_TEXT,

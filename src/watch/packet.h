@@ -25,7 +25,7 @@ struct packet {
 	uint8_t flags;                           /* of TCP */
 	uint32_t seq, ack;                       /* of TCP */
 	struct bytes payload;                    /* what was captured of it */
-	uint32_t cut;                            /* payload octets that were on the wire and not captured (snap length) */
+	uint32_t cut; /* payload octets that were on the wire and not captured (snap length) */
 };
 
 #endif

@@ -317,7 +317,7 @@ static void a_hostile_worker_harms_only_itself(void **state)
 	counts = scribe_count(scribe);
 	assert_int_equal(counts.broken_rings, 1);
 	assert_int_equal(counts.feed.open, 1); /* the other worker's */
-	scribe_detach(scribe, 1);         /* gone already: nothing happens */
+	scribe_detach(scribe, 1);              /* gone already: nothing happens */
 	ring_producer_free(hostile.ring);
 	ring_fds_close(&hostile_fds);
 	stop();
