@@ -85,6 +85,7 @@ void flow_apply(struct flow *flow, const struct event *event)
 	case EVENT_GAP:
 		if (event->gap.why != GAP_SKIPPED)
 			flow->missing[event->gap.direction] += event->gap.octets;
+		flow->stopped |= event->gap.why == GAP_UNTIL;
 		break;
 	case EVENT_CLOSE:
 		flow->closed = true;

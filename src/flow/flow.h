@@ -28,6 +28,7 @@ struct flow {
 	uint64_t octets[2];        /* plaintext seen by the scribe, by direction */
 	uint64_t missing[2];       /* plaintext not seen, but for what was skipped */
 	uint64_t exchanges;        /* counted by the scribe at each end */
+	bool stopped;              /* a rule's `until` was reached: what followed was not read */
 	bool closed;
 	void *slot[FLOW_SLOTS]; /* by struct sink's `slot`: its own state, freed by it at EVENT_CLOSE */
 };

@@ -12,7 +12,8 @@
 
 #define EXCHANGES_MAX 65536 /* requests in flight, all flows together */
 #define PATH_MAX_KEPT 1024  /* octets of a path that are shown */
-#define WORD_MAX_KEPT 64    /* octets of a method, a media type */
+#define STOPPED_NOTE  "read as far as the rule's `until`"
+#define WORD_MAX_KEPT 64 /* octets of a method, a media type */
 
 /* A request that has not ended yet. */
 struct exchange {
@@ -188,8 +189,10 @@ static void on_end(struct sink *sink, struct flow *flow, const struct message_en
 		.octets = end->request_octets + end->response_octets,
 		.duration_ns = end->duration_ns,
 		.ending = message_ending_name(end->ending),
-		/* How it came to be inspected, where there is more to say than that. */
-		.note = flow->intake != INTAKE_CAPTURE && flow->tls[0] ? flow->reason : BYTES_NONE,
+		/* How it came to be inspected, and how far, where there is more to say than that. */
+		.note = flow->stopped                                    ? bytes_str(STOPPED_NOTE)
+	                : flow->intake != INTAKE_CAPTURE && flow->tls[0] ? flow->reason
+	                                                                 : BYTES_NONE,
 	};
 	put_row(t, &row);
 	exchange_free(t, at);
@@ -254,6 +257,8 @@ static struct bytes note_of(const struct flow *flow, const struct event_close *c
 	struct writer w = writer_over(out, cap);
 	bool rule_speaks = flow->decided && flow->action != ACTION_INSPECT;
 	struct bytes first = rule_speaks ? flow->reason : close->text.len > 0 ? close->text : close->name;
+	if (first.len == 0 && flow->stopped)
+		first = bytes_str(STOPPED_NOTE);
 	if (first.len == 0)
 		first = rule_speaks ? flow->rule : BYTES_NONE;
 	writer_bytes(&w, first);

@@ -91,6 +91,23 @@ static void requests_show_when_they_end_whatever_their_order(void **state)
 		    "1256 0.034567 done -\n");
 }
 
+static void what_was_not_read_because_of_until_is_said(void **state)
+{
+	(void)state;
+	struct sink *sink = table(0, false);
+	struct flow *flow = flow_opened(sink, 1);
+	struct event gap = {.kind = EVENT_GAP, .flow = 1, .time_ns = T0, .gap = {FLOW_DOWN, 10, 20, GAP_UNTIL}};
+	flow_verdict(sink, flow, ACTION_INSPECT, "default", "");
+	ask(sink, flow, 1, "/one");
+	answer(sink, flow, 1, 200, false);
+	give(sink, flow, &gap);
+	end(sink, flow, 1);
+	flow_closed(sink, flow, ENDING_DONE, "");
+	shows(sink,
+		"2026-11-21T23:04:42.123Z 192.0.2.1:40000 inspect www.example.org GET /one 200 text/html 1256 0.034567 "
+		"done read as far as the rule's `until`\n");
+}
+
 static void a_flow_whose_rule_says_so_shows_its_credentials(void **state)
 {
 	(void)state;
@@ -218,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_show_when_they_end_whatever_their_order),
+		cmocka_unit_test(what_was_not_read_because_of_until_is_said),
 		cmocka_unit_test(a_flow_whose_rule_says_so_shows_its_credentials),
 		cmocka_unit_test(a_request_says_how_its_tls_came_to_be_inspected),
 		cmocka_unit_test(flows_without_requests_say_why_in_words),
