@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			volatile uint8_t touched = 0;
 			for (size_t i = 0; i < packet.payload.len; i++)
 				touched ^= packet.payload.data[i];
+			(void)touched;
 			if (packet.source.family != 4 && packet.source.family != 6)
 				abort();
 		}

@@ -100,7 +100,7 @@ static void every_suite_of_tls12_is_read(void **state)
 	}
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
-	print_message("%u connections\n", done);
+	print_message("# %u connections\n", done);
 	assert_true(done > 100);
 }
 
