@@ -204,8 +204,10 @@ def test_a_rule_that_names_the_request_and_inspects_goes_on_without_a_certificat
     for _ in range(3):  # later ones resume the session
         got = _who(one, asking, "--tls-max", most)
         assert got.status == 200 and _shown_by(got) == [], got
-    found = [e for e in one.events() if events.kind(e) == "verdict"]
-    assert [e["action"] for e in found] == ["inspect"] * 3 and all("rules.yaml" in e["rule"] for e in found)
+    def verdicts():
+        return [e for e in one.events() if events.kind(e) == "verdict"]
+    eventually(lambda: len(verdicts()) >= 3, "three verdicts")
+    assert [e["action"] for e in verdicts()] == ["inspect"] * 3 and all("rules.yaml" in e["rule"] for e in verdicts())
 
 
 def test_a_rule_that_inspects_and_does_not_name_the_request_steps_aside(proxy, asking, world):
