@@ -9,7 +9,7 @@ import time
 import xml.etree.ElementTree as ET
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-PARTS = ["architecture", "lint", "unit", "fuzz", "scenarios"]
+PARTS = ["architecture", "lint", "formal", "unit", "fuzz", "scenarios"]
 LONG_PARTS = ["debian12", "debian13"]
 FUZZ_SECONDS = 5
 
@@ -88,6 +88,18 @@ def lint(tally):
     tally.check("clang-tidy has no findings", ok, output)
 
 
+def formal(tally):
+    _, output = sh(sys.executable, "formal/check.py", quiet=True)
+    counted = tally.passed + tally.failed
+    for line in output.splitlines():
+        if line.startswith(("ok ", "FAIL ")):
+            tally.check(line[5:], line.startswith("ok "))
+        else:
+            print(line, flush=True)
+    if tally.passed + tally.failed == counted:
+        tally.check("the models were run", False, output)
+
+
 def unit(tally):
     path = build_asan()
     sh("meson", "test", "-C", path, "--no-rebuild", "--print-errorlogs", "--timeout-multiplier", "4")
@@ -145,7 +157,7 @@ def chroot(suite):
 
 def main():
     named = sys.argv[1:] or PARTS
-    known = {"architecture": architecture, "lint": lint, "unit": unit, "fuzz": fuzz, "scenarios": scenarios,
+    known = {"architecture": architecture, "lint": lint, "formal": formal, "unit": unit, "fuzz": fuzz, "scenarios": scenarios,
              "debian12": chroot("debian12"), "debian13": chroot("debian13")}
     unknown = [n for n in named if n not in known]
     if unknown:
