@@ -10,7 +10,10 @@ struct known_kind {
 	struct known_field fields[AUDIT_FIELDS_MAX];
 };
 
-/* What a log may say. A person's name, address or site never has type AUDIT_TEXT. */
+/*
+ * What a log may say. A person's name, address or site never has type AUDIT_TEXT, but for what a grant itself says may
+ * stand open. No field holds a key or a secret: where one is spoken of, it is by an id or a digest.
+ */
 static const struct known_kind kinds[AUDIT_KINDS] = {
 	[AUDIT_START] = {"start", {{"version", AUDIT_TEXT}, {"config_sha256", AUDIT_TEXT}, {"mode", AUDIT_TEXT}}},
 	[AUDIT_STOP] = {"stop", {{"reason", AUDIT_TEXT}}},
@@ -28,11 +31,64 @@ static const struct known_kind kinds[AUDIT_KINDS] = {
 				    {"not_after", AUDIT_TEXT}, {"names", AUDIT_TEXT}}},
 	[AUDIT_REPAIRED] = {"repaired", {{"octets", AUDIT_NUMBER}}},
 	[AUDIT_RESUMED] = {"resumed", {{"reason", AUDIT_TEXT}, {"lost", AUDIT_NUMBER}}},
+	[AUDIT_CONTINUES] = {"continues",
+		{{"file", AUDIT_TEXT}, {"origin", AUDIT_TEXT}, {"size", AUDIT_NUMBER}, {"root", AUDIT_TEXT}}},
+	[AUDIT_CONTINUED] = {"continued", {{"verifier", AUDIT_TEXT}}},
+	[AUDIT_PROOF] = {"proof", {{"flow", AUDIT_NUMBER}, {"worker", AUDIT_NUMBER}, {"proof_sha256", AUDIT_TEXT},
+					  {"client", AUDIT_COMMIT}, {"name", AUDIT_COMMIT}, {"server", AUDIT_COMMIT},
+					  {"proxies", AUDIT_TEXT}, {"role", AUDIT_TEXT}, {"level", AUDIT_TEXT},
+					  {"generation", AUDIT_NUMBER}}},
+	[AUDIT_APPROVAL] = {"approval", {{"flow", AUDIT_NUMBER}, {"worker", AUDIT_NUMBER}, {"approval_key", AUDIT_TEXT},
+						{"proof_sha256", AUDIT_TEXT}, {"client", AUDIT_COMMIT},
+						{"verdict", AUDIT_TEXT}, {"reason", AUDIT_TEXT}}},
+	[AUDIT_GRANT] = {"grant",
+		{{"grant", AUDIT_TEXT}, {"reader_key", AUDIT_TEXT}, {"reader", AUDIT_TEXT}, {"names", AUDIT_TEXT},
+			{"names_commit", AUDIT_COMMIT}, {"directions", AUDIT_TEXT}, {"mode", AUDIT_TEXT},
+			{"grade", AUDIT_TEXT}, {"purpose", AUDIT_TEXT}, {"until", AUDIT_TEXT}, {"consent", AUDIT_TEXT},
+			{"reason", AUDIT_TEXT}, {"ends", AUDIT_TEXT}, {"grant_sha256", AUDIT_TEXT},
+			{"signer", AUDIT_TEXT}}},
+	[AUDIT_REVOKE] = {"revoke", {{"grant", AUDIT_TEXT}, {"reason", AUDIT_TEXT}, {"reader_key", AUDIT_TEXT}}},
+	[AUDIT_RELEASE] = {"release",
+		{{"grant", AUDIT_TEXT}, {"reader_key", AUDIT_TEXT}, {"connection", AUDIT_COMMIT},
+			{"name", AUDIT_COMMIT}, {"direction", AUDIT_TEXT}, {"epoch", AUDIT_NUMBER},
+			{"suite", AUDIT_TEXT}, {"mode", AUDIT_TEXT}, {"grade", AUDIT_TEXT}, {"count", AUDIT_NUMBER},
+			{"consent", AUDIT_TEXT}, {"sender", AUDIT_TEXT}, {"sender_key", AUDIT_TEXT}}},
+	[AUDIT_REFUSAL] = {"refusal",
+		{{"why", AUDIT_TEXT}, {"side", AUDIT_TEXT}, {"grant", AUDIT_TEXT}, {"reader_key", AUDIT_TEXT},
+			{"connection", AUDIT_COMMIT}, {"name", AUDIT_COMMIT}, {"count", AUDIT_NUMBER},
+			{"sender", AUDIT_TEXT}, {"sender_key", AUDIT_TEXT}}},
+	[AUDIT_READ] = {"read",
+		{{"client", AUDIT_TEXT}, {"client_name", AUDIT_TEXT}, {"as", AUDIT_TEXT}, {"keys", AUDIT_NUMBER},
+			{"of", AUDIT_COMMIT}, {"grant", AUDIT_TEXT}, {"reader_key", AUDIT_TEXT}}},
+	[AUDIT_COLLECTOR] = {"collector",
+		{{"action", AUDIT_TEXT}, {"listening", AUDIT_TEXT}, {"cert_sha256", AUDIT_TEXT}, {"reason", AUDIT_TEXT},
+			{"lifetime", AUDIT_TEXT}, {"sealed", AUDIT_TEXT}}},
 };
 
 const char *audit_kind_name(enum audit_kind kind)
 {
 	return (unsigned)kind < AUDIT_KINDS ? kinds[kind].name : "unknown";
+}
+
+enum audit_kind audit_kind_named(struct bytes name)
+{
+	unsigned kind = 0;
+	while (kind < AUDIT_KINDS && !bytes_equal(name, bytes_str(kinds[kind].name)))
+		kind++;
+	return (enum audit_kind)kind;
+}
+
+bool audit_field_type(enum audit_kind kind, struct bytes key, enum audit_type *type)
+{
+	if ((unsigned)kind >= AUDIT_KINDS)
+		return false;
+	for (size_t i = 0; i < AUDIT_FIELDS_MAX && kinds[kind].fields[i].key; i++) {
+		if (!bytes_equal(key, bytes_str(kinds[kind].fields[i].key)))
+			continue;
+		*type = kinds[kind].fields[i].type;
+		return true;
+	}
+	return false;
 }
 
 bool audit_entry_add(struct audit_entry *entry, struct audit_field field)
@@ -53,6 +109,29 @@ static size_t field_place(enum audit_kind kind, const char *key)
 	return AUDIT_FIELDS_MAX;
 }
 
+static struct bytes text_field(const struct audit_entry *entry, const char *key)
+{
+	for (size_t i = 0; i < entry->count; i++) {
+		if (strcmp(entry->fields[i].key, key) == 0)
+			return entry->fields[i].text;
+	}
+	return BYTES_NONE;
+}
+
+/* A grant that one side alone gave must stand in the log in such a way that it can be found and ends. */
+static bool grant_check(const struct audit_entry *entry, struct error *err)
+{
+	struct bytes consent = text_field(entry, "consent");
+	bool unilateral = bytes_equal(consent, bytes_str("unilateral"));
+	if (!unilateral && !bytes_equal(consent, bytes_str("both")))
+		return error_set(err, "audit entry grant: consent must be both or unilateral");
+	if (text_field(entry, "grant").len == 0 || text_field(entry, "reader_key").len == 0)
+		return error_set(err, "audit entry grant: it needs grant and reader_key");
+	if (unilateral && (text_field(entry, "reason").len == 0 || text_field(entry, "ends").len == 0))
+		return error_set(err, "audit entry grant: consent unilateral needs reason and ends");
+	return true;
+}
+
 bool audit_entry_check(const struct audit_entry *entry, struct error *err)
 {
 	if ((unsigned)entry->kind >= AUDIT_KINDS)
@@ -70,7 +149,7 @@ bool audit_entry_check(const struct audit_entry *entry, struct error *err)
 			return error_set(err, "audit entry %s: field %s stands twice", name, field->key);
 		seen |= 1U << place;
 	}
-	return true;
+	return entry->kind != AUDIT_GRANT || grant_check(entry, err);
 }
 
 /* u8 kind, u8 count, then per field: u8 place in the table, and u64 or vec16. */

@@ -1,6 +1,7 @@
 #include "audit/log.h"
 
 #include "audit/openings.h"
+#include "audit/rotate.h"
 #include "audit/syncer.h"
 #include "audit/verify.h"
 #include "base/clock.h"
@@ -22,12 +23,20 @@
 /* Room in the queue that only the log's own entries may take: after a closure, what was lost must be said. */
 #define RESERVE 2048
 
+#define ROTATE_OCTETS (1024ULL * 1024 * 1024)
+
 /* Somebody waits for `seq` to be on the disk. */
 struct waiter {
 	struct waiter *next;
 	uint64_t seq;
 	audit_synced_fn *done;
 	void *ctx;
+};
+
+/* After the newest entry. */
+struct end {
+	uint64_t seq;
+	uint64_t offset;
 };
 
 struct audit_log {
@@ -37,10 +46,15 @@ struct audit_log {
 	struct loop_task state_task, waiter_task, commit_task;
 	char path[4000];
 	uint64_t commit_ns, retry_ns;
+	uint64_t rotate_at; /* octets of the log */
 	audit_state_fn *changed;
 	void *ctx;
-	int fd, head_fd;            /* -1: closed */
-	struct audit_place last;    /* after the newest entry */
+	int fd, head_fd; /* -1: closed; as tree.fd */
+	struct merkle *merkle;
+	struct note_signer *signer; /* NULL: could not be made yet */
+	struct audit_tree tree;
+	bool tree_whole; /* all nodes of what was written stand in the tree's file */
+	struct end last;
 	struct audit_place written; /* after what write() took */
 	struct audit_place syncing; /* what the sync in progress will have made sure of */
 	struct audit_place synced;
@@ -104,7 +118,10 @@ static void files_close(struct audit_log *log)
 		close(log->fd);
 	if (log->head_fd >= 0)
 		close(log->head_fd);
+	if (log->tree.fd >= 0)
+		close(log->tree.fd);
 	log->fd = log->head_fd = -1;
+	audit_tree_init(&log->tree, -1);
 	log->written = log->synced;
 	log->trying = false;
 }
@@ -138,7 +155,7 @@ static bool reason_errno(struct audit_log *log, struct error *err)
 
 static bool folder_sync(const char *path)
 {
-	char copy[4096];
+	char copy[AUDIT_PATH_MAX];
 	snprintf(copy, sizeof(copy), "%s", path);
 	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -148,30 +165,82 @@ static bool folder_sync(const char *path)
 	return good;
 }
 
-/* The log and its head, for writing, locked. *busy: another process has it. False with `err` set, and nothing open. */
+/* Opens one of the files beside the log for writing; -1 with errno set. */
+static int file_beside(const struct audit_log *log, const char *ending)
+{
+	char name[AUDIT_PATH_MAX];
+	errno = ENAMETOOLONG;
+	return audit_path(name, log->path, ending) ? open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+}
+
+/* A log has its key from its first moment on: one without is made only where there are no lines. */
+static bool signer_open(struct audit_log *log, struct error *err)
+{
+	struct stat st;
+	bool missing;
+	if (log->signer)
+		return true;
+	bool empty = fstat(log->fd, &st) == 0 && st.st_size == 0;
+	log->signer = audit_key_open(log->path, empty ? AUDIT_ORIGIN : NULL, NOTE_ED25519, &missing, err);
+	return log->signer != NULL;
+}
+
+/* The log's own file, locked. False with `err`, and *busy when another process has it. */
+static bool file_lock(struct audit_log *log, int make, bool *busy, struct error *err)
+{
+	log->fd = open(log->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | make, 0600);
+	if (log->fd < 0)
+		return reason_errno(log, err);
+	if (flock(log->fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	*busy = errno == EWOULDBLOCK;
+	return error_set(err, "the audit log %s is in use by another process", log->path);
+}
+
+static bool still_named(const struct audit_log *log)
+{
+	struct stat st;
+	struct stat named;
+	return fstat(log->fd, &st) == 0 && stat(log->path, &named) == 0 && named.st_ino == st.st_ino &&
+	       named.st_dev == st.st_dev;
+}
+
+/* The log, after what a crash may have left undone when it was rotated. */
+static bool file_open(struct audit_log *log, int make, bool *busy, struct error *err)
+{
+	if (!file_lock(log, make, busy, err))
+		return false;
+	if (!make)
+		return true;
+	if (!audit_rotate_recover(log->path, err))
+		return false;
+	if (still_named(log))
+		return true;
+	close(log->fd);
+	return file_lock(log, make, busy, err);
+}
+
+static bool beside_open(struct audit_log *log, struct error *err)
+{
+	log->head_fd = file_beside(log, ".head");
+	if (log->head_fd >= 0)
+		audit_tree_init(&log->tree, file_beside(log, ".tree"));
+	return log->tree.fd >= 0 || reason_errno(log, err);
+}
+
+/* The log and what stands beside it, for writing, locked. *busy: another process has it. False with `err`, all closed. */
 static bool files_open(struct audit_log *log, bool *busy, struct error *err)
 {
-	char head[4096];
-	*busy = false;
-	if (!audit_head_path(head, sizeof(head), log->path))
-		return error_set(err, "%s: the path is too long", log->path);
 	/* Once lines were synced, a file that is not there is not made anew: that would be another log. */
 	int make = log->synced.seq == 0 ? O_CREAT : 0;
-	log->fd = open(log->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | make, 0600);
-	if (log->fd >= 0 && flock(log->fd, LOCK_EX | LOCK_NB) < 0) {
-		*busy = errno == EWOULDBLOCK;
-		error_set(err, "the audit log %s is in use by another process", log->path);
-		files_close(log);
-		return false;
-	}
-	if (log->fd >= 0)
-		log->head_fd = open(head, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (log->head_fd < 0 || (make && !folder_sync(log->path))) {
+	*busy = false;
+	if (file_open(log, make, busy, err) && beside_open(log, err) && signer_open(log, err)) {
+		if (!make || folder_sync(log->path))
+			return true;
 		reason_errno(log, err);
-		files_close(log);
-		return false;
 	}
-	return true;
+	files_close(log);
+	return false;
 }
 
 static enum audit_result append(
@@ -194,27 +263,57 @@ static bool repair(struct audit_log *log, const struct audit_report *report, str
 	return append_own(log, &entry) || error_set(err, "cannot record the repair of %s", log->path);
 }
 
-/* Where the chain ends. False when it must not be continued. */
-static bool continue_chain(struct audit_log *log, struct error *err)
+/* The first line of a log that follows another. */
+static bool name_before(struct audit_log *log, struct error *err)
 {
-	struct audit_place head;
-	struct audit_report report;
-	if (!audit_head_read(log->path, &head, err))
-		return false;
-	/* What was synced was seen whole then; verifying all of it again at each start would take minutes one day. */
-	audit_verify_from(log->path, &head, &report);
-	if (report.verdict != AUDIT_INTACT && report.verdict != AUDIT_TORN) {
-		struct audit_report whole;
-		audit_verify(log->path, &whole);
-		const struct error *text = whole.verdict == AUDIT_INTACT ? &report.text : &whole.text;
-		return error_set(err,
-			"%s. The audit log cannot be continued; move it and its .head aside to begin a new one, and "
-			"keep both",
-			text->text);
+	struct audit_before *before = malloc(sizeof(*before));
+	struct audit_entry entry = {.kind = AUDIT_CONTINUES};
+	bool good = before && audit_rotate_before(log->path, before, err);
+	if (good && before->name[0]) {
+		char root[2 * MERKLE_HASH + 1];
+		const char *slash = strrchr(before->name, '/');
+		const struct checkpoint *last = &before->head.checkpoint;
+		text_hex(root, sizeof(root), bytes_of(last->head.root.octets, MERKLE_HASH));
+		audit_entry_add(&entry, AUDIT_T("file", bytes_str(slash ? slash + 1 : before->name)));
+		audit_entry_add(&entry, AUDIT_T("origin", last->origin));
+		audit_entry_add(&entry, AUDIT_N("size", last->head.size));
+		audit_entry_add(&entry, AUDIT_T("root", bytes_str(root)));
+		good = append_own(log, &entry) || error_set(err, "cannot name %s", before->name);
 	}
-	log->last = log->written = log->synced = log->syncing = report.last;
+	free(before);
+	return good;
+}
+
+/* Where the log goes on. False when it must not be continued. */
+static bool go_on(struct audit_log *log, struct error *err)
+{
+	struct audit_report report;
+	audit_resume(log->path, log->merkle, &log->tree, note_signer_key(log->signer), &report);
+	if (report.verdict != AUDIT_INTACT && report.verdict != AUDIT_TORN)
+		return error_set(err,
+			"%s. The audit log cannot be continued; move it and all %s.* aside to begin a new one, and "
+			"keep them",
+			report.text.text, log->path);
+	if (report.no_tree && report.last.seq > 0)
+		log_warn("audit log's tree made anew", LOG_S("file", log->path), LOG_N("lines", report.last.seq));
+	log->written = log->synced = log->syncing = report.last;
+	log->last = (struct end){.seq = report.last.seq, .offset = report.last.offset};
 	log->counts.synced = report.last.seq;
+	log->tree_whole = log->tree.fd >= 0;
+	if (report.last.seq == 0 && !name_before(log, err))
+		return false;
 	return report.verdict == AUDIT_INTACT || repair(log, &report, err);
+}
+
+/* The log was read when it could not be written to: the tree's nodes are still owed. */
+static bool complete_tree(struct audit_log *log, struct error *err)
+{
+	struct audit_report report;
+	if (log->tree_whole)
+		return true;
+	audit_resume(log->path, log->merkle, &log->tree, note_signer_key(log->signer), &report);
+	log->tree_whole = report.verdict == AUDIT_INTACT || report.verdict == AUDIT_TORN;
+	return log->tree_whole || error_set(err, "%s", report.text.text);
 }
 
 /* After a failure: the file must still end, or go on, where it was last synced; what came after is written again. */
@@ -224,12 +323,12 @@ static bool reopen(struct audit_log *log, struct error *err)
 	struct audit_report report;
 	if (!files_open(log, &busy, err))
 		return false;
-	audit_verify_from(log->path, &log->synced, &report);
+	audit_verify_from(log->path, log->merkle, &log->synced, &report);
 	if (report.last.seq < log->synced.seq || report.verdict == AUDIT_UNREAD) {
 		error_set(err, "the audit log %s is not the one that was open here", log->path);
 	} else if (ftruncate(log->fd, (off_t)log->synced.offset) < 0) {
 		reason_errno(log, err);
-	} else {
+	} else if (complete_tree(log, err)) {
 		log->written = log->synced;
 		log->trying = true;
 		return true;
@@ -270,14 +369,32 @@ static void on_retry(struct loop_timer *timer)
 static bool file_is_ours(struct audit_log *log, struct error *err)
 {
 	struct stat st;
-	struct stat named;
 	if (fstat(log->fd, &st) < 0)
 		return reason_errno(log, err);
-	if (stat(log->path, &named) < 0 || named.st_ino != st.st_ino || named.st_dev != st.st_dev)
+	if (!still_named(log))
 		return error_set(err, "the audit log %s was removed or replaced", log->path);
 	if ((uint64_t)st.st_size != log->written.offset)
 		return error_set(err, "the audit log %s was changed by somebody else", log->path);
 	return true;
+}
+
+/* Lines become leaves when they are written: appending waits for no hash, and the tree stands where the file does. */
+static bool add_leaves(struct audit_log *log, struct bytes lines, struct error *err)
+{
+	struct merkle_made made;
+	struct bytes line;
+	struct audit_place at = log->written;
+	while (bytes_take(&lines, bytes_find(lines, '\n', 0), &line) && bytes_skip(&lines, 1)) {
+		if (!merkle_leaf(log->merkle, line, &at.leaf) ||
+			!merkle_edge_add(log->merkle, &at.tree, &at.leaf, &made))
+			return error_set_openssl(err, "cannot hash a line of the audit log %s", log->path);
+		if (!audit_tree_add(&log->tree, at.tree.size, &made))
+			return reason_errno(log, err);
+		at.seq++;
+		at.offset += line.len + 1;
+	}
+	log->written = at;
+	return audit_tree_flush(&log->tree) || reason_errno(log, err);
 }
 
 static bool write_lines(struct audit_log *log, struct error *err)
@@ -286,15 +403,21 @@ static bool write_lines(struct audit_log *log, struct error *err)
 		return false;
 	if (!file_is_ours(log, err))
 		return false;
-	while (log->written.offset < log->last.offset) {
-		size_t from = (size_t)(log->written.offset - log->synced.offset);
-		ssize_t n = write(log->fd, log->queue + from, (size_t)(log->last.offset - log->written.offset));
-		if (n < 0)
+	struct bytes lines = bytes_of(log->queue + (size_t)(log->written.offset - log->synced.offset),
+		(size_t)(log->last.offset - log->written.offset));
+	for (struct bytes rest = lines; rest.len > 0;) {
+		ssize_t n = write(log->fd, rest.data, rest.len);
+		if (n < 0 || !bytes_skip(&rest, (size_t)n))
 			return reason_errno(log, err);
-		log->written.offset += (uint64_t)n;
 	}
-	log->written = log->last;
-	return true;
+	return add_leaves(log, lines, err);
+}
+
+static bool sign_head(struct audit_log *log)
+{
+	struct merkle_head head = {.size = log->syncing.seq};
+	return merkle_edge_root(log->merkle, &log->syncing.tree, &head.root) &&
+	       audit_head_write(log->head_fd, &head, log->signer);
 }
 
 static void reopened(struct audit_log *log)
@@ -312,7 +435,7 @@ static void synced(struct audit_log *log, int code)
 	struct error err;
 	log->in_sync = false;
 	log->counts.syncs++;
-	if (code == 0 && audit_head_write(log->head_fd, &log->syncing)) {
+	if (code == 0 && sign_head(log)) {
 		size_t gone = (size_t)(log->syncing.offset - log->synced.offset);
 		memmove(log->queue, log->queue + gone, queued(log) - gone);
 		log->synced = log->syncing;
@@ -357,6 +480,53 @@ static void on_commit_now(struct loop_task *task)
 	commit(OWNER(commit_task, task));
 }
 
+/* Puts the log aside, all of which is on the disk, and goes on with the next. False: it is closed, or as it was. */
+static bool rotate(struct audit_log *log, struct error *err)
+{
+	char text[NOTE_KEY_TEXT];
+	struct note_key next;
+	bool busy;
+	struct audit_entry entry = {.kind = AUDIT_CONTINUED};
+	struct writer w = writer_over(text, sizeof(text));
+	if (!audit_rotate_begin(log->path, &next, err))
+		return false;
+	note_key_write(&w, &next);
+	audit_entry_add(&entry, AUDIT_T("verifier", bytes_of(text, w.len)));
+	if (!append_own(log, &entry) || !audit_flush(log))
+		return error_set(err, "its last line could not be written");
+	if (!audit_rotate_move(log->path, err))
+		return false;
+	log->synced = log->written = log->syncing = (struct audit_place){0};
+	log->last = (struct end){0};
+	log->counts.synced = 0;
+	log->tree_whole = true;
+	note_signer_free(log->signer);
+	log->signer = NULL;
+	/* The old file's lock goes with it. */
+	files_close(log);
+	return name_before(log, err) && files_open(log, &busy, err);
+}
+
+static void rotate_if_long(struct audit_log *log)
+{
+	struct error err;
+	if (log->synced.offset < log->rotate_at || audit_log_closed(log) || !audit_flush(log))
+		return;
+	/* Who waits must be told while numbers are the old ones, and may append again when told: then the next sync. */
+	settle_waiters(log, false);
+	if (log->waiters || log->last.seq != log->synced.seq)
+		return;
+	if (rotate(log, &err)) {
+		log->counts.rotations++;
+		log_info("audit log continued in a new file", LOG_S("file", log->path));
+		return;
+	}
+	log_warn("audit log not rotated", LOG_S("file", log->path), LOG_S("reason", err.text));
+	log->rotate_at = 2 * log->synced.offset > log->rotate_at ? 2 * log->synced.offset : log->rotate_at;
+	if (log->fd < 0 && !audit_log_closed(log))
+		shut(log, &err, false);
+}
+
 static void on_synced(struct loop_io *io)
 {
 	struct audit_log *log = OWNER(event, io);
@@ -364,6 +534,7 @@ static void on_synced(struct loop_io *io)
 	if (!log->in_sync || !syncer_result(log->syncer, &code))
 		return;
 	synced(log, code);
+	rotate_if_long(log);
 	/* Somebody may have asked for a sync at once meanwhile; the rest waits for its timer. */
 	if (log->waiters && log->last.seq > log->synced.seq)
 		commit(log);
@@ -415,7 +586,7 @@ static enum audit_result refuse(struct audit_log *log)
 	return AUDIT_FULL;
 }
 
-/* The line, chained and in the queue. AUDIT_FULL changes nothing and counts nothing. */
+/* The line, numbered and in the queue. AUDIT_FULL changes nothing and counts nothing. */
 static enum audit_result append(
 	struct audit_log *log, const struct audit_entry *entry, uint64_t wall_ns, size_t reserve)
 {
@@ -428,8 +599,10 @@ static enum audit_result append(
 	}
 	size_t used = queued(log) + reserve;
 	struct writer w = writer_over(log->queue + queued(log), used < log->queue_cap ? log->queue_cap - used : 0);
-	if (!audit_line_write(&w, entry, (const uint8_t(*)[AUDIT_COMMIT_LEN])hashes, wall_ns, &log->last))
+	if (!audit_line_write(&w, entry, (const uint8_t(*)[AUDIT_COMMIT_LEN])hashes, wall_ns, log->last.seq + 1))
 		return AUDIT_FULL;
+	log->last.seq++;
+	log->last.offset += w.len;
 	log->counts.appended++;
 	if (!log->in_sync && !log->commit_timer.at)
 		loop_timer_set(log->loop, &log->commit_timer, clock_monotonic_ns() + log->commit_ns, on_commit);
@@ -514,10 +687,14 @@ static bool set_up(struct audit_log *log, const struct audit_options *options, s
 	if (n < 0 || (size_t)n >= sizeof(log->path))
 		return error_set(err, "%s: the path is too long", options->path);
 	log->commit_ns = (options->commit_ms ? options->commit_ms : 200) * NS_PER_MS;
+	log->rotate_at = options->rotate_octets ? options->rotate_octets : ROTATE_OCTETS;
 	log->retry_ns = (options->retry_ms ? options->retry_ms : 1000) * NS_PER_MS;
 	log->queue_cap = options->queue_cap ? options->queue_cap : (size_t)4 * 1024 * 1024;
 	log->queue = malloc(log->queue_cap);
 	log->syncer = syncer_new();
+	log->merkle = merkle_new();
+	if (!log->merkle)
+		return error_set_openssl(err, "cannot hash for the audit log %s", log->path);
 	if (!log->queue || !log->syncer || !loop_add(log->loop, &log->event, syncer_fd(log->syncer), on_synced))
 		return error_set_errno(err, "cannot set up the audit log %s", log->path);
 	if (options->openings && options->retention_ns) {
@@ -528,31 +705,45 @@ static bool set_up(struct audit_log *log, const struct audit_options *options, s
 	return true;
 }
 
+/* Opens the files, or starts closed. False when there is a log that must not be continued. */
+static bool begin(struct audit_log *log, struct error *err)
+{
+	bool busy = false;
+	bool missing;
+	struct stat st;
+	struct error reason;
+	if (files_open(log, &busy, &reason))
+		return go_on(log, err);
+	if (busy)
+		return error_set(err, "%s", reason.text);
+	/* Where the log ends may be readable all the same; entries taken meanwhile must continue it. */
+	if (stat(log->path, &st) == 0 && st.st_size > 0) {
+		if (!log->signer)
+			log->signer = audit_key_open(log->path, NULL, NOTE_ED25519, &missing, &reason);
+		if (!log->signer)
+			return error_set(err,
+				"%s: it must sign what the log goes on with. Put it back, or move the log and all "
+				"%s.* aside to begin a new one, and keep them",
+				reason.text, log->path);
+		if (!go_on(log, err))
+			return false;
+	}
+	shut(log, &reason, false);
+	return true;
+}
+
 struct audit_log *audit_log_new(
 	struct loop *loop, const struct audit_options *options, audit_state_fn *changed, void *ctx, struct error *err)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
-	bool busy = false;
-	struct error reason;
 	if (!log) {
 		error_set(err, "no memory for the audit log");
 		return NULL;
 	}
 	*log = (struct audit_log){.loop = loop, .fd = -1, .head_fd = -1, .waiters_end = &log->waiters};
-	if (!set_up(log, options, err))
+	audit_tree_init(&log->tree, -1);
+	if (!set_up(log, options, err) || !begin(log, err))
 		goto failed;
-	if (files_open(log, &busy, &reason)) {
-		if (!continue_chain(log, err))
-			goto failed;
-	} else if (busy) {
-		error_set(err, "%s", reason.text);
-		goto failed;
-	} else {
-		/* The chain's end may be readable all the same; entries taken meanwhile must continue it. */
-		if (access(log->path, F_OK) == 0 && !continue_chain(log, err))
-			goto failed;
-		shut(log, &reason, false);
-	}
 	log->changed = changed;
 	log->ctx = ctx;
 	if (log->openings)
@@ -585,6 +776,8 @@ void audit_log_free(struct audit_log *log)
 	syncer_free(log->syncer);
 	files_close(log);
 	audit_openings_free(log->openings);
+	note_signer_free(log->signer);
+	merkle_free(log->merkle);
 	settle_waiters(log, true);
 	free(log->queue);
 	free(log);

@@ -1,10 +1,10 @@
 /*
- * audit/log.h — the audit log: append an entry, get its number. Here it is a hash-chained append-only file, one JSON line
- * per entry (audit/line.h); the interface is that of a Merkle log (RFC 9162), which may take the file's place.
+ * audit/log.h — the audit log: append an entry, get its number. A file that is only appended to, one JSON line per entry
+ * (audit/line.h), whose lines are the leaves of a Merkle tree (RFC 9162, 2.1). The form stands in docs/audit.md.
  *
  * Entries are numbered from 1 without holes, queued, written in groups and synced at most `commit_ms` after they came, by a
- * thread of the log's own. A small file beside the log (PATH.head) says up to where it was synced, so that a log cut short
- * is noticed as well. One process at a time (flock).
+ * thread of the log's own. After each sync a signed checkpoint (PATH.head) says what the log then was, so that nothing
+ * before it can be changed or cut off unnoticed. PATH.tree has the tree's nodes. One process at a time (flock).
  */
 #ifndef AUDIT_LOG_H
 #define AUDIT_LOG_H
@@ -18,10 +18,11 @@ struct audit_options {
 	const char *path; /* of the file, as "STATE/audit.log"; made with mode 0600 */
 	const char
 		*openings; /* of the folder for openings, as "STATE/openings"; made with mode 0700; NULL: none kept */
-	uint64_t retention_ns; /* openings are destroyed no later than this after their entry; 0: none are kept */
-	uint32_t commit_ms;    /* 0 means 200 */
-	size_t queue_cap;      /* octets of lines not yet synced; 0 means 4 MiB */
-	uint32_t retry_ms;     /* while the log is closed; 0 means 1000 */
+	uint64_t retention_ns;  /* openings are destroyed no later than this after their entry; 0: none are kept */
+	uint32_t commit_ms;     /* 0 means 200 */
+	size_t queue_cap;       /* octets of lines not yet synced; 0 means 4 MiB */
+	uint64_t rotate_octets; /* a log this long is put aside (audit/rotate.h), and numbers begin anew; 0: 1 GiB */
+	uint32_t retry_ms;      /* while the log is closed; 0 means 1000 */
 };
 
 struct audit_counts {
@@ -30,13 +31,14 @@ struct audit_counts {
 	uint64_t synced;   /* number of the last entry known to be on the disk */
 	uint64_t syncs;
 	uint64_t closings; /* how often the log went from open to closed */
-	uint64_t expired;  /* files of openings destroyed */
-	size_t queued;     /* octets not yet synced */
+	uint64_t rotations;
+	uint64_t expired; /* files of openings destroyed */
+	size_t queued;    /* octets not yet synced */
 	size_t queue_cap;
 };
 
 enum audit_result {
-	AUDIT_QUEUED,  /* numbered, chained, and on its way to the disk (also while the log is closed: see below) */
+	AUDIT_QUEUED,  /* numbered, and on its way to the disk (also while the log is closed: see below) */
 	AUDIT_FULL,    /* no room in the queue: refused and counted; the log is closed now */
 	AUDIT_INVALID, /* audit_entry_check says no, or there is no randomness for a salt */
 };
@@ -47,10 +49,11 @@ typedef void audit_state_fn(const char *reason, void *ctx);
 typedef void audit_synced_fn(bool ok, void *ctx);
 
 /*
- * Opens or makes the log and continues its chain. A torn last line (a crash) is cut off and an entry REPAIRED recorded.
- * NULL with `err` set when the log cannot be continued: it is in use by another process, its tail was altered, or lines
- * that were once synced are missing. Not being able to write is no failure: the log then starts closed and retries.
- * `changed` is called from the loop at each change of state, never inside a call made here; may be NULL.
+ * Opens or makes the log and its key, and goes on where it ends. A torn last line (a crash) is cut off and an entry
+ * REPAIRED recorded. NULL with `err` set when the log cannot be continued: it is in use by another process, its end was
+ * altered, lines that were once synced are missing, or its key is missing or another. Not being able to write is no
+ * failure: the log then starts closed and retries. `changed` is called from the loop at each change of state, never
+ * inside a call made here; may be NULL.
  */
 must_check struct audit_log *audit_log_new(
 	struct loop *loop, const struct audit_options *options, audit_state_fn *changed, void *ctx, struct error *err);

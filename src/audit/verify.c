@@ -1,164 +1,190 @@
-#include "audit/verify.h"
-
-#include "base/text.h"
+#include "audit/scan.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* A window on the file that always begins at a line. */
-struct scan {
-	int fd;
-	uint8_t *buffer; /* 2 * AUDIT_LINE_MAX */
-	size_t len, at;
-	bool ended;
-	uint64_t synced; /* lines up to here were once on the disk whole: what is wrong with them is no crash */
-};
-
-#define WINDOW (2 * AUDIT_LINE_MAX)
-
-static bool fill(struct scan *scan)
+const char *audit_verdict_name(enum audit_verdict verdict)
 {
-	if (scan->at > 0) {
-		memmove(scan->buffer, scan->buffer + scan->at, scan->len - scan->at);
-		scan->len -= scan->at;
-		scan->at = 0;
+	static const char *const names[] = {
+		"intact", "altered", "missing", "torn", "rolled back", "rewritten", "forged", "unread"};
+	return names[verdict];
+}
+
+static void done(const char *path, struct audit_report *report)
+{
+	if (report->verdict == AUDIT_INTACT)
+		error_set(&report->text, "%s: %" PRIu64 " lines, none altered or missing", path, report->last.seq);
+}
+
+/* PATH.head, signed by the key. False: the report says why not. */
+static bool head_load(
+	const char *path, const struct note_key *key, struct merkle_head *out, struct audit_report *report)
+{
+	char name[AUDIT_PATH_MAX];
+	struct note_key own;
+	struct audit_head *head = malloc(sizeof(*head));
+	*out = (struct merkle_head){0};
+	report->verdict = AUDIT_UNREAD;
+	bool good = head && audit_path(name, path, ".head") && audit_head_read(name, head, &report->text);
+	if (good && head->present) {
+		if (!key && audit_key_public(path, &own, &report->text))
+			key = &own;
+		good = key != NULL;
 	}
-	while (!scan->ended && scan->len < WINDOW) {
-		ssize_t n = read(scan->fd, scan->buffer + scan->len, WINDOW - scan->len);
-		if (n < 0)
-			return false;
-		scan->ended = n == 0;
-		scan->len += (size_t)n;
+	if (good && head->present) {
+		good = note_verify(&head->note, key, NULL) == NOTE_SIGNED &&
+		       bytes_equal(head->checkpoint.origin, bytes_str(key->name));
+		if (!good) {
+			report->verdict = AUDIT_FORGED;
+			error_set(&report->text, "%s is not signed by the log's key %s", name, key->name);
+		}
+		*out = head->checkpoint.head;
 	}
+	free(head);
+	if (!good)
+		return false;
+	report->verdict = AUDIT_INTACT;
+	report->signed_lines = out->size;
 	return true;
 }
 
-enum next { NEXT_LINE, NEXT_END, NEXT_TORN, NEXT_LONG, NEXT_UNREAD };
-
-/* The next line without its LF. */
-static enum next next_line(struct scan *scan, struct bytes *line)
+static void judge_pins(struct scan *scan)
 {
-	struct bytes rest = bytes_of(scan->buffer + scan->at, scan->len - scan->at);
-	size_t end = bytes_find(rest, '\n', 0);
-	if (end == rest.len && !scan->ended) {
-		if (!fill(scan))
-			return NEXT_UNREAD;
-		rest = bytes_of(scan->buffer + scan->at, scan->len - scan->at);
-		end = bytes_find(rest, '\n', 0);
-	}
-	if (rest.len == 0)
-		return NEXT_END;
-	*line = bytes_of(rest.data, end);
-	if (end >= AUDIT_LINE_MAX)
-		return NEXT_LONG;
-	if (end == rest.len)
-		return NEXT_TORN;
-	scan->at += end + 1;
-	return NEXT_LINE;
-}
-
-static void judge(struct audit_report *report, enum audit_verdict verdict, const char *path)
-{
-	uint64_t line = report->last.seq + 1;
-	report->verdict = verdict;
-	report->line = line;
-	if (verdict == AUDIT_ALTERED)
+	struct audit_report *report = scan->report;
+	for (size_t i = 0; i < scan->pin_count; i++) {
+		const struct audit_pin *pin = &scan->pins[i];
+		if (pin->head.size <= report->last.seq ||
+			(report->verdict != AUDIT_INTACT && report->verdict != AUDIT_TORN))
+			continue;
+		report->verdict = AUDIT_ROLLED_BACK;
+		report->line = report->last.seq + 1;
 		error_set(&report->text,
-			"%s: line %" PRIu64 " is not what was written, or the line before it was changed", path, line);
-	else if (verdict == AUDIT_MISSING)
-		error_set(&report->text, "%s: the lines from %" PRIu64 " on are missing", path, line);
-	else
-		error_set(&report->text, "%s: line %" PRIu64 " has no end: a crash cut it off", path, line);
-}
-
-/* A crash of the machine may leave a written, never synced page as zeros; a line has none, whatever stands behind it. */
-static bool never_synced(const struct scan *scan, const struct audit_report *report, struct bytes line)
-{
-	return report->last.seq >= scan->synced && bytes_find(line, 0, 0) < line.len;
-}
-
-static void scan_lines(struct scan *scan, const char *path, const struct audit_place *head, struct audit_report *report)
-{
-	for (;;) {
-		struct bytes line = BYTES_NONE;
-		enum next next = next_line(scan, &line);
-		if (next == NEXT_UNREAD) {
-			report->verdict = AUDIT_UNREAD;
-			error_set_errno(&report->text, "cannot read %s", path);
-			return;
-		}
-		if (next == NEXT_END || next == NEXT_TORN) {
-			if (report->last.seq < scan->synced)
-				judge(report, AUDIT_MISSING, path);
-			else if (next == NEXT_TORN)
-				judge(report, AUDIT_TORN, path);
-			return;
-		}
-		struct audit_place at = report->last;
-		enum audit_verdict verdict = next == NEXT_LONG ? AUDIT_ALTERED : audit_line_check(line, &at);
-		if (verdict == AUDIT_INTACT && at.seq == head->seq && memcmp(at.hash, head->hash, AUDIT_HASH) != 0)
-			verdict = AUDIT_ALTERED;
-		if (verdict != AUDIT_INTACT) {
-			judge(report, never_synced(scan, report, line) ? AUDIT_TORN : verdict, path);
-			return;
-		}
-		report->last = at;
+			"%s has %" PRIu64 " lines, but had %" PRIu64 " already, as %s shows: it was rolled back",
+			scan->path, report->last.seq, pin->head.size, pin->name);
 	}
 }
 
-/* Whether the line that ends at the place carries its hash; true for the beginning. */
-static bool place_holds(int fd, const struct audit_place *place)
+void audit_verify_against(const char *path, const struct note_key *key, const struct audit_pin *pins, size_t pin_count,
+	struct audit_report *report)
 {
-	if (place->seq == 0)
-		return place->offset == 0;
-	struct audit_place head = {0};
-	uint8_t line[AUDIT_HASH * 2 + 3];
-	if (place->offset < sizeof(line) ||
-		pread(fd, line, sizeof(line), (off_t)(place->offset - sizeof(line))) != (ssize_t)sizeof(line))
-		return false;
-	size_t len;
-	struct bytes hex = bytes_of(line, (size_t)AUDIT_HASH * 2);
-	struct bytes end = bytes_of(line + sizeof(line) - 3, 3);
-	return bytes_equal(end, bytes_str("\"}\n")) && text_unhex(head.hash, sizeof(head.hash), &len, hex) &&
-	       memcmp(head.hash, place->hash, AUDIT_HASH) == 0;
-}
-
-static void verify(
-	const char *path, const struct audit_place *from, const struct audit_place *head, struct audit_report *report)
-{
-	*report = (struct audit_report){.verdict = AUDIT_INTACT, .last = *from};
-	struct scan scan = {.fd = open(path, O_RDONLY | O_CLOEXEC), .buffer = malloc(WINDOW), .synced = head->seq};
-	if (scan.fd < 0 || !scan.buffer || lseek(scan.fd, (off_t)from->offset, SEEK_SET) < 0) {
+	char name[AUDIT_PATH_MAX];
+	struct audit_tree tree;
+	*report = (struct audit_report){.verdict = AUDIT_INTACT};
+	struct scan scan = {.path = path,
+		.merkle = merkle_new(),
+		.tree = &tree,
+		.believe = true,
+		.pins = pins,
+		.pin_count = pin_count,
+		.report = report};
+	audit_tree_init(&tree, audit_path(name, path, ".tree") ? open(name, O_RDONLY | O_CLOEXEC) : -1);
+	if (!scan.merkle) {
 		report->verdict = AUDIT_UNREAD;
-		error_set_errno(&report->text, "cannot read %s", path);
-	} else if (!place_holds(scan.fd, from)) {
-		report->last = (struct audit_place){.seq = from->seq - 1};
-		judge(report, AUDIT_ALTERED, path);
-	} else {
-		scan_lines(&scan, path, head, report);
+		error_set_openssl(&report->text, "cannot hash");
+	} else if (head_load(path, key, &scan.head, report)) {
+		scan_run(&scan);
+		judge_pins(&scan);
+		done(path, report);
 	}
-	if (report->verdict == AUDIT_INTACT)
-		error_set(&report->text, "%s: %" PRIu64 " lines, none altered or missing", path, report->last.seq);
-	free(scan.buffer);
-	if (scan.fd >= 0)
-		close(scan.fd);
+	merkle_free(scan.merkle);
+	if (tree.fd >= 0)
+		close(tree.fd);
 }
 
 void audit_verify(const char *path, struct audit_report *report)
 {
-	struct audit_place head;
-	struct audit_place beginning = {0};
-	struct error err = {0};
-	if (!audit_head_read(path, &head, &err)) {
-		*report = (struct audit_report){.verdict = AUDIT_UNREAD, .text = err};
-		return;
-	}
-	verify(path, &beginning, &head, report);
+	audit_verify_against(path, NULL, NULL, 0, report);
 }
 
-void audit_verify_from(const char *path, const struct audit_place *from, struct audit_report *report)
+/* Whether the line that ends at the place carries its hash; true for the beginning. */
+static bool place_holds(const char *path, struct merkle *merkle, const struct audit_place *place)
 {
-	verify(path, from, from, report);
+	if (place->seq == 0)
+		return place->offset == 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint8_t *room = malloc(AUDIT_LINE_MAX);
+	uint64_t offset;
+	struct bytes line;
+	struct merkle_hash hash;
+	bool good = fd >= 0 && room && audit_find(fd, place->seq, room, &line, &offset) &&
+	            offset + line.len + 1 == place->offset && merkle_leaf(merkle, line, &hash) &&
+	            merkle_same(&hash, &place->leaf);
+	free(room);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static void altered_place(const char *path, uint64_t seq, struct audit_report *report)
+{
+	report->verdict = AUDIT_ALTERED;
+	report->line = seq;
+	report->last = (struct audit_place){.seq = seq - 1};
+	error_set(&report->text, "%s: line %" PRIu64 " is not what was written", path, seq);
+}
+
+void audit_verify_from(
+	const char *path, struct merkle *merkle, const struct audit_place *from, struct audit_report *report)
+{
+	struct scan scan = {.path = path, .merkle = merkle, .head = {.size = from->seq}, .report = report};
+	*report = (struct audit_report){.verdict = AUDIT_INTACT, .last = *from};
+	if (place_holds(path, merkle, from))
+		scan_run(&scan);
+	else
+		altered_place(path, from->seq, report);
+	done(path, report);
+}
+
+/* The place after the lines that the checkpoint covers, from the tree. False: the tree does not lead to its root. */
+static bool place_load(const char *path, struct merkle *merkle, struct audit_tree *tree, const struct merkle_head *head,
+	struct audit_place *place)
+{
+	struct merkle_store store = {.merkle = merkle, .read = audit_tree_read, .ctx = tree};
+	struct merkle_hash root;
+	struct merkle_proof proof;
+	*place = (struct audit_place){.seq = head->size};
+	if (head->size == 0)
+		return true;
+	if (!merkle_edge_load(&store, head->size, &place->tree) || !merkle_edge_root(merkle, &place->tree, &root) ||
+		!merkle_same(&root, &head->root) ||
+		!audit_tree_read(tree, merkle_stored_at(0, head->size - 1), &place->leaf) ||
+		!merkle_prove_leaf(&store, head->size - 1, head->size, &proof) ||
+		!merkle_check_leaf(merkle, &proof, head->size - 1, head->size, &place->leaf, &head->root))
+		return false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint8_t *room = malloc(AUDIT_LINE_MAX);
+	uint64_t offset;
+	struct bytes line;
+	bool good = fd >= 0 && room && audit_find(fd, head->size, room, &line, &offset);
+	if (good)
+		place->offset = offset + line.len + 1;
+	free(room);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+void audit_resume(const char *path, struct merkle *merkle, struct audit_tree *tree, const struct note_key *key,
+	struct audit_report *report)
+{
+	struct scan scan = {.path = path, .merkle = merkle, .tree = tree, .fill = tree->fd >= 0, .report = report};
+	*report = (struct audit_report){.verdict = AUDIT_INTACT};
+	if (!head_load(path, key, &scan.head, report))
+		return;
+	if (!place_load(path, merkle, tree, &scan.head, &report->last) || !place_holds(path, merkle, &report->last)) {
+		/* Read whole, with the tree only where it can be believed: to name the line, or to make the tree anew. */
+		struct audit_report whole;
+		audit_verify_against(path, key, NULL, 0, &whole);
+		if (whole.verdict != AUDIT_INTACT && whole.verdict != AUDIT_TORN) {
+			*report = whole;
+			return;
+		}
+		report->last = (struct audit_place){0};
+		report->no_tree = true;
+	}
+	scan_run(&scan);
+	done(path, report);
 }

@@ -57,7 +57,9 @@ static void audit_synced(struct peer *peer, const struct audit_entry *entry, uin
 
 static bool may_write(const struct peer *peer, enum audit_kind kind)
 {
-	return peer->supervisor ? kind <= AUDIT_CA : kind == AUDIT_INSPECTED || kind == AUDIT_KEYLOG;
+	if (peer->supervisor)
+		return kind <= AUDIT_CA;
+	return kind == AUDIT_INSPECTED || kind == AUDIT_KEYLOG || kind == AUDIT_PROOF || kind == AUDIT_APPROVAL;
 }
 
 static void tell_audit_state(struct peer *peer)

@@ -74,6 +74,64 @@ static void a_field_stands_once_and_a_kind_is_known(void **state)
 		assert_non_null(audit_kind_name(kind));
 }
 
+static struct audit_entry grant(const char *consent)
+{
+	struct audit_entry entry = {.kind = AUDIT_GRANT};
+	assert_true(audit_entry_add(&entry, AUDIT_T("grant", bytes_str("g1"))));
+	assert_true(audit_entry_add(&entry, AUDIT_T("reader_key", bytes_str("k1"))));
+	assert_true(audit_entry_add(&entry, AUDIT_C("names_commit", bytes_str("*.example.com"))));
+	assert_true(audit_entry_add(&entry, AUDIT_T("consent", bytes_str(consent))));
+	return entry;
+}
+
+static void a_unilateral_grant_needs_a_reason_and_an_end(void **state)
+{
+	(void)state;
+	struct error err;
+	struct audit_entry entry = grant("both");
+	assert_true(audit_entry_check(&entry, &err));
+	entry = grant("unilateral");
+	assert_false(audit_entry_check(&entry, &err));
+	assert_non_null(strstr(err.text, "reason and ends"));
+	assert_true(audit_entry_add(&entry, AUDIT_T("reason", bytes_str("an incident"))));
+	assert_false(audit_entry_check(&entry, &err));
+	assert_true(audit_entry_add(&entry, AUDIT_T("ends", bytes_str("2026-12-01T00:00:00Z"))));
+	assert_true(audit_entry_check(&entry, &err));
+	entry = grant("none");
+	assert_false(audit_entry_check(&entry, &err));
+	entry = (struct audit_entry){.kind = AUDIT_GRANT};
+	assert_false(audit_entry_check(&entry, &err));
+}
+
+static void no_entry_has_a_place_for_key_material(void **state)
+{
+	(void)state;
+	static const char *const secrets[] = {"key", "iv", "secret", "traffic_secret", "master_secret", "private_key",
+		"key_hex", "write_key", "record_key", "password", "psk", "seed", "salt"};
+	for (int kind = 0; kind < AUDIT_KINDS; kind++) {
+		for (size_t i = 0; i < sizeof(secrets) / sizeof(*secrets); i++) {
+			struct error err;
+			struct audit_entry entry = {.kind = kind};
+			assert_true(audit_entry_add(&entry, AUDIT_T(secrets[i], bytes_str("00"))));
+			assert_false(audit_entry_check(&entry, &err));
+			assert_non_null(strstr(err.text, "is not known"));
+		}
+	}
+}
+
+static void kinds_and_fields_are_found_by_their_names(void **state)
+{
+	(void)state;
+	enum audit_type type;
+	for (unsigned kind = 0; kind < AUDIT_KINDS; kind++)
+		assert_int_equal(audit_kind_named(bytes_str(audit_kind_name((enum audit_kind)kind))), kind);
+	assert_int_equal(audit_kind_named(bytes_str("rumour")), AUDIT_KINDS);
+	assert_true(audit_field_type(AUDIT_RELEASE, bytes_str("connection"), &type));
+	assert_int_equal(type, AUDIT_COMMIT);
+	assert_false(audit_field_type(AUDIT_RELEASE, bytes_str("file"), &type));
+	assert_false(audit_field_type(AUDIT_KINDS, bytes_str("file"), &type));
+}
+
 static void an_entry_takes_no_more_fields_than_it_has_room_for(void **state)
 {
 	(void)state;
@@ -91,6 +149,9 @@ int main(void)
 		cmocka_unit_test(a_field_the_kind_does_not_know_is_refused_by_name),
 		cmocka_unit_test(a_client_in_plain_text_is_refused),
 		cmocka_unit_test(a_field_stands_once_and_a_kind_is_known),
+		cmocka_unit_test(a_unilateral_grant_needs_a_reason_and_an_end),
+		cmocka_unit_test(no_entry_has_a_place_for_key_material),
+		cmocka_unit_test(kinds_and_fields_are_found_by_their_names),
 		cmocka_unit_test(an_entry_takes_no_more_fields_than_it_has_room_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 #include "audit/log.h"
+#include "audit/rotate.h"
 #include "audit/verify.h"
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 
 #include <cmocka.h>
 
-static char root[64], path[96], head[112], spare[112], folder[96];
+static char root[64], path[96], head[112], tree[112], spare[112], folder[96];
 static struct loop *loop;
 static struct error err;
 
@@ -27,6 +29,7 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(root));
 	snprintf(path, sizeof(path), "%s/audit.log", root);
 	snprintf(head, sizeof(head), "%s.head", path);
+	snprintf(tree, sizeof(tree), "%s.tree", path);
 	snprintf(spare, sizeof(spare), "%s.spare", path);
 	snprintf(folder, sizeof(folder), "%s/openings", root);
 	loop = loop_new();
@@ -119,7 +122,7 @@ static void write_whole(const char *name, const uint8_t *data, size_t len)
 	close(fd);
 }
 
-static void the_chain_goes_on_over_restarts(void **state)
+static void the_log_goes_on_over_restarts(void **state)
 {
 	(void)state;
 	struct audit_report report;
@@ -256,7 +259,7 @@ static void a_last_line_torn_at_any_byte_is_cut_off_and_the_repair_recorded(void
 	(void)state;
 	write_log(2);
 	static uint8_t whole[4096];
-	static uint8_t old_head[256];
+	static uint8_t old_head[1024];
 	size_t head_len = read_whole(head);
 	memcpy(old_head, content, head_len);
 	write_log(1); /* what the head of before does not know */
@@ -277,7 +280,7 @@ static void a_last_line_torn_at_any_byte_is_cut_off_and_the_repair_recorded(void
 		assert_int_equal(report.verdict, AUDIT_INTACT);
 		assert_int_equal(report.last.seq, 3);
 		char octets[64];
-		snprintf(octets, sizeof(octets), "\"kind\":\"repaired\",\"octets\":%zu,", cut - start);
+		snprintf(octets, sizeof(octets), "\"kind\":\"repaired\",\"octets\":%zu}", cut - start);
 		size_t now = read_whole(path);
 		assert_non_null(memmem(content, now, octets, strlen(octets)));
 	}
@@ -374,18 +377,179 @@ static void a_line_taken_out_or_a_log_written_anew_is_found(void **state)
 	audit_verify(path, &report);
 	assert_int_equal(report.verdict, AUDIT_MISSING);
 	assert_int_equal(report.line, 2);
-	/* Another log with a good chain of its own, in this one's place. */
-	static uint8_t old_head[256];
+	/* Another log with a good tree of its own, in this one's place: as many lines, under the same key. */
+	static uint8_t old_head[1024], old_tree[1024];
 	size_t head_len = read_whole(head);
 	memcpy(old_head, content, head_len);
+	size_t tree_len = read_whole(tree);
+	memcpy(old_tree, content, tree_len);
 	unlink(path);
 	unlink(head);
 	write_log(3);
 	write_whole(head, old_head, head_len);
 	audit_verify(path, &report);
 	assert_int_equal(report.verdict, AUDIT_ALTERED);
-	assert_int_equal(report.line, 3);
+	assert_int_equal(report.line, 0); /* nothing is left that could tell which */
+	write_whole(tree, old_tree, tree_len);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_ALTERED);
+	assert_int_equal(report.line, 1);
 	assert_null(open_log());
+}
+
+static void lines_that_changed_places_are_found(void **state)
+{
+	(void)state;
+	struct audit_report report;
+	static uint8_t whole[4096];
+	write_log(3);
+	size_t len = read_whole(path);
+	memcpy(whole, content, len);
+	size_t first = bytes_find(bytes_of(whole, len), '\n', 0) + 1;
+	size_t second = bytes_find(bytes_of(whole, len), '\n', first) + 1;
+	memcpy(content + first, whole + second, len - second);
+	memcpy(content + first + (len - second), whole + first, second - first);
+	write_whole(path, content, len);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_ALTERED);
+	assert_int_equal(report.line, 2);
+	assert_non_null(strstr(report.text.text, "after the one that follows it"));
+	unlink(tree);
+	audit_verify(path, &report);
+	assert_int_not_equal(report.verdict, AUDIT_INTACT);
+	assert_int_equal(report.line, 2);
+}
+
+static void an_older_copy_of_everything_is_whole_and_a_saved_checkpoint_tells_all_the_same(void **state)
+{
+	(void)state;
+	static uint8_t old[4096], old_head[1024];
+	struct audit_report report;
+	struct audit_head saved;
+	write_log(2);
+	size_t len = read_whole(path);
+	memcpy(old, content, len);
+	size_t head_len = read_whole(head);
+	memcpy(old_head, content, head_len);
+	write_log(2);
+	assert_true(audit_head_read(head, &saved, &err) && saved.present);
+	struct audit_pin pin = {.name = "saved", .head = saved.checkpoint.head};
+	audit_verify_against(path, NULL, &pin, 1, &report);
+	assert_int_equal(report.verdict, AUDIT_INTACT);
+	write_whole(path, old, len);
+	write_whole(head, old_head, head_len);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_INTACT);
+	audit_verify_against(path, NULL, &pin, 1, &report);
+	assert_int_equal(report.verdict, AUDIT_ROLLED_BACK);
+	assert_int_equal(report.line, 3);
+	/* And where it went on otherwise from there. */
+	write_log(5);
+	audit_verify_against(path, NULL, &pin, 1, &report);
+	assert_int_equal(report.verdict, AUDIT_REWRITTEN);
+	assert_int_equal(pin.head.size, 4);
+}
+
+static void a_checkpoint_of_another_key_is_forged_and_not_continued(void **state)
+{
+	(void)state;
+	char key[128];
+	char public[128];
+	struct audit_report report;
+	struct note_key known;
+	bool missing;
+	write_log(2);
+	snprintf(key, sizeof(key), "%s.key", path);
+	snprintf(public, sizeof(public), "%s.pub", path);
+	assert_true(audit_key_public(path, &known, &err));
+	struct stat st;
+	assert_int_equal(stat(key, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(rename(key, spare), 0);
+	assert_null(open_log());
+	assert_non_null(strstr(err.text, key));
+	assert_int_equal(access(key, F_OK), -1); /* no other key in its place */
+	struct note_signer *other = audit_key_open(path, AUDIT_ORIGIN, NOTE_ED25519, &missing, &err);
+	assert_non_null(other);
+	assert_null(open_log());
+	assert_non_null(strstr(err.text, "not signed by the log's key"));
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_FORGED);
+	/* Signed anew with the other key, as whoever has the machine can: whoever kept the first one sees it. */
+	int fd = open(head, O_RDWR | O_CLOEXEC);
+	struct audit_head was;
+	assert_true(audit_head_read(head, &was, &err));
+	assert_true(audit_head_write(fd, &was.checkpoint.head, other));
+	close(fd);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_INTACT);
+	audit_verify_against(path, &known, NULL, 0, &report);
+	assert_int_equal(report.verdict, AUDIT_FORGED);
+	note_signer_free(other);
+}
+
+static void a_log_of_the_older_form_is_refused_and_what_to_do_said(void **state)
+{
+	(void)state;
+	static const char line[] = "{\"seq\":1,\"kind\":\"stop\",\"prev\":\"00\",\"hash\":\"00\"}\n";
+	write_whole(path, (const uint8_t *)line, sizeof(line) - 1);
+	assert_null(open_log());
+	assert_non_null(strstr(err.text, "move the log and all"));
+	assert_int_equal(read_whole(path), sizeof(line) - 1);
+}
+
+static void a_tree_that_is_gone_or_damaged_is_made_anew(void **state)
+{
+	(void)state;
+	struct audit_report report;
+	static uint8_t whole[4096];
+	write_log(7);
+	size_t len = read_whole(tree);
+	assert_int_equal(len, merkle_stored_count(7) * MERKLE_HASH);
+	memcpy(whole, content, len);
+	for (size_t i = 0; i <= len; i += 16) {
+		/* Cut at every half hash, and then altered there. */
+		memcpy(content, whole, len);
+		write_whole(tree, content, i);
+		audit_verify(path, &report);
+		assert_int_equal(report.verdict, AUDIT_INTACT);
+		assert_true(report.no_tree || i == len);
+		struct audit_log *log = open_log();
+		assert_non_null(log);
+		audit_log_free(log);
+		assert_int_equal(read_whole(tree), len);
+		assert_memory_equal(content, whole, len);
+	}
+	for (size_t i = 0; i < len; i += MERKLE_HASH) {
+		memcpy(content, whole, len);
+		content[i] ^= 1;
+		write_whole(tree, content, len);
+		audit_verify(path, &report);
+		assert_int_equal(report.verdict, AUDIT_INTACT);
+		assert_int_equal(report.last.seq, 7);
+	}
+}
+
+static void any_line_is_found_by_its_number(void **state)
+{
+	(void)state;
+	uint8_t *room = malloc(AUDIT_LINE_MAX);
+	write_log(50);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (uint64_t seq = 1; seq <= 50; seq++) {
+		struct bytes line;
+		uint64_t offset;
+		uint64_t found;
+		assert_true(audit_find(fd, seq, room, &line, &offset));
+		assert_true(audit_line_seq(line, &found));
+		assert_int_equal(found, seq);
+	}
+	struct bytes line;
+	uint64_t offset;
+	assert_false(audit_find(fd, 0, room, &line, &offset));
+	assert_false(audit_find(fd, 51, room, &line, &offset));
+	close(fd);
+	free(room);
 }
 
 static void a_log_without_its_head_is_verified_whole_and_continued(void **state)
@@ -477,7 +641,7 @@ static void what_finds_no_room_is_refused_counted_and_said_later(void **state)
 	assert_int_equal(report.verdict, AUDIT_INTACT);
 	assert_int_equal(report.last.seq, taken + 2);
 	size_t len = read_whole(path);
-	assert_non_null(memmem(content, len, "\"lost\":2,", 9));
+	assert_non_null(memmem(content, len, "\"lost\":2}", 9));
 }
 
 static void a_log_taken_away_closes_and_opens_when_it_is_back(void **state)
@@ -547,12 +711,153 @@ static void an_entry_the_table_does_not_know_is_refused(void **state)
 	audit_log_free(log);
 }
 
+/* A log that is put aside as soon as it has a few lines. */
+static struct audit_log *open_short(void)
+{
+	struct audit_options options = {.path = path, .commit_ms = 1, .retry_ms = 1, .rotate_octets = 1000};
+	tellings = 0;
+	return audit_log_new(loop, &options, state_changed, NULL, &err);
+}
+
+static bool rotated_twice(struct audit_log *log)
+{
+	if (audit_count(log).queued == 0)
+		assert_int_equal(append(log, 1, NULL), AUDIT_QUEUED);
+	return audit_count(log).rotations == 2;
+}
+
+static void verify_aside(unsigned n, struct audit_report *report, struct audit_head *last)
+{
+	char name[128];
+	char beside[144];
+	snprintf(name, sizeof(name), "%s.%u", path, n);
+	snprintf(beside, sizeof(beside), "%s.head", name);
+	audit_verify(name, report);
+	assert_int_equal(report->verdict, AUDIT_INTACT);
+	assert_true(audit_head_read(beside, last, &err) && last->present);
+	assert_int_equal(report->signed_lines, report->last.seq);
+	snprintf(beside, sizeof(beside), "%s.key", name);
+	assert_int_equal(access(beside, F_OK), -1);
+}
+
+static void a_long_log_is_put_aside_and_the_next_one_names_it(void **state)
+{
+	(void)state;
+	static struct audit_report report;
+	struct audit_head first, second;
+	char text[700];
+	char sum[65];
+	struct audit_log *log = open_short();
+	assert_non_null(log);
+	run_until(rotated_twice, log);
+	synced_ok = synced_failed = 0;
+	struct audit_entry entry = {.kind = AUDIT_STOP};
+	assert_int_equal(audit_append_synced(log, &entry, clock_wall_ns(), entry_synced, log), AUDIT_QUEUED);
+	while (!synced_ok)
+		assert_true(loop_run(loop));
+	audit_log_free(log);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_INTACT);
+	verify_aside(1, &report, &first);
+	verify_aside(2, &report, &second);
+	/* Each begins with the checkpoint of the one before, whose last line has its key. */
+	text_hex(sum, sizeof(sum), bytes_of(second.checkpoint.head.root.octets, MERKLE_HASH));
+	snprintf(text, sizeof(text),
+		"\"kind\":\"continues\",\"file\":\"audit.log.2\",\"origin\":\"%.*s\",\"size\":%llu,\"root\":\"%s\"}\n",
+		(int)second.checkpoint.origin.len, (const char *)second.checkpoint.origin.data,
+		(unsigned long long)second.checkpoint.head.size, sum);
+	size_t len = read_whole(path);
+	content[len] = '\0';
+	assert_non_null(strstr((char *)content, text));
+	assert_memory_equal(content, "{\"seq\":1,", 9);
+	struct note_key key;
+	struct writer w = writer_over(text, sizeof(text));
+	assert_true(audit_key_public(path, &key, &err));
+	writer_bytes(&w, bytes_str("\"kind\":\"continued\",\"verifier\":\""));
+	note_key_write(&w, &key);
+	char aside[128];
+	snprintf(aside, sizeof(aside), "%s.2", path);
+	len = read_whole(aside);
+	assert_non_null(memmem(content, len, text, w.len));
+	assert_false(bytes_equal(first.checkpoint.origin, second.checkpoint.origin));
+	/* And goes on as any other. */
+	write_log(1);
+}
+
+/* What stands in the folder when a rotation is cut off at one of its steps; 0: before anything was moved. */
+static void rotate_halfway(int steps)
+{
+	static const char *const endings[] = {".tree", ".head", ".pub", ""};
+	char next[112], from[128], to[128];
+	struct note_key key;
+	char text[NOTE_KEY_TEXT];
+	struct writer w = writer_over(text, sizeof(text));
+	struct audit_log *log = open_log();
+	assert_true(audit_rotate_begin(path, &key, &err));
+	note_key_write(&w, &key);
+	struct audit_entry entry = {.kind = AUDIT_CONTINUED};
+	audit_entry_add(&entry, AUDIT_T("verifier", bytes_of(text, w.len)));
+	assert_int_equal(audit_append(log, &entry, clock_wall_ns(), NULL), AUDIT_QUEUED);
+	audit_log_free(log);
+	for (int i = 0; i < steps && i < 4; i++) {
+		snprintf(from, sizeof(from), "%s%s", path, endings[i]);
+		snprintf(to, sizeof(to), "%s.1%s", path, endings[i]);
+		assert_int_equal(rename(from, to), 0);
+	}
+	snprintf(next, sizeof(next), "%s.next", path);
+	if (steps > 4) {
+		snprintf(from, sizeof(from), "%s.pub", next);
+		snprintf(to, sizeof(to), "%s.pub", path);
+		assert_int_equal(rename(from, to), 0);
+	}
+}
+
+static void a_rotation_that_a_crash_cut_off_is_ended_at_the_next_start(void **state)
+{
+	for (int steps = 0; steps <= 5; steps++) {
+		static struct audit_report report;
+		struct audit_head head_of_first;
+		char next[128];
+		write_log(3);
+		rotate_halfway(steps);
+		struct audit_log *log = open_log();
+		if (!log)
+			fail_msg("after %d steps: %s", steps, err.text);
+		audit_log_free(log);
+		verify_aside(1, &report, &head_of_first);
+		assert_int_equal(report.last.seq, 4);
+		audit_verify(path, &report);
+		assert_int_equal(report.verdict, AUDIT_INTACT);
+		assert_int_equal(report.last.seq, 1);
+		snprintf(next, sizeof(next), "%s.next.key", path);
+		assert_int_equal(access(next, F_OK), -1);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+static void a_key_made_for_a_rotation_that_never_came_is_taken_back(void **state)
+{
+	(void)state;
+	struct note_key key;
+	char next[128];
+	static struct audit_report report;
+	write_log(3);
+	assert_true(audit_rotate_begin(path, &key, &err));
+	write_log(1);
+	audit_verify(path, &report);
+	assert_int_equal(report.verdict, AUDIT_INTACT);
+	assert_int_equal(report.last.seq, 4);
+	snprintf(next, sizeof(next), "%s.next.key", path);
+	assert_int_equal(access(next, F_OK), -1);
+}
+
 int main(void)
 {
 	signal(SIGXFSZ, SIG_IGN);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		CASE(the_chain_goes_on_over_restarts),
+		CASE(the_log_goes_on_over_restarts),
 		CASE(names_stand_in_the_log_as_commitments_and_in_the_openings_as_they_are),
 		CASE(entries_are_synced_in_groups_by_themselves),
 		CASE(a_snapshot_is_on_the_disk_when_it_is_said_to_be),
@@ -562,6 +867,12 @@ int main(void)
 		CASE(any_flipped_byte_is_found_in_its_line),
 		CASE(an_altered_tail_is_not_continued),
 		CASE(a_line_taken_out_or_a_log_written_anew_is_found),
+		CASE(lines_that_changed_places_are_found),
+		CASE(an_older_copy_of_everything_is_whole_and_a_saved_checkpoint_tells_all_the_same),
+		CASE(a_checkpoint_of_another_key_is_forged_and_not_continued),
+		CASE(a_log_of_the_older_form_is_refused_and_what_to_do_said),
+		CASE(a_tree_that_is_gone_or_damaged_is_made_anew),
+		CASE(any_line_is_found_by_its_number),
 		CASE(a_log_without_its_head_is_verified_whole_and_continued),
 		CASE(one_process_at_a_time),
 		CASE(a_full_disk_closes_the_log_and_relief_opens_it_with_nothing_lost),
@@ -569,6 +880,9 @@ int main(void)
 		CASE(a_log_taken_away_closes_and_opens_when_it_is_back),
 		CASE(a_log_others_write_to_closes),
 		CASE(a_log_that_cannot_be_made_starts_closed_and_opens_later),
+		CASE(a_long_log_is_put_aside_and_the_next_one_names_it),
+		CASE(a_rotation_that_a_crash_cut_off_is_ended_at_the_next_start),
+		CASE(a_key_made_for_a_rotation_that_never_came_is_taken_back),
 		CASE(an_entry_the_table_does_not_know_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
