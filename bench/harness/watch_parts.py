@@ -26,6 +26,7 @@ TARGETS = [
     ("bound-short", "overt, 2 workers", "overt", 1.8, True),
 ]
 PEAK_MB = 64
+AES_128 = "TLS_AES_128_GCM_SHA256"
 INDEX_OCTETS = 32  # of a session in the index of keys
 
 
@@ -128,8 +129,8 @@ def figure(values):
 
 
 def stream(bench, row, title, mss):
-    large = bench.captures.get(row, octets=bench.scaled(1024) * MIB, mss=mss)
-    small = bench.captures.get(f"{row}-small", octets=bench.scaled(128) * MIB, mss=mss)
+    large = bench.captures.get(row, octets=bench.scaled(1024) * MIB, mss=mss, suite=AES_128)
+    small = bench.captures.get(f"{row}-small", octets=bench.scaled(128) * MIB, mss=mss, suite=AES_128)
     plan = [(kind, large, large.plain / 1e9) for kind in (Overt, OvertJsonl, OvertTable, Cat)]
     plan += [(kind, small, small.plain / 1e9) for kind in bench.tshark()]
     bench.speed(row, title, plan, lambda: aead_gb_s("aes-128-gcm", 16384))
@@ -142,12 +143,13 @@ def bulk(bench):
 
 
 def many(bench):
-    return bench.captures.get("short", octets=1000, connections=bench.scaled(500_000), distinct=bench.scaled(20_000))
+    return bench.captures.get("short", octets=1000, connections=bench.scaled(500_000),
+                              distinct=bench.scaled(20_000), suite=AES_128)
 
 
 def short(bench):
     large = many(bench)
-    small = bench.captures.get("short-small", octets=1000, connections=bench.scaled(20_000))
+    small = bench.captures.get("short-small", octets=1000, connections=bench.scaled(20_000), suite=AES_128)
     plan = [(kind, large, large.connections) for kind in (Overt, OvertJsonl, OvertTable)]
     plan += [(kind, small, small.connections) for kind in bench.tshark()]
     bench.speed("short", "short connections a second", plan)
@@ -174,8 +176,9 @@ def memory(bench):
 
 def cores(bench):
     """By the clock, and what the CPU time spent would allow on two cores that do nothing else."""
-    flows = bench.captures.get("flows", octets=bench.scaled(2 * MIB), connections=400, distinct=20)
-    few = bench.captures.get("short-few", octets=1000, connections=bench.scaled(100_000), distinct=bench.scaled(20_000))
+    flows = bench.captures.get("flows", octets=bench.scaled(2 * MIB), connections=400, distinct=20, suite=AES_128)
+    few = bench.captures.get("short-few", octets=1000, connections=bench.scaled(100_000),
+                             distinct=bench.scaled(20_000), suite=AES_128)
     for row, title, capture, amount in (("bulk", "400 streams, GB/s", flows, flows.plain / 1e9),
                                         ("short", "100,000 connections a second", few, few.connections)):
         for _ in bench.rounds(f"cores-{row}"):

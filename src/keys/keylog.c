@@ -91,6 +91,7 @@ bool keylog_id_set(struct keylog_id *id, enum keylog_id_kind kind, struct bytes 
 		[KEYLOG_ID_RANDOM] = KEYLOG_RANDOM,
 		[KEYLOG_ID_ENCRYPTED] = KEYLOG_ENCRYPTED,
 		[KEYLOG_ID_TICKET] = KEYLOG_MAX_ID,
+		[KEYLOG_ID_ENDS] = KEYLOG_MAX_ID,
 	};
 	if (kind == KEYLOG_ID_SESSION ? octets.len == 0 || octets.len > KEYLOG_MAX_ID : octets.len != lengths[kind])
 		return false;

@@ -40,6 +40,7 @@ enum keylog_id_kind {
 	KEYLOG_ID_ENCRYPTED, /* the first 8 octets of the encrypted premaster secret, after its length field */
 	KEYLOG_ID_SESSION,   /* a TLS 1.2 session id */
 	KEYLOG_ID_TICKET,    /* SHA-256 of a TLS 1.2 ticket; no key log has it, the session layer learns it */
+	KEYLOG_ID_ENDS,      /* SHA-256 of a connection's addresses and ports; no key log has it */
 };
 
 struct keylog_id {
@@ -48,7 +49,7 @@ struct keylog_id {
 	uint8_t octets[KEYLOG_MAX_ID]; /* zero after len */
 };
 
-/* False when `octets` has no length that this kind may have: 32, 8, 1..32; 32 for tickets, which are hashed already. */
+/* False when `octets` has no length that this kind may have: 32, 8, 1..32; 32 for what is hashed already. */
 must_check bool keylog_id_set(struct keylog_id *id, enum keylog_id_kind kind, struct bytes octets);
 /* Of a ticket of any length: its hash. False when the hash cannot be computed. */
 must_check bool keylog_id_of_ticket(struct keylog_id *id, struct bytes ticket);

@@ -3,8 +3,10 @@
 #include "base/hash.h"
 #include "keys/keylog_split.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,8 +41,20 @@ struct shard {
 	uint32_t count, table_len, chunks_len;
 };
 
+/* A piece of the file as it was read for a look-up: sessions mostly come in the order of their lines. */
+#define WINDOWS       4 /* that several threads may look at a time */
+#define WINDOW_OCTETS ((size_t)16 * 1024)
+
+struct window {
+	pthread_mutex_t lock;
+	uint64_t at;
+	size_t len; /* 0: nothing is in it */
+	uint8_t octets[WINDOW_OCTETS];
+};
+
 struct keylog_index {
 	int fd;
+	struct window *windows; /* WINDOWS of them */
 	size_t cap;
 	struct keylog_index_counts counts;
 	struct keylog_split split;
@@ -51,15 +65,43 @@ struct keylog_index {
 	struct shard shards[SHARDS];
 };
 
+static struct window *windows_new(void)
+{
+	struct window *windows = calloc(WINDOWS, sizeof(*windows));
+	for (size_t i = 0; windows && i < WINDOWS; i++) {
+		if (pthread_mutex_init(&windows[i].lock, NULL) == 0)
+			continue;
+		while (i > 0)
+			pthread_mutex_destroy(&windows[--i].lock);
+		free(windows);
+		return NULL;
+	}
+	return windows;
+}
+
+/* Nobody looks anything up meanwhile. */
+static void windows_empty(struct keylog_index *index)
+{
+	for (size_t i = 0; i < WINDOWS; i++) {
+		OPENSSL_cleanse(index->windows[i].octets, index->windows[i].len);
+		index->windows[i].len = 0;
+	}
+}
+
 struct keylog_index *keylog_index_new(int fd, size_t sessions)
 {
 	struct keylog_index *index = calloc(1, sizeof(*index));
 	if (!index)
 		return NULL;
+	index->windows = windows_new();
+	if (!index->windows) {
+		free(index);
+		return NULL;
+	}
 	index->fd = fd;
 	index->cap = sessions;
 	index->last_block = BLOCK_NONE;
-	index->counts.memory = sizeof(*index);
+	index->counts.memory = sizeof(*index) + WINDOWS * sizeof(struct window);
 	return index;
 }
 
@@ -74,7 +116,7 @@ static void shards_free(struct keylog_index *index)
 		*shard = (struct shard){0};
 	}
 	index->counts.records = 0;
-	index->counts.memory = sizeof(*index);
+	index->counts.memory = sizeof(*index) + WINDOWS * sizeof(struct window);
 }
 
 void keylog_index_free(struct keylog_index *index)
@@ -83,6 +125,10 @@ void keylog_index_free(struct keylog_index *index)
 		return;
 	shards_free(index);
 	keylog_split_wipe(&index->split);
+	windows_empty(index);
+	for (size_t i = 0; i < WINDOWS; i++)
+		pthread_mutex_destroy(&index->windows[i].lock);
+	free(index->windows);
 	free(index);
 }
 
@@ -311,6 +357,7 @@ enum keylog_index_result keylog_index_update(struct keylog_index *index, size_t 
 	bool touched = st.st_mtim.tv_sec != index->changed.tv_sec || st.st_mtim.tv_nsec != index->changed.tv_nsec;
 	if ((uint64_t)st.st_size == reached && !touched)
 		return KEYLOG_INDEX_QUIET;
+	windows_empty(index);
 	if ((uint64_t)st.st_size < reached || (reached && anchor_at(index->fd, reached) != index->anchor)) {
 		begin_anew(index);
 		return KEYLOG_INDEX_TRUNCATED;
@@ -330,7 +377,7 @@ enum keylog_index_result keylog_index_update(struct keylog_index *index, size_t 
 /* Blocks next to each other are read at once, and behind them what is mostly enough for a line begun in the last. */
 #define RUN_BLOCKS 4
 #define RUN_BEHIND ((size_t)512)
-#define RUN_OCTETS (1 + (size_t)RUN_BLOCKS * KEYLOG_BLOCK + RUN_BEHIND)
+_Static_assert(1 + RUN_BLOCKS * KEYLOG_BLOCK + RUN_BEHIND <= WINDOW_OCTETS, "a run fits into a window");
 
 struct run {
 	const struct keylog_index *index;
@@ -340,9 +387,31 @@ struct run {
 	size_t added;
 };
 
+/*
+ * False: the line is certainly another session's, which spares reading it to its end. Only the first digits behind the
+ * label are looked at: whatever stands there in another form is read.
+ */
+static bool may_be_of(struct bytes text, const struct keylog_id *id)
+{
+	uint8_t wrong = 0;
+	size_t blank = bytes_find(text, ' ', 0);
+	if (id->kind != KEYLOG_ID_RANDOM || !bytes_skip(&text, blank) || text.len < 9)
+		return true;
+	for (size_t i = 0; i < 4; i++) {
+		uint8_t high = text.data[1 + 2 * i], low = text.data[2 + 2 * i];
+		if (!isxdigit(high) || !isxdigit(low))
+			return true;
+		uint8_t said = (uint8_t)(((high & 0xf) + 9 * (high >> 6)) << 4 | ((low & 0xf) + 9 * (low >> 6)));
+		wrong |= said ^ id->octets[i];
+	}
+	return !wrong;
+}
+
 static void run_line(struct run *run, struct bytes text, bool cut)
 {
 	struct keylog_line line;
+	if (!may_be_of(text, run->id))
+		return;
 	if (keylog_parse(text, &line) != KEYLOG_OK || !keylog_id_equal(&line.id, run->id))
 		return;
 	enum keyset_result result = keyset_add_line(run->out, &line, cut);
@@ -379,23 +448,49 @@ static void run_lines(struct run *run, struct bytes text, size_t len, uint64_t f
 	}
 }
 
+/* Has the window hold `len` octets from `from` on, or what the file has of them. */
+static struct bytes window_of(const struct keylog_index *index, struct window *window, uint64_t from, size_t len)
+{
+	/* Just behind what is there: the next look-ups will go on from here. */
+	bool onward = from >= window->at && from - window->at <= window->len + RUN_BEHIND;
+	if (from < window->at || from + len > window->at + window->len) {
+		OPENSSL_cleanse(window->octets, window->len);
+		ssize_t got = read_at(index->fd, window->octets, onward ? WINDOW_OCTETS : len, from);
+		window->at = from;
+		window->len = got < 0 ? 0 : (size_t)got;
+	}
+	struct bytes text = bytes_of(window->octets, window->len);
+	(void)!bytes_skip(&text, (size_t)(from - window->at));
+	text.len = text.len < len ? text.len : len;
+	return text;
+}
+
+/* A window that nobody looks at, if need be another one than the last. */
+static struct window *window_take(const struct keylog_index *index)
+{
+	for (size_t i = 0; i < WINDOWS; i++) {
+		if (pthread_mutex_trylock(&index->windows[i].lock) == 0)
+			return &index->windows[i];
+	}
+	pthread_mutex_lock(&index->windows[0].lock);
+	return &index->windows[0];
+}
+
 /* Looks for the session in the blocks gathered so far. */
 static void run_read(struct run *run)
 {
-	uint8_t octets[RUN_OCTETS];
 	uint64_t from = (uint64_t)run->first * KEYLOG_BLOCK;
 	size_t len = (size_t)run->blocks * KEYLOG_BLOCK;
 	size_t before = from > 0; /* the LF that a line beginning with the block has before it */
 	if (run->blocks == 0)
 		return;
-	ssize_t got = read_at(run->index->fd, octets, before + len + RUN_BEHIND, from - before);
-	struct bytes text = bytes_of(octets, got < 0 ? 0 : (size_t)got);
+	struct window *window = window_take(run->index);
+	struct bytes text = window_of(run->index, window, from - before, before + len + RUN_BEHIND);
 	/* The line that goes on here began in an earlier block. */
 	size_t begun = before ? bytes_find(text, '\n', 0) + 1 : 0;
 	if (bytes_skip(&text, begun) && begun < before + len)
 		run_lines(run, text, before + len - begun, from - before + begun);
-	if (got > 0)
-		OPENSSL_cleanse(octets, (size_t)got);
+	pthread_mutex_unlock(&window->lock);
 	run->blocks = 0;
 }
 

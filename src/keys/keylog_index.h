@@ -2,7 +2,8 @@
  * keys/keylog_index.h — where in a key log the lines of each session stand. Secrets stay in the file: the index knows a
  * short hash and up to five blocks of KEYLOG_BLOCK octets for each session, 24 octets and its slot of less than 8, and
  * whatever a look-up finds there is compared with what was asked for. Sessions scattered over more blocks take another
- * 24. Lines may stand in any order.
+ * 24. Lines may stand in any order. Of the file itself the pieces last looked into are kept, four of 16 KiB, until the
+ * next update that finds something new.
  */
 #ifndef KEYS_KEYLOG_INDEX_H
 #define KEYS_KEYLOG_INDEX_H

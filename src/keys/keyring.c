@@ -5,6 +5,7 @@
 #include "keys/psk.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,8 +16,9 @@
 #define TEXT_DEFAULT     ((size_t)64 * 1024 * 1024)
 #define FILES_DEFAULT    64
 #define KEYS_DEFAULT     4096
-/* Of `text`, this part is for record keys. */
+/* Of `text`, these parts are for record keys and for ends. */
 #define RECORDS_PART 4
+#define ENDS_PART    16
 
 struct file {
 	struct keylog_file *log;
@@ -30,6 +32,7 @@ struct keyring {
 	size_t file_count;
 	struct keystore *text;
 	struct keystore *records; /* of struct record_key */
+	struct keystore *ends;    /* of client_random */
 	struct rsa_key **keys;
 	size_t key_count;
 	struct psk_list psks;
@@ -64,10 +67,11 @@ struct keyring *keyring_new(const struct keyring_limits *limits)
 	ring->epoll_fd = -1;
 	ring->text = keystore_new(ring->limits.text);
 	ring->records = keystore_new(ring->limits.text / RECORDS_PART);
+	ring->ends = keystore_new(ring->limits.text / ENDS_PART);
 	ring->files = calloc(ring->limits.files, sizeof(*ring->files));
 	ring->keys = calloc(ring->limits.keys, sizeof(struct rsa_key *));
 	ring->waits = keyring_waits_new();
-	if (!ring->text || !ring->records || !ring->files || !ring->keys || !ring->waits) {
+	if (!ring->text || !ring->records || !ring->ends || !ring->files || !ring->keys || !ring->waits) {
 		keyring_free(ring);
 		return NULL;
 	}
@@ -85,6 +89,7 @@ void keyring_free(struct keyring *ring)
 	psk_list_free(&ring->psks);
 	keystore_free(ring->text);
 	keystore_free(ring->records);
+	keystore_free(ring->ends);
 	keyring_waits_free(ring->waits);
 	free(ring->files);
 	free(ring->keys);
@@ -347,7 +352,82 @@ size_t keyring_record_keys(
 	return gathering.count;
 }
 
+bool keyring_record_back(struct keyring *ring, uint64_t *at, struct record_key *out)
+{
+	struct keystore_entry entry;
+	bool found = false;
+	pthread_rwlock_rdlock(&ring->lock);
+	while (!found && keystore_back(ring->records, at, &entry))
+		found = record_key_read(entry.secret, out);
+	pthread_rwlock_unlock(&ring->lock);
+	return found;
+}
+
+static bool id_of_ends(struct keylog_id *id, const struct keyring_ends *ends)
+{
+	uint8_t octets[2 * (sizeof(ends->end[0].ip) + 2)], hash[KEYLOG_MAX_ID];
+	struct writer to = writer_over(octets, sizeof(octets));
+	struct bytes written;
+	int order = memcmp(ends->end[0].ip, ends->end[1].ip, sizeof(ends->end[0].ip));
+	bool second = order > 0 || (order == 0 && ends->end[0].port > ends->end[1].port);
+	for (int i = 0; i < 2; i++) {
+		const struct hostport *end = &ends->end[i ^ (int)second];
+		if (hostport_is_none(end))
+			return false;
+		writer_bytes(&to, bytes_of(end->ip, sizeof(end->ip)));
+		writer_u16(&to, end->port);
+	}
+	return writer_done(&to, &written) &&
+	       EVP_Digest(written.data, written.len, hash, NULL, EVP_sha256(), NULL) == 1 &&
+	       keylog_id_set(id, KEYLOG_ID_ENDS, bytes_of(hash, sizeof(hash)));
+}
+
+bool keyring_add_ends(struct keyring *ring, const struct keyring_ends *ends, struct bytes client_random)
+{
+	struct keylog_id id;
+	if (client_random.len != KEYLOG_RANDOM || !id_of_ends(&id, ends))
+		return false;
+	pthread_rwlock_wrlock(&ring->lock);
+	enum keystore_result result = keystore_add(ring->ends, &id, KEYLOG_LABELS, 0, client_random);
+	pthread_rwlock_unlock(&ring->lock);
+	return result == KEYSTORE_ADDED || result == KEYSTORE_DUPLICATE;
+}
+
+/* Comes oldest first; the newest `cap` stay, newest first. */
+struct ends_gathering {
+	uint8_t (*out)[KEYLOG_RANDOM];
+	size_t cap, count;
+};
+
+static void ends_gather(const struct keystore_entry *entry, void *ctx)
+{
+	struct ends_gathering *in = ctx;
+	if (entry->secret.len != KEYLOG_RANDOM)
+		return;
+	size_t kept = in->count < in->cap ? in->count : in->cap - 1;
+	memmove(in->out + 1, in->out, kept * sizeof(*in->out));
+	memcpy(in->out[0], entry->secret.data, KEYLOG_RANDOM);
+	in->count = kept + 1;
+}
+
+size_t keyring_ends_randoms(
+	struct keyring *ring, const struct keyring_ends *ends, uint8_t (*out)[KEYLOG_RANDOM], size_t cap)
+{
+	struct ends_gathering gathering = {.out = out, .cap = cap};
+	struct keylog_id id;
+	pthread_rwlock_rdlock(&ring->lock);
+	bool any = keystore_count(ring->ends).held > 0;
+	pthread_rwlock_unlock(&ring->lock);
+	if (!any || cap == 0 || !id_of_ends(&id, ends))
+		return 0;
+	pthread_rwlock_rdlock(&ring->lock);
+	keystore_find(ring->ends, &id, ends_gather, &gathering);
+	pthread_rwlock_unlock(&ring->lock);
+	return gathering.count;
+}
+
 struct trial {
+	bool masters;
 	bool (*visit)(const struct keyring_candidate *candidate, void *ctx);
 	void *ctx;
 	size_t left;
@@ -362,15 +442,17 @@ static bool try_one(struct trial *trial, const struct keyring_candidate *candida
 	return !trial->stopped;
 }
 
-static bool is_traffic(enum keylog_label label)
+static bool is_wanted(const struct trial *trial, enum keylog_label label)
 {
+	if (trial->masters)
+		return label == KEYLOG_MASTER;
 	return label == KEYLOG_CLIENT_TRAFFIC || label == KEYLOG_SERVER_TRAFFIC;
 }
 
 static bool try_line(const struct keylog_line *line, void *ctx)
 {
 	uint8_t octets[KEYLOG_MAX_SECRET];
-	if (!is_traffic(line->label))
+	if (!is_wanted(ctx, line->label))
 		return true;
 	size_t len = keylog_secret(line, octets, sizeof(octets));
 	struct keyring_candidate candidate = {line->id, line->label, line->epoch, bytes_of(octets, len)};
@@ -387,7 +469,7 @@ static void try_text(const struct keyring *ring, struct keyring_cursor *cursor, 
 	while (!trial->stopped && keystore_back(ring->text, &at, &entry)) {
 		struct keyring_candidate candidate = {entry.id, entry.label, entry.epoch, entry.secret};
 		cursor->at = at + 1;
-		if (is_traffic(entry.label))
+		if (is_wanted(trial, entry.label))
 			(void)try_one(trial, &candidate);
 	}
 }
@@ -395,7 +477,7 @@ static void try_text(const struct keyring *ring, struct keyring_cursor *cursor, 
 bool keyring_candidates(struct keyring *ring, struct keyring_cursor *cursor, size_t max,
 	bool (*visit)(const struct keyring_candidate *candidate, void *ctx), void *ctx)
 {
-	struct trial trial = {.visit = visit, .ctx = ctx, .left = max, .stopped = max == 0};
+	struct trial trial = {.masters = cursor->masters, .visit = visit, .ctx = ctx, .left = max, .stopped = max == 0};
 	pthread_rwlock_rdlock(&ring->lock);
 	/* Place 0 is memory, then one place for each file. */
 	while (!trial.stopped && cursor->place <= ring->file_count) {
@@ -438,6 +520,7 @@ struct keyring_counts keyring_count(struct keyring *ring)
 	}
 	counts.text = keystore_count(ring->text);
 	counts.records = keystore_count(ring->records);
+	counts.ends = keystore_count(ring->ends);
 	counts.generation = ring->generation;
 	counts.private_keys = ring->key_count;
 	counts.psks = ring->psks.count;

@@ -12,6 +12,7 @@
 #define KEYS_KEYRING_H
 
 #include "base/error.h"
+#include "base/hostport.h"
 #include "keys/keylog_file.h"
 #include "keys/keyset.h"
 #include "keys/record_key.h"
@@ -25,7 +26,7 @@ struct keyring_limits {
 	size_t sessions; /* in the index of each key log file (10,000,000); 32 octets each */
 	/*
 	 * Octets for secrets of key log text, FIFOs and what was learned (64 MiB), rounded up to a power of two; another
-	 * quarter of it for record keys. Memory is used as they fill.
+	 * quarter of it for record keys, and a sixteenth for the ends of their connections. Memory is used as they fill.
 	 */
 	size_t text;
 	size_t files; /* key log files (64) */
@@ -113,6 +114,26 @@ must_check size_t keyring_record_keys(
 	struct keyring *ring, struct bytes client_random, size_t from, struct record_key *out, size_t cap);
 
 /*
+ * The newest record key before `*at`, which moves there; UINT64_MAX: the newest of all. False when no older one is held.
+ * The caller wipes it.
+ */
+must_check bool keyring_record_back(struct keyring *ring, uint64_t *at, struct record_key *out);
+
+/*
+ * Who shares a connection's keys may say between which two ends it runs, so that it is known where its hello is not.
+ * Scopes do not count, nor which end comes first. What is said need not be true: a tag or MAC decides.
+ */
+struct keyring_ends {
+	struct hostport end[2];
+};
+
+/* False when an end is none, or without memory. A duplicate counts as stored. To be said before the keys are added. */
+must_check bool keyring_add_ends(struct keyring *ring, const struct keyring_ends *ends, struct bytes client_random);
+/* The newest randoms said of these ends, newest first; returns how many (0..cap). */
+must_check size_t keyring_ends_randoms(
+	struct keyring *ring, const struct keyring_ends *ends, uint8_t (*out)[KEYLOG_RANDOM], size_t cap);
+
+/*
  * Late keys. A session that lacks a secret leaves a wait in the inbox of its thread; the inbox gives it back once
  * something new has come under its id. Leave the wait first and look up then: nothing falls between. A wait told once
  * stays quiet until it is left anew. Costs nothing while nothing comes, however many wait.
@@ -142,12 +163,13 @@ void keyring_wait_end(struct keyring_wait *wait);
 must_check struct keyring_wait *keyring_inbox_next(struct keyring_inbox *inbox);
 
 /*
- * Trial: application traffic secrets (TLS 1.3) of all sessions, for a connection whose beginning nobody saw: first
- * those in memory, newest first, then file by file from its beginning. The view lives during the call only.
+ * Trial: application traffic secrets (TLS 1.3), or master secrets (TLS 1.2), of all sessions, for a connection whose
+ * beginning nobody saw: first those in memory, newest first, then file by file from its beginning. The view lives
+ * during the call only.
  */
 struct keyring_candidate {
 	struct keylog_id id;
-	enum keylog_label label; /* KEYLOG_CLIENT_TRAFFIC or KEYLOG_SERVER_TRAFFIC */
+	enum keylog_label label; /* KEYLOG_CLIENT_TRAFFIC or KEYLOG_SERVER_TRAFFIC; KEYLOG_MASTER */
 	uint32_t epoch;          /* as it is written: KEYLOG_EPOCH_UNNAMED occurs */
 	struct bytes secret;
 };
@@ -155,6 +177,7 @@ struct keyring_candidate {
 /* Zeroed: from the beginning. */
 struct keyring_cursor {
 	uint64_t place, at;
+	bool masters; /* shows master secrets, and no others */
 };
 
 /*
@@ -169,6 +192,7 @@ struct keyring_counts {
 	struct keylog_file_counts files; /* of all files together */
 	struct keystore_counts text;     /* key log text, FIFOs, what was learned */
 	struct keystore_counts records;  /* record keys */
+	struct keystore_counts ends;     /* of connections whose keys are shared */
 	uint64_t private_keys, psks;
 	uint64_t found, found_none; /* look-ups */
 	uint64_t duplicates;        /* in what look-ups found, as in struct keyset */

@@ -88,23 +88,18 @@ static void put_hex16(struct jsonout *json, const char *key, uint16_t value)
 
 static void put_version(struct jsonout *json, const char *key, uint16_t version)
 {
-	switch (version) {
-	case 0x0301:
-		jsonout_word(json, key, "TLS 1.0");
-		break;
-	case 0x0302:
-		jsonout_word(json, key, "TLS 1.1");
-		break;
-	case 0x0303:
-		jsonout_word(json, key, "TLS 1.2");
-		break;
-	case 0x0304:
-		jsonout_word(json, key, "TLS 1.3");
-		break;
-	default: /* GREASE and what is still to come */
-		put_hex16(json, key, version);
-		break;
+	static const struct {
+		uint16_t number;
+		const char *name;
+	} known[] = {{0x0301, "TLS 1.0"}, {0x0302, "TLS 1.1"}, {0x0303, "TLS 1.2"}, {0x0304, "TLS 1.3"},
+		{0xfeff, "DTLS 1.0"}, {0xfefd, "DTLS 1.2"}, {0xfefc, "DTLS 1.3"}};
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (known[i].number == version) {
+			jsonout_word(json, key, known[i].name);
+			return;
+		}
 	}
+	put_hex16(json, key, version); /* GREASE and what is still to come */
 }
 
 static void put_open(struct jsonout *json, const struct event_open *open)

@@ -45,9 +45,14 @@ static const struct row rows[] = {
 
 enum slot_state { SLOT_UNKNOWN, SLOT_THERE, SLOT_MISSING };
 
+/* Contexts kept for each cipher: a connection opens with two at a time, few are in their handshake at once. */
+#define SPARES 8
+
 struct cipher_slot {
 	enum slot_state state;
 	EVP_CIPHER *cipher;
+	EVP_CIPHER_CTX *spare[SPARES];
+	unsigned spares;
 };
 
 struct hash_slot {
@@ -62,6 +67,7 @@ struct crypto {
 	enum slot_state legacy_state;
 	OSSL_LIB_CTX *legacy_ctx;
 	OSSL_PROVIDER *legacy;
+	bool plain_hashes, spoil_errors;
 };
 
 bool tls_secret_set(struct tls_secret *secret, struct bytes value)
@@ -82,7 +88,32 @@ void tls_secret_wipe(struct tls_secret *secret)
 
 struct crypto *crypto_new(void)
 {
-	return calloc(1, sizeof(struct crypto));
+	struct crypto *crypto = calloc(1, sizeof(*crypto));
+	if (crypto)
+		crypto->plain_hashes = !EVP_default_properties_is_fips_enabled(NULL);
+	return crypto;
+}
+
+void crypto_spoil_errors(struct crypto *crypto)
+{
+	crypto->spoil_errors = true;
+}
+
+bool crypto_spoils_errors(const struct crypto *crypto)
+{
+	return crypto->spoil_errors;
+}
+
+bool crypto_plain_hashes(const struct crypto *crypto)
+{
+	return crypto->plain_hashes;
+}
+
+static void slot_free(struct cipher_slot *slot)
+{
+	while (slot->spares > 0)
+		EVP_CIPHER_CTX_free(slot->spare[--slot->spares]);
+	EVP_CIPHER_free(slot->cipher);
 }
 
 void crypto_free(struct crypto *crypto)
@@ -94,8 +125,8 @@ void crypto_free(struct crypto *crypto)
 		EVP_MD_free(crypto->hashes[i].md);
 	}
 	for (size_t i = 0; i < ROWS; i++) {
-		EVP_CIPHER_free(crypto->ciphers[i][CRYPTO_OWN].cipher);
-		EVP_CIPHER_free(crypto->ciphers[i][CRYPTO_ECB].cipher);
+		slot_free(&crypto->ciphers[i][CRYPTO_OWN]);
+		slot_free(&crypto->ciphers[i][CRYPTO_ECB]);
 	}
 	if (crypto->legacy)
 		OSSL_PROVIDER_unload(crypto->legacy);
@@ -172,7 +203,6 @@ bool crypto_hash(struct crypto *crypto, enum suite_hash hash, struct bytes data,
 }
 
 #define HMAC_MAX_BLOCK 128
-#define HMAC_MAX_PARTS 6
 
 /*
  * HMAC by its definition: EVP_MAC would allocate and look up by name at each use, which at tens of thousands of
@@ -183,7 +213,7 @@ bool crypto_hmac(struct crypto *crypto, enum suite_hash hash, struct bytes key, 
 {
 	const struct hash_slot *slot = find_hash(crypto, hash);
 	out->len = 0;
-	if (!slot || count > HMAC_MAX_PARTS)
+	if (!slot || count > CRYPTO_HMAC_PARTS)
 		return false;
 	size_t block = (size_t)EVP_MD_get_block_size(slot->md);
 	struct tls_secret digest = {0};
@@ -193,7 +223,7 @@ bool crypto_hmac(struct crypto *crypto, enum suite_hash hash, struct bytes key, 
 		ok = hash_parts(slot, &key, 1, &digest);
 		key = tls_secret_bytes(&digest);
 	}
-	struct bytes inner[HMAC_MAX_PARTS + 1] = {bytes_of(pad, block)};
+	struct bytes inner[CRYPTO_HMAC_PARTS + 1] = {bytes_of(pad, block)};
 	for (size_t i = 0; i < count; i++)
 		inner[i + 1] = parts[i];
 	if (ok) {
@@ -235,11 +265,35 @@ static EVP_CIPHER *fetch(struct crypto *crypto, const struct row *row, const cha
 	return EVP_CIPHER_fetch(ctx, name, NULL);
 }
 
-const EVP_CIPHER *crypto_cipher(struct crypto *crypto, const struct suite *suite, enum crypto_mode mode, bool *legacy)
+/* ROWS: none. */
+static size_t row_of(const struct suite *suite)
 {
 	size_t i = 0;
 	while (i < ROWS && (rows[i].cipher != suite->cipher || rows[i].bits != suite->key_bits))
 		i++;
+	return i;
+}
+
+EVP_CIPHER_CTX *crypto_context_take(struct crypto *crypto, const struct suite *suite)
+{
+	size_t i = row_of(suite);
+	struct cipher_slot *slot = i < ROWS ? &crypto->ciphers[i][CRYPTO_OWN] : NULL;
+	return slot && slot->spares > 0 ? slot->spare[--slot->spares] : NULL;
+}
+
+void crypto_context_give(struct crypto *crypto, const struct suite *suite, EVP_CIPHER_CTX *ctx)
+{
+	size_t i = row_of(suite);
+	struct cipher_slot *slot = i < ROWS ? &crypto->ciphers[i][CRYPTO_OWN] : NULL;
+	if (slot && slot->spares < SPARES)
+		slot->spare[slot->spares++] = ctx;
+	else
+		EVP_CIPHER_CTX_free(ctx);
+}
+
+const EVP_CIPHER *crypto_cipher(struct crypto *crypto, const struct suite *suite, enum crypto_mode mode, bool *legacy)
+{
+	size_t i = row_of(suite);
 	if (legacy)
 		*legacy = false;
 	if (i == ROWS || !rows[i].names[mode])

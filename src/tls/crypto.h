@@ -40,6 +40,15 @@ must_check struct crypto *crypto_new(void);
 /* NULL is allowed. */
 void crypto_free(struct crypto *crypto);
 
+/*
+ * From now on libcrypto's error queue of the thread that uses this is nobody's concern: records that do not open may
+ * leave errors in it, which spares two calls for each record. Not where the thread has TLS connections of libssl.
+ */
+void crypto_spoil_errors(struct crypto *crypto);
+must_check bool crypto_spoils_errors(const struct crypto *crypto);
+/* Whether SHA-2 may be had from libcrypto beside its providers: not where the process wants those of FIPS 140. */
+must_check bool crypto_plain_hashes(const struct crypto *crypto);
+
 /* Octets of the hash; 0 for NONE and GOST. */
 must_check size_t crypto_hash_len(enum suite_hash hash);
 /* libcrypto's name of the hash ("SHA2-256"); NULL for NONE and GOST. */
@@ -49,7 +58,8 @@ must_check const EVP_MD *crypto_md(struct crypto *crypto, enum suite_hash hash);
 
 /* The hash of `data`. False when the hash is not to be had, or out of memory; `*out` is then empty. */
 must_check bool crypto_hash(struct crypto *crypto, enum suite_hash hash, struct bytes data, struct tls_secret *out);
-/* HMAC over `count` parts, one after the other. As crypto_hash. */
+#define CRYPTO_HMAC_PARTS 6
+/* HMAC over `count` parts, at most CRYPTO_HMAC_PARTS, one after the other. As crypto_hash. */
 must_check bool crypto_hmac(struct crypto *crypto, enum suite_hash hash, struct bytes key, const struct bytes *parts,
 	size_t count, struct tls_secret *out);
 
@@ -61,5 +71,13 @@ enum crypto_mode { CRYPTO_OWN, CRYPTO_ECB }; /* the mode the suite uses, or the 
  */
 must_check const EVP_CIPHER *crypto_cipher(
 	struct crypto *crypto, const struct suite *suite, enum crypto_mode mode, bool *legacy);
+
+/*
+ * A context set up for opening with the suite's own cipher, but for key and nonce, that crypto_context_give got: NULL
+ * when there is none. It holds the key of its last use until the next one, or until crypto_free.
+ */
+must_check EVP_CIPHER_CTX *crypto_context_take(struct crypto *crypto, const struct suite *suite);
+/* Takes the context over; beyond some per cipher it is freed. */
+void crypto_context_give(struct crypto *crypto, const struct suite *suite, EVP_CIPHER_CTX *ctx);
 
 #endif

@@ -9,6 +9,7 @@
 
 #define DTLS_VERSION_10 0xfeff
 #define DTLS_VERSION_12 0xfefd
+#define DTLS_VERSION_13 0xfefc
 
 #define DTLS_RECORD_HEADER    13
 #define DTLS_HANDSHAKE_HEADER 12

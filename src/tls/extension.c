@@ -27,9 +27,22 @@ bool extension_find(struct bytes block, uint16_t type, struct extension *out)
 	return false;
 }
 
-enum extension_result extension_check(struct bytes block, size_t *count, uint16_t *type)
+/* Where the whole extensions end: the block must, too. */
+static enum extension_result check_end(struct bytes rest, uint16_t last, size_t n, size_t *count, uint16_t *type)
 {
-	/* One bit for each type: a block may hold 16,384, and comparing all pairs would be a gift to an attacker. */
+	if (rest.len > 0) {
+		/* The type of the one cut short, if that much is there; else of the last whole one. */
+		if (!bytes_u16(&rest, type))
+			*type = last;
+		return EXTENSION_TRUNCATED;
+	}
+	*count = n;
+	return EXTENSION_OK;
+}
+
+/* One bit for each type: a block may hold 16,384, and comparing all pairs would be a gift to an attacker. */
+static enum extension_result check_many(struct bytes block, size_t *count, uint16_t *type)
+{
 	uint64_t seen[65536 / 64] = {0};
 	struct extension found = {0};
 	size_t n = 0;
@@ -41,14 +54,44 @@ enum extension_result extension_check(struct bytes block, size_t *count, uint16_
 		}
 		seen[found.type / 64] |= bit;
 	}
-	if (block.len > 0) {
-		/* The type of the one cut short, if that much is there; else of the last whole one. */
-		if (!bytes_u16(&block, type))
-			*type = found.type;
-		return EXTENSION_TRUNCATED;
+	return check_end(block, found.type, n, count, type);
+}
+
+/* Nearly every block has fewer, and clearing a bit for every type takes longer than reading such a block. */
+#define FEW 32
+
+struct seen {
+	uint64_t mask; /* of types, modulo 64 */
+	uint16_t types[FEW];
+};
+
+static bool seen_before(struct seen *seen, uint16_t type, size_t n)
+{
+	uint64_t bit = 1ULL << (type % 64);
+	for (size_t i = 0; (seen->mask & bit) && i < n; i++) {
+		if (seen->types[i] == type)
+			return true;
 	}
-	*count = n;
-	return EXTENSION_OK;
+	seen->mask |= bit;
+	seen->types[n] = type;
+	return false;
+}
+
+enum extension_result extension_check(struct bytes block, size_t *count, uint16_t *type)
+{
+	struct bytes all = block;
+	struct extension found = {0};
+	struct seen seen = {0};
+	size_t n = 0;
+	for (; extension_next(&block, &found); n++) {
+		if (n == FEW)
+			return check_many(all, count, type);
+		if (seen_before(&seen, found.type, n)) {
+			*type = found.type;
+			return EXTENSION_DUPLICATE;
+		}
+	}
+	return check_end(block, found.type, n, count, type);
 }
 
 struct name {

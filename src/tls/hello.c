@@ -1,6 +1,8 @@
 /* What ClientHello and ServerHello share: texts, iterators, names of versions. */
 #include "tls/hello.h"
 
+#include "tls/dtls.h"
+
 const char *hello_result_text(enum hello_result result)
 {
 	switch (result) {
@@ -101,6 +103,12 @@ const char *tls_version_name(uint16_t version)
 		return "TLS 1.2";
 	case TLS_VERSION_13:
 		return "TLS 1.3";
+	case DTLS_VERSION_10:
+		return "DTLS 1.0";
+	case DTLS_VERSION_12:
+		return "DTLS 1.2";
+	case DTLS_VERSION_13:
+		return "DTLS 1.3";
 	default:
 		return NULL;
 	}

@@ -1,5 +1,7 @@
 #include "tls/prf12.h"
 
+#include "tls/hmac.h"
+
 #include <openssl/crypto.h>
 
 #define TLS12 0x0303
@@ -10,16 +12,20 @@ bool prf12(struct crypto *crypto, enum suite_hash hash, struct bytes secret, str
 	struct writer to = writer_over(out, len);
 	struct tls_secret a = {0}, block = {0};
 	struct bytes parts[5] = {BYTES_NONE, label, seed[0], seed[1], seed[2]};
+	struct hmac_key key;
+	bool set = hmac_key_set(&key, crypto, hash, secret);
 	/* A(1) is made of the seed, each A after it of the one before. */
-	bool ok = crypto_hmac(crypto, hash, secret, parts + 1, 4, &a);
+	bool ok = set && hmac_of(&key, parts + 1, 4, &a);
 	while (ok && to.len < len) {
 		parts[0] = tls_secret_bytes(&a);
-		ok = crypto_hmac(crypto, hash, secret, parts, 5, &block);
+		ok = hmac_of(&key, parts, 5, &block);
 		size_t n = len - to.len < block.len ? len - to.len : block.len;
 		writer_bytes(&to, bytes_of(block.octets, n));
 		if (ok && to.len < len)
-			ok = crypto_hmac(crypto, hash, secret, parts, 1, &a);
+			ok = hmac_of(&key, parts, 1, &a);
 	}
+	if (set)
+		hmac_key_wipe(&key);
 	tls_secret_wipe(&a);
 	tls_secret_wipe(&block);
 	if (!ok)

@@ -63,6 +63,24 @@ enum protect_support protect_supports(struct crypto *crypto, const struct suite 
 	return PROTECT_SUPPORTED;
 }
 
+/*
+ * Contexts that open AEAD records are handed from one key to the next: making one costs more than keying it. CCM's are
+ * not, whose lengths are settled before the key.
+ */
+static bool handed_on(const struct protect *p)
+{
+	return p->shape.tag > 0 && !p->ccm;
+}
+
+static EVP_CIPHER_CTX *used_before(const struct protect *p)
+{
+	EVP_CIPHER_CTX *ctx = handed_on(p) ? crypto_context_take(p->crypto, p->suite) : NULL;
+	if (!ctx || EVP_CipherInit_ex(ctx, NULL, NULL, p->keys.key, NULL, 0))
+		return ctx;
+	EVP_CIPHER_CTX_free(ctx);
+	return NULL;
+}
+
 /* One direction's cipher with its key, so that each record only sets its nonce. NULL: out of memory. */
 static EVP_CIPHER_CTX *keyed(const struct protect *p, bool sealing)
 {
@@ -103,7 +121,9 @@ struct protect *protect_new(struct crypto *crypto, const struct protect_setup *s
 	bool ok = shape_of(setup->suite, setup->version, &p->shape);
 	if (ok && p->shape.form != SHAPE_NULL) {
 		p->cipher = crypto_cipher(crypto, setup->suite, CRYPTO_OWN, NULL);
-		p->open = keyed(p, false);
+		p->open = used_before(p);
+		if (!p->open)
+			p->open = keyed(p, false);
 		ok = p->open != NULL;
 	}
 	if (ok && p->shape.form == SHAPE_STREAM) {
@@ -120,7 +140,10 @@ void protect_free(struct protect *p)
 {
 	if (!p)
 		return;
-	EVP_CIPHER_CTX_free(p->open);
+	if (p->open && handed_on(p))
+		crypto_context_give(p->crypto, p->suite, p->open);
+	else
+		EVP_CIPHER_CTX_free(p->open);
 	EVP_CIPHER_CTX_free(p->spare);
 	EVP_CIPHER_CTX_free(p->seal);
 	OPENSSL_cleanse(p, sizeof(*p));
@@ -168,11 +191,14 @@ static enum protect_result open_sealed(
 	struct opened found = {.sequence = sealed->number};
 	if (cap < sealed->fragment.len)
 		return PROTECT_NO_ROOM;
-	/* A record that does not open is no news to the thread's error queue. */
-	ERR_set_mark();
+	/* A record that does not open is no news to the thread's error queue, where anybody reads it. */
+	bool spoil = crypto_spoils_errors(p->crypto);
+	if (!spoil)
+		ERR_set_mark();
 	enum protect_result result =
 		p->shape.tag > 0 ? protect_aead_open(p, sealed, out, &found) : protect_mac_open(p, sealed, out, &found);
-	ERR_pop_to_mark();
+	if (!spoil)
+		ERR_pop_to_mark();
 	if (result == PROTECT_OK)
 		*opened = found;
 	return result;

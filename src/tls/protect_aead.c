@@ -1,6 +1,8 @@
 #include "tls/protect_private.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #define NONCE 12
 #define TLS13 0x0304
@@ -28,17 +30,44 @@ static bool start(const struct protect *p, EVP_CIPHER_CTX *ctx, const uint8_t *n
 	return EVP_CipherUpdate(ctx, NULL, &n, aad.data, (int)aad.len);
 }
 
-static enum protect_result decrypt(const struct protect *p, const uint8_t *nonce, struct bytes aad,
+/* The whole of an IV, where its fixed part is set: what EVP_CTRL_GCM_SET_IV_FIXED takes -1 for. */
+#define WHOLE_IV ((size_t)-1)
+
+/*
+ * Nonce and tag in one call. Setting the nonce by EVP_CipherInit_ex has libcrypto ask the provider how long it is, and
+ * the tag comes through a translation of control codes: with short records that took half of what opening them does.
+ */
+static bool start_gcm(const struct protect *p, uint8_t nonce[NONCE], uint8_t *tag, struct bytes aad)
+{
+	int n = 0;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, nonce, WHOLE_IV),
+		OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, p->shape.tag),
+		OSSL_PARAM_END,
+	};
+	return EVP_CIPHER_CTX_set_params(p->open, params) > 0 &&
+	       EVP_CipherUpdate(p->open, NULL, &n, aad.data, (int)aad.len) > 0;
+}
+
+static bool start_open(
+	const struct protect *p, uint8_t nonce[NONCE], uint8_t *tag, struct bytes aad, struct bytes ciphertext)
+{
+	/* An older way for a libcrypto that does not know this one. */
+	return (p->suite->cipher == SUITE_CIPHER_AES_GCM && start_gcm(p, nonce, tag, aad)) ||
+	       (start(p, p->open, nonce, aad, ciphertext.len) &&
+		       EVP_CIPHER_CTX_ctrl(p->open, EVP_CTRL_AEAD_SET_TAG, p->shape.tag, tag) > 0);
+}
+
+static enum protect_result decrypt(const struct protect *p, uint8_t nonce[NONCE], struct bytes aad,
 	struct bytes ciphertext, struct bytes tag, uint8_t *out)
 {
 	uint8_t expected[16];
 	int n = 0;
 	memcpy(expected, tag.data, tag.len);
 	if (!p->ccm) {
-		if (!start(p, p->open, nonce, aad, ciphertext.len) ||
+		if (!start_open(p, nonce, expected, aad, ciphertext) ||
 			(ciphertext.len > 0 &&
-				!EVP_CipherUpdate(p->open, out, &n, ciphertext.data, (int)ciphertext.len)) ||
-			EVP_CIPHER_CTX_ctrl(p->open, EVP_CTRL_AEAD_SET_TAG, (int)tag.len, expected) <= 0)
+				!EVP_CipherUpdate(p->open, out, &n, ciphertext.data, (int)ciphertext.len)))
 			return PROTECT_FAILED;
 		return EVP_CipherFinal_ex(p->open, out, &n) > 0 ? PROTECT_OK : PROTECT_BAD_TAG;
 	}

@@ -1,5 +1,7 @@
 #include "tls/schedule13.h"
 
+#include "tls/hmac.h"
+
 #include <openssl/crypto.h>
 
 bool hkdf_extract(
@@ -10,15 +12,14 @@ bool hkdf_extract(
 }
 
 /* HKDF-Expand (RFC 5869, 2.3). */
-static bool expand(struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes info,
-	struct writer *out, size_t len)
+static bool expand(const struct hmac_key *secret, struct bytes info, struct writer *out, size_t len)
 {
 	struct tls_secret block = {0};
 	bool ok = true;
 	for (unsigned i = 1; ok && len > 0; i++) {
 		uint8_t counter = (uint8_t)i;
 		struct bytes parts[3] = {tls_secret_bytes(&block), info, bytes_of(&counter, 1)};
-		ok = crypto_hmac(crypto, hash, secret, parts, 3, &block);
+		ok = hmac_of(secret, parts, 3, &block);
 		size_t n = len < block.len ? len : block.len;
 		writer_bytes(out, bytes_of(block.octets, n));
 		len -= n;
@@ -27,26 +28,61 @@ static bool expand(struct crypto *crypto, enum suite_hash hash, struct bytes sec
 	return ok;
 }
 
+static bool expand_to(const struct hmac_key *secret, struct bytes info, void *out, size_t len)
+{
+	struct writer to = writer_over(out, len);
+	struct bytes written;
+	if (len <= 255 * crypto_hash_len(secret->hash) && expand(secret, info, &to, len) &&
+		writer_done(&to, &written) && written.len == len)
+		return true;
+	OPENSSL_cleanse(out, len);
+	return false;
+}
+
+bool hkdf_expand(
+	struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes info, void *out, size_t len)
+{
+	struct hmac_key key;
+	if (!hmac_key_set(&key, crypto, hash, secret)) {
+		OPENSSL_cleanse(out, len);
+		return false;
+	}
+	bool ok = expand_to(&key, info, out, len);
+	hmac_key_wipe(&key);
+	return ok;
+}
+
 /* struct HkdfLabel: length, label with its prefix, context, both of at most 255 octets. */
 #define LABEL_MAX (2 + 256 + 256)
 
-bool hkdf_expand_label(struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes label,
-	struct bytes context, void *out, size_t len)
+static bool expand_label(const struct hmac_key *secret, struct bytes label, struct bytes context, void *out, size_t len)
 {
 	uint8_t room[LABEL_MAX];
-	struct writer w = writer_over(room, sizeof(room)), to = writer_over(out, len);
-	struct bytes info, written;
+	struct writer w = writer_over(room, sizeof(room));
+	struct bytes info;
 	writer_u16(&w, (uint16_t)len);
 	size_t mark = writer_open(&w, 1);
 	writer_bytes(&w, bytes_str("tls13 "));
 	writer_bytes(&w, label);
 	writer_close(&w, mark, 1);
 	writer_vec8(&w, context);
-	if (len <= 255 * crypto_hash_len(hash) && writer_done(&w, &info) &&
-		expand(crypto, hash, secret, info, &to, len) && writer_done(&to, &written) && written.len == len)
-		return true;
+	if (writer_done(&w, &info))
+		return expand_to(secret, info, out, len);
 	OPENSSL_cleanse(out, len);
 	return false;
+}
+
+bool hkdf_expand_label(struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes label,
+	struct bytes context, void *out, size_t len)
+{
+	struct hmac_key key;
+	if (!hmac_key_set(&key, crypto, hash, secret)) {
+		OPENSSL_cleanse(out, len);
+		return false;
+	}
+	bool ok = expand_label(&key, label, context, out, len);
+	hmac_key_wipe(&key);
+	return ok;
 }
 
 /* HKDF-Expand-Label to the length of the hash. `from` and `out` may be the same. */
@@ -142,14 +178,16 @@ bool schedule13_keys(
 	struct crypto *crypto, const struct suite *suite, const struct tls_secret *traffic, struct traffic_keys *out)
 {
 	struct shape shape;
-	struct bytes secret = tls_secret_bytes(traffic);
+	struct hmac_key secret;
 	*out = (struct traffic_keys){0};
-	if (shape_of(suite, 0x0304, &shape) &&
-		hkdf_expand_label(crypto, suite->prf, secret, bytes_str("key"), BYTES_NONE, out->key, shape.key) &&
-		hkdf_expand_label(crypto, suite->prf, secret, bytes_str("iv"), BYTES_NONE, out->iv, shape.iv))
-		return true;
-	traffic_keys_wipe(out);
-	return false;
+	if (!shape_of(suite, 0x0304, &shape) || !hmac_key_set(&secret, crypto, suite->prf, tls_secret_bytes(traffic)))
+		return false;
+	bool ok = expand_label(&secret, bytes_str("key"), BYTES_NONE, out->key, shape.key) &&
+	          expand_label(&secret, bytes_str("iv"), BYTES_NONE, out->iv, shape.iv);
+	hmac_key_wipe(&secret);
+	if (!ok)
+		traffic_keys_wipe(out);
+	return ok;
 }
 
 bool schedule13_next(

@@ -13,6 +13,9 @@
 /* RFC 5869, 2.2. */
 must_check bool hkdf_extract(
 	struct crypto *crypto, enum suite_hash hash, struct bytes salt, struct bytes ikm, struct tls_secret *out);
+/* RFC 5869, 2.3; `len` at most 255 hashes. */
+must_check bool hkdf_expand(
+	struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes info, void *out, size_t len);
 /* HKDF-Expand-Label; `label` (at most 249 octets) without its "tls13 "; context at most 255, `len` at most 255 hashes. */
 must_check bool hkdf_expand_label(struct crypto *crypto, enum suite_hash hash, struct bytes secret, struct bytes label,
 	struct bytes context, void *out, size_t len);

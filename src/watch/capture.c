@@ -49,6 +49,18 @@ struct capture_counts capture_count(const struct capture *capture)
 	return capture->format == FORMAT_PCAP ? capture->pcap.counts : capture->pcapng.counts;
 }
 
+void capture_count_add(struct capture_counts *total, const struct capture_counts *part)
+{
+	total->frames += part->frames;
+	total->octets += part->octets;
+	total->secrets += part->secrets;
+	total->secrets_other += part->secrets_other;
+	total->blocks_skipped += part->blocks_skipped;
+	total->options_broken += part->options_broken;
+	total->dropped_interface += part->dropped_interface;
+	total->dropped_before += part->dropped_before;
+}
+
 /* Where reading stands in the unpacked file. */
 static uint64_t position(const struct capture *capture)
 {
@@ -189,6 +201,26 @@ enum capture_result capture_next(struct capture *capture, struct capture_item *o
 			return result;
 	}
 	return CAPTURE_END;
+}
+
+void capture_lend(struct capture *capture)
+{
+	input_lend(capture->input);
+}
+
+uint8_t *capture_left(struct capture *capture, size_t *room)
+{
+	return input_left(capture->input, room);
+}
+
+uint8_t *capture_part(struct capture *capture, size_t *room)
+{
+	return input_part(capture->input, room);
+}
+
+void capture_give_back(struct capture *capture, uint8_t *buffer, size_t room)
+{
+	input_give_back(capture->input, buffer, room);
 }
 
 bool capture_seekable(const struct capture *capture)

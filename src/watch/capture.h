@@ -34,6 +34,18 @@ void capture_free(struct capture *capture);
 must_check enum capture_result capture_next(
 	struct capture *capture, struct capture_item *out, int wait_ms, struct error *err);
 
+/* Frames stay where they are, until the buffer that they lie in is given back or freed. */
+void capture_lend(struct capture *capture);
+/*
+ * To be asked after each capture_next: the buffer of all frames before the one that it gave, once the capture has gone
+ * on in another; the caller's. NULL: it is still the same.
+ */
+must_check uint8_t *capture_left(struct capture *capture, size_t *room);
+/* At its end: the buffer that it is in, which is the caller's then. Nothing but capture_count and capture_free after it. */
+must_check uint8_t *capture_part(struct capture *capture, size_t *room);
+/* A buffer that capture_left gave, for further frames. */
+void capture_give_back(struct capture *capture, uint8_t *buffer, size_t room);
+
 /* A file that can be read again from its beginning, packed or not. */
 must_check bool capture_seekable(const struct capture *capture);
 /* Begins again, counters included. False with `err` set; only for what is seekable. */
@@ -55,6 +67,7 @@ must_check bool capture_read_at(const struct capture *capture, uint64_t at, uint
 /* The input as people know it: the path, "standard input", HOST:PORT. Lives as long as the capture. */
 must_check const char *capture_name(const struct capture *capture);
 must_check struct capture_counts capture_count(const struct capture *capture);
+void capture_count_add(struct capture_counts *total, const struct capture_counts *part);
 /* Octets read from the input, before unpacking. */
 must_check uint64_t capture_octets_read(const struct capture *capture);
 /* The size of a file at the time it was opened; 0 for anything else. For "so much of so much". */

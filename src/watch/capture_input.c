@@ -28,6 +28,12 @@
 #define CONNECT_WITHIN 10 /* seconds */
 #define SNIFF          4  /* octets that tell how the input is packed */
 
+/* A buffer that is not in use by the input: what was taken still lies in it, or nothing does. */
+struct piece {
+	uint8_t *octets; /* NULL: none */
+	size_t room;
+};
+
 struct input {
 	char name[256];
 	int fd;
@@ -47,6 +53,8 @@ struct input {
 	struct error failure;
 	uint8_t *buffer;
 	size_t room, start, end; /* the view is from start to end */
+	bool lend;
+	struct piece left, spare;
 };
 
 static struct input *input_new(const char *name, int fd, struct input_options options, struct error *err)
@@ -76,6 +84,8 @@ void input_free(struct input *input)
 		close(input->grown);
 	free(input->packed);
 	free(input->buffer);
+	free(input->left.octets);
+	free(input->spare.octets);
 	free(input);
 }
 
@@ -270,10 +280,63 @@ static enum input_result no_memory(struct error *err)
 	return INPUT_BROKEN;
 }
 
+void input_lend(struct input *input)
+{
+	input->lend = true;
+}
+
+uint8_t *input_left(struct input *input, size_t *room)
+{
+	struct piece left = input->left;
+	input->left = (struct piece){0};
+	*room = left.room;
+	return left.octets;
+}
+
+uint8_t *input_part(struct input *input, size_t *room)
+{
+	uint8_t *buffer = input->buffer;
+	*room = input->room;
+	input->buffer = NULL;
+	input->room = input->start = input->end = 0;
+	return buffer;
+}
+
+void input_give_back(struct input *input, uint8_t *buffer, size_t room)
+{
+	free(input->spare.octets);
+	input->spare = (struct piece){buffer, room};
+}
+
+/* Goes on in another buffer; what is still in view goes along. */
+static bool leave_buffer(struct input *input)
+{
+	size_t held = input->end - input->start;
+	struct piece next = input->spare;
+	input->spare = (struct piece){0};
+	if (next.room < held + READ_MOST) {
+		free(next.octets);
+		next.room = held + 2 * READ_MOST;
+		next.octets = malloc(next.room);
+	}
+	if (!next.octets)
+		return false;
+	memcpy(next.octets, input->buffer + input->start, held);
+	input->left = (struct piece){input->buffer, input->room};
+	input->buffer = next.octets;
+	input->room = next.room;
+	input->start = 0;
+	input->end = held;
+	return true;
+}
+
 /* Room behind the view for a read, and for `need` octets in all. */
 static bool make_room(struct input *input, size_t need)
 {
 	size_t held = input->end - input->start;
+	/* Where one was left already and not asked for, nothing has been taken since. */
+	if (input->lend && input->start > 0 && !input->left.octets && !leave_buffer(input))
+		return false;
 	if (input->start > 0) {
 		memmove(input->buffer, input->buffer + input->start, held);
 		input->start = 0;

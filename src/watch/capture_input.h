@@ -48,6 +48,21 @@ must_check enum input_result input_more(struct input *input, size_t need, int wa
  */
 must_check uint64_t input_hop(struct input *input, uint64_t n);
 
+/*
+ * From now on what was read stays where it is when it has been taken, so that others may go on looking at it: the input
+ * goes on in another buffer instead of moving its octets.
+ */
+void input_lend(struct input *input);
+/*
+ * The buffer that everything taken before the last input_more lies in, once the input has left it: the caller's from
+ * now on, to be freed or given back. NULL: it is still in use.
+ */
+must_check uint8_t *input_left(struct input *input, size_t *room);
+/* The buffer that it is in, which is the caller's then: nothing but input_free may follow. */
+must_check uint8_t *input_part(struct input *input, size_t *room);
+/* A buffer of `room` octets that input_left gave and nobody looks at any more. */
+void input_give_back(struct input *input, uint8_t *buffer, size_t room);
+
 must_check bool input_seekable(const struct input *input);
 /* Whether it is a file that is not packed; known after the first octets were read. */
 must_check bool input_plain_file(const struct input *input);

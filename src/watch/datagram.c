@@ -5,11 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum speech { SPEECH_QUIC, SPEECH_DTLS };
-
 /* What hangs on a UDP flow of the table. */
 struct spoken {
-	enum speech speech;
 	struct quic_flow flow;
 	uint64_t number;    /* of the flow in events; 0: not told yet */
 	uint64_t octets[2]; /* payload, by side */
@@ -52,16 +49,14 @@ struct datagram_counts datagrams_count(const struct datagrams *d)
 
 bool datagrams_opens(const struct packet *packet)
 {
-	return quic_opens(packet->payload) || dtls_opens(packet->payload);
+	return quic_opens(packet->payload);
 }
 
-/* "QUIC version 1", "QUIC version 0x1a2a3a4a", "DTLS". */
+/* "QUIC version 1", "QUIC version 0x1a2a3a4a". */
 static void name_of(const struct spoken *s, char *out, size_t cap)
 {
 	const char *name = s->flow.version ? quic_version_name(s->flow.version) : "QUIC";
-	if (s->speech == SPEECH_DTLS)
-		(void)snprintf(out, cap, "DTLS");
-	else if (name)
+	if (name)
 		(void)snprintf(out, cap, "%s", name);
 	else
 		(void)snprintf(out, cap, "QUIC version 0x%08x", s->flow.version);
@@ -92,9 +87,7 @@ static void tell_notice(struct datagrams *d, const struct spoken *s, uint64_t ti
 		.kind = EVENT_NOTICE,
 		.flow = s->number,
 		.time_ns = time_ns,
-		.notice = {.severity = SEVERITY_INFO,
-			.name = bytes_str(s->speech == SPEECH_QUIC ? "quic-not-decrypted" : "dtls-not-decrypted"),
-			.text = bytes_str(text)},
+		.notice = {.severity = SEVERITY_INFO, .name = bytes_str("quic-not-decrypted"), .text = bytes_str(text)},
 	};
 	feed_event(d->setup.source, &notice);
 }
@@ -102,21 +95,20 @@ static void tell_notice(struct datagrams *d, const struct spoken *s, uint64_t ti
 static void tell_hello(struct datagrams *d, struct spoken *s, const struct client_hello *hello, uint64_t time_ns)
 {
 	struct hello_event said;
-	hello_event_of(hello, s->speech == SPEECH_QUIC ? JA4_QUIC : JA4_DTLS, &said);
+	hello_event_of(NULL, hello, JA4_QUIC, &said);
 	said.event.flow = s->number;
 	said.event.time_ns = time_ns;
 	s->named = true;
 	feed_event(d->setup.source, &said.event);
 }
 
-static struct spoken *begin(struct datagrams *d, struct connection *c, const struct packet *packet)
+static struct spoken *begin(struct datagrams *d, struct connection *c)
 {
 	struct spoken *s = calloc(1, sizeof(*s));
 	if (!s) {
 		d->counts.no_memory++;
 		return NULL;
 	}
-	s->speech = quic_opens(packet->payload) ? SPEECH_QUIC : SPEECH_DTLS;
 	c->user = s;
 	return s;
 }
@@ -124,7 +116,7 @@ static struct spoken *begin(struct datagrams *d, struct connection *c, const str
 void datagrams_packet(
 	struct datagrams *d, struct connection *c, enum flow_direction direction, const struct packet *packet)
 {
-	struct spoken *s = c->user ? c->user : begin(d, c, packet);
+	struct spoken *s = c->user ? c->user : begin(d, c);
 	unsigned side = direction == FLOW_UP ? c->client : !c->client;
 	struct client_hello hello;
 	if (!s)
@@ -132,9 +124,7 @@ void datagrams_packet(
 	s->octets[side] += packet->payload.len + packet->cut;
 	if (s->flow.over)
 		return;
-	bool found = s->speech == SPEECH_QUIC ? quic_flow_datagram(d->room, &s->flow, side, packet->payload, &hello)
-	                                      : dtls_flow_datagram(d->room, &s->flow, side, packet->payload, &hello);
-	if (!found)
+	if (!quic_flow_datagram(d->room, &s->flow, side, packet->payload, &hello))
 		return;
 	if (direction == FLOW_DOWN)
 		connection_swap(c);
@@ -146,8 +136,8 @@ void datagrams_packet(
 static void count(struct datagrams *d, const struct spoken *s)
 {
 	struct datagram_counts *counts = &d->counts;
-	*(s->speech == SPEECH_QUIC ? &counts->quic : &counts->dtls) += 1;
-	*(s->speech == SPEECH_QUIC ? &counts->quic_named : &counts->dtls_named) += s->named;
+	counts->quic++;
+	counts->quic_named += s->named;
 	counts->octets += s->octets[0] + s->octets[1];
 }
 
@@ -169,7 +159,7 @@ void datagrams_closed(struct datagrams *d, struct connection *c, enum flow_endin
 		.flow = s->number,
 		.time_ns = time_ns,
 		.close = {.ending = ending,
-			.name = bytes_str(s->speech == SPEECH_QUIC ? "quic" : "dtls"),
+			.name = bytes_str("quic"),
 			.text = bytes_str(text),
 			.wire_octets = {s->octets[c->client], s->octets[!c->client]},
 			.duration_ns = time_ns > c->opened_ns ? time_ns - c->opened_ns : 0},

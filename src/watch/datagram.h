@@ -1,6 +1,6 @@
 /*
- * watch/datagram.h — UDP in a capture: flows of QUIC and DTLS are told apart from the rest, named by their ClientHello,
- * and counted. Their content is not decrypted, which a notice says. No I/O but that of the sinks.
+ * watch/datagram.h — QUIC in a capture: its flows are told apart from other UDP, named by their ClientHello, and counted.
+ * Their content is not decrypted, which a notice says. (DTLS: watch/session.h.) No I/O but that of the sinks.
  *
  * A flow's events: OPEN, HELLO where it could be read, NOTICE, CLOSE. They begin with the hello, or with the end where
  * none was read, because only the hello says for sure who the client is.
@@ -21,10 +21,10 @@ struct datagram_setup {
 };
 
 struct datagram_counts {
-	uint64_t quic, dtls;             /* flows that are over */
-	uint64_t quic_named, dtls_named; /* with a hello that was read */
-	uint64_t octets;                 /* payload of both */
-	uint64_t no_memory;              /* flows passed over for want of memory */
+	uint64_t quic;       /* flows that are over */
+	uint64_t quic_named; /* with a hello that was read */
+	uint64_t octets;     /* payload */
+	uint64_t no_memory;  /* flows passed over for want of memory */
 	struct quic_counts hellos;
 };
 

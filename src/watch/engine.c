@@ -1,5 +1,7 @@
 #include "watch/engine.h"
 
+#include "watch/spare.h"
+
 #include <stdlib.h>
 
 struct engine {
@@ -8,11 +10,15 @@ struct engine {
 	struct table *table;
 	struct session_room *room;
 	struct datagrams *datagrams;
+	struct spare watched; /* struct watched */
 	struct feed_source source;
 	struct engine_counts counts; /* those that are not the parts' own */
 	uint64_t flows;              /* numbers given out */
 	uint64_t now_ns;             /* of the latest packet */
 };
+
+/* Of `user_kind`: what `user` is. */
+enum { USER_OTHER, USER_WATCHED };
 
 /* What hangs on a connection of the table. */
 struct watched {
@@ -20,8 +26,9 @@ struct watched {
 	struct connection *connection;
 	struct session *session;
 	uint64_t flow;
-	bool told; /* its OPEN has gone to the feed */
-	bool read; /* plaintext of it was seen */
+	uint64_t octets[2]; /* of UDP: payload, by the table's direction */
+	bool told;          /* its OPEN has gone to the feed */
+	bool read;          /* plaintext of it was seen */
 };
 
 /* What sessions say. */
@@ -52,6 +59,8 @@ static void tell_random(const struct watched *w)
 	struct session_outcome so_far = session_outcome(w->session);
 	if (so_far.has_random)
 		options->random(options->random_arg, so_far.client_random);
+	if (so_far.has_inner)
+		options->random(options->random_arg, so_far.inner_random);
 }
 
 static void tell_data(struct engine *engine, const struct event *event)
@@ -82,25 +91,33 @@ static void session_said(void *arg, void *user, const struct event *event)
 
 /* What the table says. */
 
+/* NULL, and counted, without memory. */
+static struct watched *watch_begin(struct engine *engine, struct connection *c)
+{
+	struct watched *w = spare_take(&engine->watched);
+	if (w) {
+		*w = (struct watched){.engine = engine, .connection = c, .flow = ++engine->flows};
+		w->session = session_new(engine->room, &(struct session_start){.flow = w->flow,
+							       .user = w,
+							       .from_start = c->from_start,
+							       .datagrams = c->protocol == PACKET_UDP});
+	}
+	if (w && w->session) {
+		c->user = w;
+		c->user_kind = USER_WATCHED;
+		return w;
+	}
+	spare_give(&engine->watched, w);
+	engine->counts.no_memory++;
+	return NULL;
+}
+
 static void opened(void *arg, struct connection *c, uint64_t time_ns)
 {
 	struct engine *engine = arg;
 	(void)time_ns;
-	if (c->protocol == PACKET_UDP)
-		return;
-	struct watched *w = calloc(1, sizeof(*w));
-	if (w) {
-		*w = (struct watched){.engine = engine, .connection = c, .flow = ++engine->flows};
-		w->session = session_new(
-			engine->room, &(struct session_start){.flow = w->flow, .user = w, .from_start = c->from_start});
-	}
-	if (w && w->session) {
-		c->user = w;
-		return;
-	}
-	free(w);
-	engine->counts.no_memory++;
-	table_ignore(engine->table, c);
+	if (c->protocol == PACKET_TCP && !watch_begin(engine, c))
+		table_ignore(engine->table, c);
 }
 
 static void let_go_of_plaintext(struct engine *engine, struct connection *c, const struct watched *w)
@@ -165,9 +182,11 @@ static const char *const cause_texts[SESSION_CAUSES] = {
 	[SESSION_WRONG_KEY] = "not decrypted: the keys at hand do not open it",
 	[SESSION_GAP] = "octets are missing in the capture",
 	[SESSION_START_MISSING] = "not decrypted: its beginning was not captured, and no key at hand fits",
+	[SESSION_START_12] = "not decrypted: its beginning was not captured (TLS 1.2 needs both randoms)",
 	[SESSION_PARK_FULL] = "not decrypted: its key did not come in time",
 	[SESSION_SUITE] = "not decrypted: its cipher suite is not supported",
-	[SESSION_VERSION] = "not decrypted: SSL 3.0, TLS 1.0 and TLS 1.1 are not supported",
+	[SESSION_VERSION] = "not decrypted: only TLS 1.2, TLS 1.3 and DTLS 1.2 are supported",
+	[SESSION_CONNECTION_ID] = "not decrypted: connection IDs of DTLS are not supported",
 	[SESSION_NOT_TLS] = "what follows is no TLS",
 	[SESSION_MALFORMED] = "broken records",
 	[SESSION_NO_MEMORY] = "not decrypted: no memory",
@@ -176,6 +195,11 @@ static const char *const cause_texts[SESSION_CAUSES] = {
 static const char *reason_text(enum table_reason reason)
 {
 	return reason < TABLE_REASON_COUNT ? reason_texts[reason] : "";
+}
+
+static uint64_t wire_octets(const struct watched *w, enum flow_direction direction)
+{
+	return w->octets[direction] + connection_octets(w->connection, direction);
 }
 
 static void tell_close(
@@ -193,8 +217,8 @@ static void tell_close(
 					  : reason == TABLE_FIN ? ""
 								: table_reason_name(reason)),
 			.text = bytes_str(lacking ? cause_texts[outcome->cause] : reason_text(reason)),
-			.wire_octets = {connection_octets(c, swapped ? FLOW_DOWN : FLOW_UP),
-				connection_octets(c, swapped ? FLOW_UP : FLOW_DOWN)},
+			.wire_octets = {wire_octets(w, swapped ? FLOW_DOWN : FLOW_UP),
+				wire_octets(w, swapped ? FLOW_UP : FLOW_DOWN)},
 			.plain_octets = {outcome->plain[0] + outcome->missing[0],
 				outcome->plain[1] + outcome->missing[1]},
 			.duration_ns = time_ns > c->opened_ns ? time_ns - c->opened_ns : 0},
@@ -206,6 +230,7 @@ static void count_outcome(struct engine *engine, const struct session_outcome *o
 {
 	struct engine_counts *counts = &engine->counts;
 	counts->verdicts[outcome->verdict]++;
+	counts->ech[outcome->ech]++;
 	if (outcome->verdict == SESSION_PARTLY || outcome->verdict == SESSION_NOT)
 		counts->causes[outcome->cause]++;
 	for (unsigned i = 0; i < SESSION_CAUSES; i++)
@@ -222,12 +247,14 @@ static void finish(struct engine *engine, struct connection *c, enum table_reaso
 	if (w->told) {
 		count_outcome(engine, &outcome);
 		tell_close(w, &outcome, reason, time_ns);
+		engine->counts.dtls += c->protocol == PACKET_UDP;
 	} else if (connection_octets(c, FLOW_UP) + connection_octets(c, FLOW_DOWN) > 0) {
 		engine->counts.not_tls++;
 	}
 	session_free(w->session);
-	free(w);
+	spare_give(&engine->watched, w);
 	c->user = NULL;
+	c->user_kind = USER_OTHER;
 }
 
 static void half_closed(void *arg, struct connection *c, enum flow_direction direction, uint64_t time_ns)
@@ -248,21 +275,42 @@ static void half_closed(void *arg, struct connection *c, enum flow_direction dir
 static void closed(void *arg, struct connection *c, enum table_reason reason, uint64_t time_ns)
 {
 	struct engine *engine = arg;
-	if (c->protocol == PACKET_UDP)
-		datagrams_closed(engine->datagrams, c, ending_of(reason), time_ns);
-	else if (c->user)
+	if (c->user_kind == USER_WATCHED)
 		finish(engine, c, reason, time_ns);
+	else if (c->protocol == PACKET_UDP)
+		datagrams_closed(engine->datagrams, c, ending_of(reason), time_ns);
 }
 
 static bool datagram_opens(void *arg, const struct packet *packet)
 {
 	(void)arg;
-	return datagrams_opens(packet);
+	return datagrams_opens(packet) || session_datagram_opens(packet->payload);
+}
+
+static void take_datagram(struct watched *w, enum flow_direction direction, const struct packet *packet)
+{
+	struct engine *engine = w->engine;
+	struct connection *c = w->connection;
+	if (!session_datagram(w->session, direction, packet->payload, packet->cut, packet->time_ns)) {
+		finish(engine, c, TABLE_REPLACED, packet->time_ns);
+		c->opened_ns = packet->time_ns;
+		w = watch_begin(engine, c);
+		/* A session of which nothing is known takes whatever comes. */
+		if (!w || !session_datagram(w->session, direction, packet->payload, packet->cut, packet->time_ns))
+			return;
+	}
+	w->octets[direction] += packet->payload.len + packet->cut;
 }
 
 static void datagram(void *arg, struct connection *c, enum flow_direction direction, const struct packet *packet)
 {
-	datagrams_packet(((struct engine *)arg)->datagrams, c, direction, packet);
+	struct engine *engine = arg;
+	if (!c->user && session_datagram_opens(packet->payload))
+		(void)!watch_begin(engine, c);
+	if (c->user && c->user_kind == USER_WATCHED)
+		take_datagram(c->user, direction, packet);
+	else
+		datagrams_packet(engine->datagrams, c, direction, packet);
 }
 
 /* The engine. */
@@ -284,10 +332,12 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
 	struct session_setup setup = {.limits = options->session,
 		.ring = options->ring,
 		.keys_final = options->keys_final,
+		.own_thread = true,
 		.wake_fd = -1,
 		.emit = session_said,
 		.arg = engine};
 	engine->options = *options;
+	engine->watched.size = sizeof(struct watched);
 	engine->fragments = fragments_new(FRAGMENT_LIMITS);
 	engine->table = table_new(&options->table, &events, engine);
 	engine->room = session_room_new(&setup);
@@ -309,6 +359,7 @@ void engine_free(struct engine *engine)
 	session_room_free(engine->room);
 	datagrams_free(engine->datagrams);
 	fragments_free(engine->fragments);
+	spare_free(&engine->watched);
 	feed_source_end(&engine->source);
 	free(engine);
 }
@@ -320,13 +371,14 @@ void engine_frame(struct engine *engine, const struct frame *frame)
 	link_count(&engine->counts.link, result, frame);
 	if (result != LINK_PACKET)
 		return;
-	uint64_t hash = table_hash(&packet);
-	/* The table uses the higher bits. */
-	if (engine->options.of > 1 && (uint32_t)hash % engine->options.of != engine->options.number)
-		return;
-	engine->now_ns = packet.time_ns > engine->now_ns ? packet.time_ns : engine->now_ns;
 	packet.number = frame->number;
-	table_packet(engine->table, &packet, hash);
+	engine_packet(engine, &packet, table_hash(&packet));
+}
+
+void engine_packet(struct engine *engine, const struct packet *packet, uint64_t hash)
+{
+	engine->now_ns = packet->time_ns > engine->now_ns ? packet->time_ns : engine->now_ns;
+	table_packet(engine->table, packet, hash);
 }
 
 void engine_keys(struct engine *engine)
@@ -348,7 +400,7 @@ void engine_finish(struct engine *engine)
 	table_finish(engine->table);
 }
 
-static void add_link(struct link_counts *total, const struct link_counts *part)
+void engine_add_link(struct link_counts *total, const struct link_counts *part)
 {
 	for (unsigned i = 0; i < LINK_RESULTS; i++) {
 		total->frames[i] += part->frames[i];
@@ -382,6 +434,9 @@ static void add_session(struct session_counts *total, const struct session_count
 	total->waited += part->waited;
 	total->gave_up_time += part->gave_up_time;
 	total->gave_up_full += part->gave_up_full;
+	total->repeated += part->repeated;
+	total->missing += part->missing;
+	total->fragments_refused += part->fragments_refused;
 	total->certificates_packed += part->certificates_packed;
 	total->trials += part->trials;
 	total->trials_exhausted += part->trials_exhausted;
@@ -393,9 +448,7 @@ static void add_session(struct session_counts *total, const struct session_count
 static void add_datagrams(struct datagram_counts *total, const struct datagram_counts *part)
 {
 	total->quic += part->quic;
-	total->dtls += part->dtls;
 	total->quic_named += part->quic_named;
-	total->dtls_named += part->dtls_named;
 	total->octets += part->octets;
 	total->no_memory += part->no_memory;
 	total->hellos.evicted += part->hellos.evicted;
@@ -407,9 +460,7 @@ void engine_count(const struct engine *engine, struct engine_counts *total)
 	const struct engine_counts *counts = &engine->counts;
 	struct table_counts table = table_count(engine->table);
 	struct session_counts session = session_room_count(engine->room);
-	/* Engines that share a capture all look at every frame. */
-	if (engine->options.of == 1 || engine->options.number == 0)
-		add_link(&total->link, &counts->link);
+	engine_add_link(&total->link, &counts->link);
 	add_table(&total->table, &table);
 	add_session(&total->session, &session);
 	struct datagram_counts datagrams = datagrams_count(engine->datagrams);
@@ -420,8 +471,11 @@ void engine_count(const struct engine *engine, struct engine_counts *total)
 		total->causes[i] += counts->causes[i];
 		total->cause_octets[i] += counts->cause_octets[i];
 	}
+	for (unsigned i = 0; i < SESSION_ECHES; i++)
+		total->ech[i] += counts->ech[i];
 	total->plain += counts->plain;
 	total->missing += counts->missing;
+	total->dtls += counts->dtls;
 	total->not_tls += counts->not_tls;
 	total->no_memory += counts->no_memory;
 }

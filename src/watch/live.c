@@ -27,7 +27,8 @@
 struct live {
 	int fd, stop_fd;
 	bool any;
-	int index; /* of the interface; 0 with "any" */
+	int index;              /* of the interface; 0 with "any" */
+	char name[IF_NAMESIZE]; /* as it was given */
 	bool loopback;
 	uint16_t link; /* of frames; for "any" and what has no link header, raw IP */
 	uint8_t *ring;
@@ -66,6 +67,7 @@ static uint16_t link_of_hardware(unsigned short hardware)
 static bool make_socket(struct live *live, const char *interface, struct error *err)
 {
 	live->any = strcmp(interface, "any") == 0;
+	(void)snprintf(live->name, sizeof(live->name), "%s", interface);
 	live->index = live->any ? 0 : (int)if_nametoindex(interface);
 	if (!live->any && live->index == 0)
 		return error_set(err, "%.100s: no such interface", interface);
@@ -218,7 +220,7 @@ static bool went_away(const struct live *live, struct error *err)
 	if (failed == ENETDOWN && (live->any || if_indextoname((unsigned)live->index, name)))
 		return false;
 	errno = failed;
-	error_set_errno(err, "the interface went away");
+	error_set_errno(err, "%s: the interface went away", live->name);
 	return true;
 }
 

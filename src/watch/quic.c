@@ -1,9 +1,5 @@
 #include "watch/quic.h"
 
-#include "tls/dtls.h"
-#include "tls/handshake.h"
-#include "tls/record.h"
-
 #include <stdlib.h>
 
 /* A hello that has come in part. */
@@ -12,8 +8,7 @@ struct quic_pending {
 	size_t slot;
 	struct quic_keys keys; /* of QUIC: what the client's Initials open with */
 	uint32_t version;
-	uint16_t sequence; /* of DTLS: the message's */
-	unsigned side;     /* of the client */
+	unsigned side; /* of the client */
 	struct quic_hello hello;
 };
 
@@ -102,20 +97,17 @@ static struct quic_pending *pend(struct quic_room *room, struct quic_flow *flow,
 }
 
 /* False: more is needed, or nothing will come of it. */
-static bool finish(struct quic_room *room, struct quic_flow *flow, bool dtls, struct client_hello *hello)
+static bool finish(struct quic_room *room, struct quic_flow *flow, struct client_hello *hello)
 {
-	struct bytes body, cookie;
+	struct bytes body;
 	enum quic_hello_result result = quic_hello_get(&flow->pending->hello, &body);
 	if (result == QUIC_HELLO_MORE)
 		return false;
 	bool good = result == QUIC_HELLO_DONE;
 	if (good) {
 		struct writer w = writer_over(room->hello, sizeof(room->hello));
-		if (!dtls)
-			writer_bytes(&w, body);
-		else
-			good = dtls_client_hello_strip(body, &w, &cookie);
-		good = good && writer_done(&w, &body) && client_hello_parse(body, hello) == HELLO_OK;
+		writer_bytes(&w, body);
+		good = writer_done(&w, &body) && client_hello_parse(body, hello) == HELLO_OK;
 	}
 	quic_flow_end(room, flow);
 	return good;
@@ -177,66 +169,10 @@ bool quic_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned
 		if (packet.type != QUIC_INITIAL)
 			continue;
 		bool taken = take_initial(room, flow, side, &packet);
-		if (taken && finish(room, flow, false, hello))
+		if (taken && finish(room, flow, hello))
 			return true;
 		if (++flow->tries == QUIC_TRIES_MAX)
 			quic_flow_end(room, flow);
-	}
-	return false;
-}
-
-/* DTLS. */
-
-bool dtls_opens(struct bytes datagram)
-{
-	struct dtls_record record;
-	struct dtls_handshake message;
-	return dtls_record_read(&datagram, &record) == DTLS_OK && record.type == RECORD_HANDSHAKE &&
-	       record.epoch == 0 && dtls_handshake_read(&record.fragment, &message);
-}
-
-/* As octets of a stream: the header that TLS would have before the message, and its body behind it. */
-static bool take_fragment(
-	struct quic_room *room, struct quic_flow *flow, unsigned side, const struct dtls_handshake *message)
-{
-	uint8_t octets[HANDSHAKE_HEADER];
-	struct writer w = writer_over(octets, sizeof(octets));
-	struct quic_pending *pending = flow->pending;
-	if (!pending || pending->side != side || pending->sequence != message->sequence)
-		pending = pend(room, flow, side);
-	if (!pending)
-		return false;
-	pending->sequence = message->sequence;
-	writer_u8(&w, message->type);
-	writer_u24(&w, message->length);
-	quic_hello_add(&pending->hello, &(struct quic_crypto){0, bytes_of(octets, w.len)});
-	quic_hello_add(
-		&pending->hello, &(struct quic_crypto){HANDSHAKE_HEADER + (uint64_t)message->offset, message->body});
-	return true;
-}
-
-static bool take_record(
-	struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes content, struct client_hello *hello)
-{
-	struct dtls_handshake message;
-	while (!flow->over && dtls_handshake_read(&content, &message)) {
-		if (message.type == HANDSHAKE_CLIENT_HELLO && take_fragment(room, flow, side, &message) &&
-			finish(room, flow, true, hello))
-			return true;
-		if (++flow->tries == QUIC_TRIES_MAX)
-			quic_flow_end(room, flow);
-	}
-	return false;
-}
-
-bool dtls_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes datagram,
-	struct client_hello *hello)
-{
-	struct dtls_record record;
-	while (!flow->over && dtls_record_read(&datagram, &record) == DTLS_OK) {
-		if (record.type == RECORD_HANDSHAKE && record.epoch == 0 &&
-			take_record(room, flow, side, record.fragment, hello))
-			return true;
 	}
 	return false;
 }

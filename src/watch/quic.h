@@ -1,5 +1,5 @@
 /*
- * watch/quic.h — the ClientHello of a flow of QUIC (RFC 9001, 5) or DTLS (RFC 6347, 4.2), out of datagrams in any order.
+ * watch/quic.h — the ClientHello of a flow of QUIC (RFC 9001, 5), out of datagrams in any order.
  * No I/O, no clock. What follows the hello is not decrypted.
  *
  * Memory: about 19 KiB for each flow whose hello has come in part; at most QUIC_PENDING_MAX of them in a room. One that is
@@ -12,7 +12,7 @@
 #include "tls/quic_initial.h"
 
 #define QUIC_PENDING_MAX 512
-#define QUIC_TRIES_MAX   32 /* Initials (DTLS: fragments) of a flow that are looked at for its hello */
+#define QUIC_TRIES_MAX   32 /* Initials of a flow that are looked at for its hello */
 
 struct quic_room;
 struct quic_pending;
@@ -45,11 +45,5 @@ void quic_flow_end(struct quic_room *room, struct quic_flow *flow);
  */
 must_check bool quic_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes datagram,
 	struct client_hello *hello);
-/* The same for DTLS 1.0 to 1.3, whose first hello is in the clear. */
-must_check bool dtls_flow_datagram(struct quic_room *room, struct quic_flow *flow, unsigned side, struct bytes datagram,
-	struct client_hello *hello);
-
-/* Whether a datagram may begin a conversation in DTLS: a handshake record of epoch 0. */
-must_check bool dtls_opens(struct bytes datagram);
 
 #endif

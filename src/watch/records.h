@@ -34,6 +34,7 @@ struct stretch {
 	uint64_t octets; /* all that it takes on the wire; `record` has 5 less than a whole one */
 	struct bytes text;    /* PREAMBLE: the octets, valid until the next call */
 	struct record record; /* RECORD, and BROKEN, whose fragment has a length and no data */
+	uint64_t number;      /* DTLS: epoch, in the upper 16 bits, and sequence number; else 0 */
 };
 
 enum framer_class { FRAMER_SMALL, FRAMER_RECORD, FRAMER_WINDOW, FRAMER_CLASSES };

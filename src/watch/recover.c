@@ -144,28 +144,39 @@ static bool try_ahead(struct session *s, struct lane *lane, const struct attempt
 	return ok;
 }
 
-/* With record keys alone there is no secret to derive from: the place's own key is tried, from where it may be. */
+static bool try_one_record_key(struct session *s, struct lane *lane, struct attempt attempt, struct place place,
+	struct traffic_keys *keys, uint64_t first, const struct record *record, struct opened *opened)
+{
+	struct protect *protect = NULL;
+	if (first > attempt.from) {
+		uint64_t later = first - attempt.from;
+		attempt.count = attempt.count > later ? attempt.count - later : 1;
+		attempt.from = first;
+	}
+	if (!try_keys(s, lane, &attempt, keys, record, &protect, opened))
+		return false;
+	if (lane->stage != place.stage || lane->epoch != place.epoch)
+		lane_enter13(s, lane, place.stage, place.epoch);
+	lane_key(lane, protect, keys);
+	lane->first = first;
+	return true;
+}
+
+/*
+ * With record keys alone there is no secret to derive from: the place's own keys are tried, each from where it may be. There
+ * are several where somebody contradicts somebody.
+ */
 static bool try_record_key(struct session *s, struct lane *lane, uint64_t from, uint64_t count, struct place place,
 	const struct record *record, struct opened *opened)
 {
-	struct attempt attempt = {.suite = s->suite, .version = TLS_VERSION_13, .from = from, .count = count};
+	const struct attempt attempt = {.suite = s->suite, .version = TLS_VERSION_13, .from = from, .count = count};
 	struct traffic_keys keys;
-	struct protect *protect = NULL;
 	uint64_t first;
-	if (!session_record_key(s, lane, place.stage, place.epoch, &keys, &first))
-		return false;
-	if (first > from) {
-		attempt.count = count > first - from ? count - (first - from) : 1;
-		attempt.from = first;
+	bool ok = false;
+	for (size_t nth = 0; !ok && session_record_key(s, lane, place.stage, place.epoch, nth, &keys, &first); nth++) {
+		ok = try_one_record_key(s, lane, attempt, place, &keys, first, record, opened);
+		traffic_keys_wipe(&keys);
 	}
-	bool ok = try_keys(s, lane, &attempt, &keys, record, &protect, opened);
-	if (ok) {
-		if (lane->stage != place.stage || lane->epoch != place.epoch)
-			lane_enter13(s, lane, place.stage, place.epoch);
-		lane_key(lane, protect, &keys);
-		lane->first = first;
-	}
-	traffic_keys_wipe(&keys);
 	return ok;
 }
 

@@ -23,10 +23,15 @@ struct session_room *session_room_new(const struct session_setup *setup)
 	room->framers.cap = FRAMER_CAP;
 	room->crypto = crypto_new();
 	room->certificates = cache_new(CERTIFICATES, free);
+	room->prints = hello_prints_new();
+	room->sessions.size = sizeof(struct session);
+	room->openings.size = sizeof(struct opening);
 	if (!setup->keys_final)
 		room->inbox = keyring_inbox_new(setup->ring, setup->wake_fd);
 	room->generation = keyring_count(setup->ring).generation;
-	if (room->crypto && room->certificates && (setup->keys_final || room->inbox))
+	if (room->crypto && setup->own_thread)
+		crypto_spoil_errors(room->crypto);
+	if (room->crypto && room->certificates && room->prints && (setup->keys_final || room->inbox))
 		return room;
 	session_room_free(room);
 	return NULL;
@@ -38,6 +43,9 @@ void session_room_free(struct session_room *room)
 		return;
 	keyring_inbox_free(room->inbox);
 	cache_free(room->certificates);
+	hello_prints_free(room->prints);
+	spare_free(&room->sessions);
+	spare_free(&room->openings);
 	crypto_free(room->crypto);
 	framer_pool_free(&room->framers);
 	OPENSSL_cleanse(room->scratch, sizeof(room->scratch));
@@ -51,7 +59,7 @@ static struct session *session_of_place(struct park_place *place)
 
 struct session *session_new(struct session_room *room, const struct session_start *start)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct session *s = spare_take(&room->sessions);
 	if (!s) {
 		room->counts.no_memory++;
 		return NULL;
@@ -62,9 +70,15 @@ struct session *session_new(struct session_room *room, const struct session_star
 	s->trial_left = room->setup.limits.trial;
 	s->force_cause = SESSION_CAUSES;
 	s->lane[FLOW_UP].client = true;
+	s->dtls = start->datagrams ? dtls_new() : NULL;
+	if (start->datagrams && !s->dtls) {
+		room->counts.no_memory++;
+		spare_give(&room->sessions, s);
+		return NULL;
+	}
 	for (int i = 0; i < 2; i++) {
 		framer_init(&s->lane[i].framer, start->from_start);
-		s->lane[i].unsure = s->lane[i].start_lost = !start->from_start;
+		s->lane[i].unsure = s->lane[i].start_lost = !start->from_start && !start->datagrams;
 	}
 	room->counts.sessions++;
 	return s;
@@ -84,7 +98,8 @@ void session_free(struct session *s)
 	park_leave(&s->room->park, &s->place);
 	session_forget_keys(s);
 	session_opening_free(s);
-	free(s);
+	dtls_free(s);
+	spare_give(&s->room->sessions, s);
 }
 
 void session_set_roles(struct session *s, struct lane *client)
@@ -115,12 +130,14 @@ static struct lane *next_waiting(struct session *s, const bool stuck[2])
 	return found;
 }
 
-/* Deals with what waits as far as it goes, in the order in which it came. */
-static void run(struct session *s)
+/* In the order in which it came. */
+void session_run(struct session *s)
 {
 	struct park *park = &s->room->park;
 	bool stuck[2] = {false, false};
 	struct lane *lane;
+	if (s->dtls)
+		dtls_pump(s);
 	s->moved = false;
 	while ((lane = next_waiting(s, stuck))) {
 		s->time_ns = lane->queue.first->time_ns;
@@ -128,6 +145,8 @@ static void run(struct session *s)
 			park_drop(park, &lane->queue);
 		else
 			stuck[lane - s->lane] = true;
+		if (s->moved && s->dtls)
+			dtls_pump(s);
 		if (s->moved)
 			stuck[0] = stuck[1] = false;
 		s->moved = false;
@@ -141,7 +160,7 @@ static void force_all(struct session *s, enum session_cause cause)
 {
 	s->force = true;
 	s->force_cause = (uint8_t)cause;
-	run(s);
+	session_run(s);
 	s->force = false;
 	s->force_cause = SESSION_CAUSES;
 }
@@ -189,16 +208,23 @@ static void park_stretch(struct session *s, struct lane *lane, const struct stre
 	}
 }
 
+void session_take(struct session *s, struct lane *lane, const struct stretch *stretch, uint64_t time_ns)
+{
+	s->time_ns = time_ns;
+	/* Of DTLS, what is not of the newest epoch is not behind what waits for that one's key. */
+	bool behind = lane->queue.first && (!s->dtls || stretch->number >> 48 > lane->epoch ||
+						   (lane->epoch > 0 && stretch->number >> 48 == lane->epoch));
+	if (behind || lane_stretch(s, lane, stretch) != STEP_DONE)
+		park_stretch(s, lane, stretch, time_ns);
+	if (s->moved)
+		session_run(s);
+}
+
 static void turn(struct session *s, struct lane *lane, struct framer_turn turn, uint64_t time_ns)
 {
 	struct stretch stretch;
-	while (framer_next(&s->room->framers, &lane->framer, &turn, &stretch)) {
-		s->time_ns = time_ns;
-		if (lane->queue.first || lane_stretch(s, lane, &stretch) != STEP_DONE)
-			park_stretch(s, lane, &stretch, time_ns);
-		if (s->moved)
-			run(s);
-	}
+	while (!s->dtls && framer_next(&s->room->framers, &lane->framer, &turn, &stretch))
+		session_take(s, lane, &stretch, time_ns);
 }
 
 void session_room_tick(struct session_room *room, uint64_t now_ns)
@@ -231,7 +257,7 @@ void session_half(struct session *s, enum flow_direction direction, uint64_t tim
 	struct lane *lane = &s->lane[direction];
 	turn(s, lane, framer_end(), time_ns);
 	lane->ended = true;
-	run(s);
+	session_run(s);
 	/* Said after all that was sent; what waits for a key is sent later. */
 	s->time_ns = time_ns;
 	if (!lane->queue.first && !s->not_tls)
@@ -248,7 +274,11 @@ void session_close(struct session *s, uint64_t time_ns)
 		turn(s, &s->lane[i], framer_end(), time_ns);
 		s->lane[i].ended = true;
 	}
+	if (s->dtls)
+		dtls_close(s);
 	force_all(s, SESSION_CAUSES);
+	if (s->dtls)
+		dtls_close(s);
 	s->time_ns = time_ns;
 	if (!s->record_seen && !s->dead && (s->lane[0].loss.any || s->lane[1].loss.any))
 		session_is_no_tls(s);
@@ -268,7 +298,7 @@ void session_keys_arrived(struct session *s, uint64_t time_ns)
 	s->lane[0].hopeless = s->lane[1].hopeless = false;
 	if (s->opening && !s->opening->chosen)
 		s->opening->gathered = false;
-	run(s);
+	session_run(s);
 	s->time_ns = time_ns;
 	for (int i = 0; i < 2; i++)
 		if (s->lane[i].ended && !s->lane[i].queue.first && !s->not_tls)
@@ -308,7 +338,7 @@ void session_room_keys_final(struct session_room *room, uint64_t now_ns)
 		struct session *s = session_of_place(room->park.longest);
 		park_leave(&room->park, &s->place);
 		/* What waits for the other direction waits on. */
-		run(s);
+		session_run(s);
 		if (s->lane[0].queue.first || s->lane[1].queue.first) {
 			force_all(s, SESSION_CAUSES);
 			park_leave(&room->park, &s->place);
@@ -343,6 +373,10 @@ struct session_outcome session_outcome(const struct session *s)
 		const struct lane *lane = &s->lane[i];
 		out.plain[lane_direction(lane)] = lane->plain;
 		out.missing[lane_direction(lane)] = lane->missing;
+	}
+	if (s->seems_12 || s->dtls) {
+		out.octets[SESSION_START_12] += out.octets[SESSION_START_MISSING];
+		out.octets[SESSION_START_MISSING] = 0;
 	}
 	for (int cause = 0; cause < SESSION_CAUSES; cause++) {
 		lost += out.octets[cause];
@@ -387,7 +421,9 @@ const char *session_cause_name(enum session_cause cause)
 		[SESSION_GAP] = "gap",
 		[SESSION_START_MISSING] = "start-missing",
 		[SESSION_PARK_FULL] = "park-full",
+		[SESSION_START_12] = "start-missing-tls12",
 		[SESSION_SUITE] = "suite-unsupported",
+		[SESSION_CONNECTION_ID] = "connection-id",
 		[SESSION_VERSION] = "version-unsupported",
 		[SESSION_NOT_TLS] = "not-tls",
 		[SESSION_MALFORMED] = "malformed",

@@ -1,6 +1,6 @@
 /*
  * watch/session.h — one TLS connection that others hold, read from the octets of both directions and the secrets of an
- * endpoint (RFC 8446, RFC 5246). No I/O, no clock: time is that of the packets.
+ * endpoint (RFC 8446, RFC 5246), or one of DTLS 1.2, read from its datagrams. No I/O, no clock: time is that of the packets.
  *
  *	struct session_room *room = session_room_new(&setup);
  *	struct session *s = session_new(room, &start);
@@ -44,6 +44,7 @@ struct session_setup {
 	struct session_limits limits;
 	struct keyring *ring; /* outlives the room */
 	bool keys_final;      /* the keyring will not get any more secrets */
+	bool own_thread;      /* whoever calls has no TLS connections of libssl: its error queue is nobody's concern */
 	int wake_fd;          /* as in keyring_inbox_new; -1: none */
 	/*
 	 * Gets every event; `user` is the session's. Views live during the call. No call of this file from within. Events
@@ -69,6 +70,7 @@ struct session_start {
 	uint64_t flow;   /* goes into the events */
 	void *user;      /* goes to `emit` */
 	bool from_start; /* the first octets of the stream are the first of the connection */
+	bool datagrams; /* DTLS: session_datagram in place of session_data, _gap and _half; `from_start` means nothing */
 };
 
 /* NULL without memory. */
@@ -90,6 +92,19 @@ void session_data(struct session *s, enum flow_direction direction, struct bytes
 void session_gap(struct session *s, enum flow_direction direction, uint64_t octets, uint64_t time_ns);
 /* A FIN. */
 void session_half(struct session *s, enum flow_direction direction, uint64_t time_ns);
+
+/* Whether a datagram may be DTLS: the beginning of a handshake, or nothing but whole records. */
+must_check bool session_datagram_opens(struct bytes datagram);
+/*
+ * DTLS 1.2 (RFC 6347): one datagram, in whatever order they come; `cut` octets behind it were not captured. False, and
+ * nothing taken, when it begins another connection of the same addresses and ports: close this one and give it to a new
+ * one. What is no DTLS is passed over, since other protocols may share the ports (RFC 7983). No record is given out
+ * twice, nor one that is more than SESSION_WINDOW numbers late.
+ */
+#define SESSION_WINDOW 512
+must_check bool session_datagram(
+	struct session *s, enum flow_direction direction, struct bytes datagram, uint64_t cut, uint64_t time_ns);
+
 /* The connection is over, or the capture: opens what can be, and reports what could not. */
 void session_close(struct session *s, uint64_t time_ns);
 /* Secrets of this session may have come. session_room_keys does it for those that wait. */
@@ -113,13 +128,25 @@ enum session_cause {
 	SESSION_WRONG_KEY,     /* there are secrets, but they do not open it; or the record was altered */
 	SESSION_GAP,           /* octets missing in the capture, and what they took along */
 	SESSION_START_MISSING, /* the handshake was not seen, and no secret at hand fits */
+	SESSION_START_12,      /* the same, and it is TLS 1.2, whose keys need the randoms of both hellos */
 	SESSION_PARK_FULL,     /* had to leave before a key came */
 	SESSION_SUITE,         /* a cipher suite (or compression) that is not done here */
 	SESSION_VERSION,       /* SSL 3.0, TLS 1.0, TLS 1.1 */
+	SESSION_CONNECTION_ID, /* DTLS with connection IDs (RFC 9146) */
 	SESSION_NOT_TLS,
 	SESSION_MALFORMED, /* what stands there breaks the record layer's form */
 	SESSION_NO_MEMORY,
 	SESSION_CAUSES,
+};
+
+/* Encrypted Client Hello (RFC 9849). */
+enum session_ech {
+	SESSION_ECH_NONE,
+	SESSION_ECH_OFFERED, /* or GREASE; not opened */
+	SESSION_ECH_TIED,    /* not opened, but secrets under the inner random were found by trial */
+	SESSION_ECH_TAKEN,   /* opened, and the server took it */
+	SESSION_ECH_REFUSED, /* opened, but the server did not take it */
+	SESSION_ECHES,
 };
 
 struct session_outcome {
@@ -132,6 +159,9 @@ struct session_outcome {
 	uint16_t version, suite;         /* 0: not known */
 	bool has_random;                 /* `client_random` is known */
 	uint8_t client_random[32];       /* of the (first) hello, or of the secret that fitted */
+	enum session_ech ech;
+	bool has_inner;           /* secrets stand under `inner_random`, or may */
+	uint8_t inner_random[32]; /* of the inner hello */
 };
 
 /* As far as it has come; complete after session_close. */
@@ -146,8 +176,11 @@ struct session_counts {
 	uint64_t trials_exhausted;             /* sessions given up at session_limits.trial or .candidates */
 	uint64_t waited;                       /* sessions that had to wait for a key and got it */
 	uint64_t gave_up_time, gave_up_full;   /* sessions that waited in vain; had to make room */
-	uint64_t learned;             /* secrets made here and remembered: TLS 1.2's for resumption, those of a PSK */
-	uint64_t held_refused;        /* handshake messages not put together, or not kept, for want of room */
+	uint64_t learned;           /* secrets made here and remembered: TLS 1.2's for resumption, those of a PSK */
+	uint64_t held_refused;      /* handshake messages not put together, or not kept, for want of room */
+	uint64_t fragments_refused; /* of DTLS handshakes: contradict others, too far ahead, too long, or no room */
+	uint64_t repeated,
+		missing; /* records of DTLS: that came before, or too late to tell; whose numbers never came */
 	uint64_t certificates_packed; /* compressed ones that could not be unpacked, or are too large to be */
 	uint64_t no_memory;
 	size_t parked, parked_peak; /* octets that wait, now and at most */

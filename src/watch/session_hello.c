@@ -1,4 +1,5 @@
 #include "tls/certificate.h"
+#include "tls/dtls.h"
 #include "tls/list.h"
 #include "watch/session_parts.h"
 
@@ -9,7 +10,7 @@
 struct opening *session_opening_new(struct session *s)
 {
 	uint32_t number = s->opening ? s->opening->number + 1 : s->lane[0].epoch + 1;
-	struct opening *opening = calloc(1, sizeof(*opening));
+	struct opening *opening = spare_take(&s->room->openings);
 	session_opening_free(s);
 	if (!opening) {
 		s->room->counts.no_memory++;
@@ -34,8 +35,9 @@ void session_opening_free(struct session *s)
 	buffer_clear(&opening->psk_identity);
 	secret_wipe(&opening->premaster);
 	opening_free_psks(opening);
+	opening_free_ech(s);
 	OPENSSL_cleanse(opening->masters, sizeof(opening->masters));
-	free(opening);
+	spare_give(&s->room->openings, opening);
 	s->opening = NULL;
 }
 
@@ -117,10 +119,15 @@ static enum step client_hello(struct session *s, struct lane *lane, const struct
 	remember_offer(opening, &hello);
 	if (!again && hello.has_early_data)
 		s->early = EARLY_OFFERED;
-	opening_offer_psks(s, message->whole, &hello);
-	session_opening_keep(s, message->whole);
+	/* Keys shared beforehand are offered by the hello that is meant; an outer one's are for show (RFC 9849, 6.1.2). */
+	struct handshake inside;
+	struct client_hello inner;
+	bool has_inner = !protected && !s->dtls && opening_ech_hello(s, &hello, again, &inside, &inner);
+	struct bytes meant = has_inner ? inside.whole : message->whole;
+	opening_offer_psks(s, meant, has_inner ? &inner : &hello);
+	session_opening_keep(s, meant);
 	if (hello.has_early_data && !again)
-		opening_early_psk(s, message->whole);
+		opening_early_psk(s, meant);
 	session_tell_hello(s, &hello);
 	if (protected)
 		session_notice(s, SEVERITY_INFO, "renegotiation", "The client began another handshake.");
@@ -131,10 +138,13 @@ static enum step client_hello(struct session *s, struct lane *lane, const struct
 static void agree_suite(struct session *s, const struct server_hello *hello)
 {
 	s->outcome.version = s->version = hello->version;
+	/* Of the same form in all that follows. */
+	if (s->dtls && hello->version == DTLS_VERSION_12)
+		s->version = TLS_VERSION_12;
 	s->outcome.suite = hello->suite;
 	s->suite = suite_find(hello->suite);
 	const char *version = tls_version_name(hello->version);
-	if (hello->version != TLS_VERSION_12 && hello->version != TLS_VERSION_13) {
+	if (s->version != TLS_VERSION_12 && (s->version != TLS_VERSION_13 || s->dtls)) {
 		char text[120];
 		(void)snprintf(text, sizeof(text), "The connection speaks %s, which is not decrypted.",
 			version ? version : "an unknown version");
@@ -189,6 +199,7 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 	opening->group = hello.group ? hello.group : opening->group;
 	if (hello.retry) {
 		opening->retry = true;
+		opening_ech_server(s, message->whole, true);
 		if (s->early == EARLY_OFFERED)
 			s->early = EARLY_REFUSED;
 		return STEP_DONE;
@@ -200,6 +211,7 @@ static enum step server_hello(struct session *s, struct lane *lane, const struct
 		return STEP_DONE;
 	if (session_is_13(s)) {
 		opening->resumed = hello.has_psk;
+		opening_ech_server(s, message->whole, false);
 		opening_select_psk(s, message->whole, &hello);
 		if (!hello.has_psk && s->early == EARLY_OFFERED)
 			s->early = EARLY_REFUSED;

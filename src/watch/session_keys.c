@@ -18,6 +18,8 @@ static size_t ids_of(const struct session *s, struct keylog_id ids[5])
 	                                                       : NULL;
 	if (random && keylog_id_set(&ids[count], KEYLOG_ID_RANDOM, bytes_of(random, HELLO_RANDOM)))
 		count++;
+	if (opening_ech_id(s, &ids[count]))
+		count++;
 	for (size_t i = 0; opening && !session_is_13(s) && i < sizeof(opening->ids) / sizeof(*opening->ids); i++)
 		if (opening->ids[i].len > 0)
 			ids[count++] = opening->ids[i];
@@ -75,6 +77,8 @@ const struct keyset *session_keys(struct session *s)
 	size_t count = ids_of(s, ids);
 	if (count > 0)
 		(void)keyring_find(s->room->setup.ring, ids, count, &s->keys);
+	if (s->opening && s->opening->ech)
+		opening_ech_look(s);
 	return &s->keys;
 }
 
@@ -93,7 +97,7 @@ static bool fits(const struct session *s, const struct lane *lane, enum lane_sta
 	       key->key_len == shape.key && key->iv_len == shape.iv && key->mac_len == shape.mac_key;
 }
 
-bool session_record_key(struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch,
+bool session_record_key(struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch, size_t nth,
 	struct traffic_keys *keys, uint64_t *first)
 {
 	struct record_key found[8];
@@ -101,11 +105,12 @@ bool session_record_key(struct session *s, const struct lane *lane, enum lane_st
 	bool ok = false;
 	if (!s->suite || !s->outcome.has_random)
 		return false;
-	struct bytes random = bytes_of(s->outcome.client_random, HELLO_RANDOM);
+	struct bytes random =
+		bytes_of(s->outcome.has_inner ? s->outcome.inner_random : s->outcome.client_random, HELLO_RANDOM);
 	do {
 		count = keyring_record_keys(s->room->setup.ring, random, from, found, 8);
 		for (size_t i = 0; i < count; i++) {
-			if (!ok && fits(s, lane, stage, epoch, &found[i])) {
+			if (!ok && fits(s, lane, stage, epoch, &found[i]) && nth-- == 0) {
 				*keys = (struct traffic_keys){0};
 				memcpy(keys->key, found[i].key, found[i].key_len);
 				memcpy(keys->iv, found[i].iv, found[i].iv_len);

@@ -2,8 +2,8 @@
  * watch/session_parts.h — what the files of a session share. For session*.c and recover.c only.
  *
  * session.c takes octets in and keeps the two directions in step; session_record.c deals with one record;
- * session_hello.c, session_tls13.c and session_tls12.c with what a handshake says; session_keys.c gets secrets,
- * session_psk.c makes them of keys that were shared beforehand;
+ * session_hello.c, session_tls13.c and session_tls12.c with what a handshake says; session_dtls.c with datagrams; session_keys.c gets secrets,
+ * session_psk.c makes them of keys that were shared beforehand; session_ech.c opens Encrypted Client Hellos;
  * session_unpack.c unpacks certificates; session_report.c makes events and accounts for losses; recover.c finds the place again.
  */
 #ifndef WATCH_SESSION_PARTS_H
@@ -15,8 +15,10 @@
 #include "tls/hello.h"
 #include "tls/protect.h"
 #include "tls/transcript.h"
+#include "watch/hello_event.h"
 #include "watch/park.h"
 #include "watch/session.h"
+#include "watch/spare.h"
 
 #define SESSION_MESSAGE_MAX  ((size_t)128 * 1024)       /* octets of a handshake message that spans records */
 #define SESSION_HELD_MAX     ((size_t)32 * 1024 * 1024) /* octets of handshake kept, in all sessions of a room */
@@ -68,6 +70,7 @@ struct lane {
 	bool finished;     /* TLS 1.2: Finished of `epoch` was opened */
 	bool hopeless;     /* enough was tried in vain: no more, until a key comes */
 	bool skip_refused; /* TLS 1.3, client: records that do not open are refused 0-RTT data */
+	uint64_t nonce;    /* while the start is missing: the first octets of the last record, as a number */
 };
 
 enum early_state { EARLY_NONE, EARLY_OFFERED, EARLY_ACCEPTED, EARLY_REFUSED };
@@ -90,6 +93,8 @@ struct offered_psks {
 	bool derives;                        /* the handshake's secrets come from one alone: the transcript goes on */
 	struct tls_secret master, handshake; /* while it derives; the second is the server's handshake traffic secret */
 };
+
+struct opening_ech; /* session_ech.c */
 
 /* A handshake while it lasts. */
 struct opening {
@@ -117,6 +122,7 @@ struct opening {
 	struct certificate_note note;
 	struct secret premaster;    /* TLS 1.2: opened with a private key */
 	struct offered_psks *psks;  /* TLS 1.3; NULL: none */
+	struct opening_ech *ech;    /* NULL: not offered */
 	struct buffer psk_identity; /* TLS 1.2, where `has_psk` */
 	bool has_psk;               /* TLS 1.2: a key of this identity is (part of) the premaster secret */
 	bool psks_tried;            /* all of them, in vain */
@@ -125,7 +131,10 @@ struct opening {
 	struct tls_secret masters[SESSION_MASTERS];
 	size_t master_count;
 	bool gathered, chosen; /* masters were looked for; masters[0] is the one */
+	bool exchanged;        /* TLS 1.2: ClientKeyExchange was seen */
 };
+
+struct dtls; /* session_dtls.c */
 
 struct session {
 	struct session_room *room;
@@ -136,6 +145,7 @@ struct session {
 	struct lane lane[2]; /* by the caller's direction */
 	struct opening *opening;
 	const struct suite *suite; /* NULL: not known */
+	struct dtls *dtls;         /* NULL: TLS over a stream */
 	struct keyset keys;
 	struct keyring_wait *waits; /* SESSION_WAITS of them, or NULL */
 	uint64_t trial_left;
@@ -157,7 +167,8 @@ struct session {
 	bool dead;        /* version or suite are not done here: `dead_cause` */
 	uint8_t dead_cause;
 	bool told_hello, told_tls, told_refused;
-	bool moved; /* something happened that the other direction may wait for */
+	bool seems_12; /* the start is missing, and what is there is TLS 1.2 */
+	bool moved;    /* something happened that the other direction may wait for */
 };
 
 struct session_room {
@@ -168,8 +179,11 @@ struct session_room {
 	struct crypto *crypto;
 	struct keyring_inbox *inbox; /* NULL once keys are final */
 	struct cache *certificates;  /* struct certificate_note by SHA-256 */
+	struct hello_prints *prints;
+	struct spare sessions, openings;
 	uint64_t generation;
-	size_t held; /* octets of handshake in sessions' buffers and transcripts */
+	size_t held;        /* octets of handshake in sessions' buffers and transcripts */
+	uint64_t strangers; /* sessions whose secrets were tried for Encrypted Client Hellos */
 	uint8_t scratch[RECORD_MAX_FRAGMENT];
 };
 
@@ -198,6 +212,24 @@ static inline bool session_is_13(const struct session *s)
 /* session.c: the other direction may still say what this one lacks. */
 must_check bool session_peer_may_tell(const struct session *s, const struct lane *lane);
 void session_set_roles(struct session *s, struct lane *client);
+
+/* Deals with what waits as far as it goes. */
+void session_run(struct session *s);
+/* One record, or what is missing: dealt with, or it waits. */
+void session_take(struct session *s, struct lane *lane, const struct stretch *stretch, uint64_t time_ns);
+
+/* session_dtls.c */
+must_check struct dtls *dtls_new(void);
+/* NULL is allowed. */
+void dtls_free(struct session *s);
+must_check enum step lane_record_dtls(struct session *s, struct lane *lane, const struct stretch *stretch);
+/* Deals with the handshake messages that are whole and whose turn it is. */
+void dtls_pump(struct session *s);
+/* The same in a connection that is over: what is missing is given up. */
+void dtls_close(struct session *s);
+/* Opens a record of DTLS; as protect_open. */
+must_check enum protect_result dtls_open(
+	struct session *s, struct protect *protect, const struct record *record, struct opened *opened);
 
 /* session_record.c */
 must_check enum step lane_stretch(struct session *s, struct lane *lane, const struct stretch *stretch);
@@ -243,6 +275,11 @@ must_check enum step lane_message12(struct session *s, struct lane *lane, const 
 must_check struct protect *protect_of_master(
 	struct session *s, const struct lane *lane, const struct tls_secret *master, struct traffic_keys *keys);
 void opening_gather(struct session *s);
+/* The first record of an epoch: finds the secret, or record key, that opens it, and keys the lane with it. */
+must_check bool opening_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened);
+/* As protect_open, of TLS or DTLS, into the room's scratch. */
+must_check enum protect_result session_open(
+	struct session *s, struct protect *protect, const struct record *record, struct opened *opened);
 
 /* session_keys.c */
 /* A key is missing: WAIT_KEY where waiting is of use, else DONE. */
@@ -254,7 +291,7 @@ const struct keyset *session_keys(struct session *s);
  * for its holder to read. False: there is none.
  */
 must_check bool session_record_key(struct session *s, const struct lane *lane, enum lane_stage stage, uint32_t epoch,
-	struct traffic_keys *keys, uint64_t *first);
+	size_t nth, struct traffic_keys *keys, uint64_t *first);
 void session_forget_keys(struct session *s);
 void session_wait_end(struct session *s);
 void session_learn(struct session *s);
@@ -275,11 +312,32 @@ must_check bool session_psk_pends(const struct session *s, const struct lane *la
 /* TLS 1.2: the premaster secret with the `nth` key of the identity; false: there is none. */
 must_check bool opening_psk_premaster(struct session *s, size_t nth, struct writer *out);
 
+/* session_ech.c */
+/*
+ * An outer hello, the first or the one `again` after a HelloRetryRequest: is kept, and opened if its secret is known. True:
+ * `*message` and `*inner` are the inner hello, and live as long as the opening.
+ */
+must_check bool opening_ech_hello(struct session *s, const struct client_hello *outer, bool again,
+	struct handshake *message, struct client_hello *inner);
+/* A ServerHello or HelloRetryRequest of TLS 1.3. */
+void opening_ech_server(struct session *s, struct bytes whole, bool retry);
+/* session.keys was looked up anew: opens the inner hello, if it can be, and adds what stands under its random. */
+void opening_ech_look(struct session *s);
+/* Tells whether the server took the inner hello, once all is there. */
+void opening_ech_judge(struct session *s);
+/* False: the inner random is not known. */
+must_check bool opening_ech_id(const struct session *s, struct keylog_id *id);
+/* Tries secrets of unknown sessions on the first protected record. True: the inner random is known now. */
+must_check bool opening_ech_strangers(struct session *s, struct lane *lane, const struct record *record);
+void opening_free_ech(struct session *s);
+
 /* session_report.c */
 void session_emit(struct session *s, struct event *event);
 void session_notice(struct session *s, enum flow_severity severity, const char *name, const char *format, ...)
 	printf_like(4, 5);
 void session_tell_hello(struct session *s, const struct client_hello *hello);
+/* The hello that was meant, behind the outer one. */
+void session_tell_inner(struct session *s, const struct client_hello *hello);
 /* What went in the clear before the hello: neither TLS nor protected, hence no data of the connection. */
 void session_tell_preamble(struct session *s, const struct lane *lane, const struct stretch *stretch);
 void session_tell_tls(struct session *s);

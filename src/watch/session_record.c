@@ -222,6 +222,24 @@ enum step lane_content(struct session *s, struct lane *lane, uint8_t type, struc
 	}
 }
 
+/*
+ * Whether it is TLS 1.2 can be told without its hellos: AEADs but ChaCha20 count up in the first eight octets of each record
+ * (RFC 5288, 3), and alerts and handshake messages are longer than they can be in the clear. TLS 1.3 has neither.
+ */
+static void guess_version(struct session *s, struct lane *lane, const struct record *record)
+{
+	struct bytes in = record->fragment;
+	uint64_t nonce;
+	if (s->version != 0 || !lane->start_lost || !bytes_u64(&in, &nonce))
+		return;
+	if (record->type == RECORD_ALERT)
+		s->seems_12 = true;
+	if (record->type != RECORD_APPLICATION_DATA)
+		return;
+	s->seems_12 |= lane->nonce != 0 && nonce == lane->nonce + 1;
+	lane->nonce = nonce;
+}
+
 /* Protected, and nobody knows how: the hellos are missing, or one of them. */
 static enum step unknown_start(struct session *s, struct lane *lane, const struct stretch *stretch)
 {
@@ -264,6 +282,7 @@ static enum step start_record(struct session *s, struct lane *lane, const struct
 {
 	const struct opening *opening = s->opening;
 	uint8_t type = stretch->record.type;
+	guess_version(s, lane, &stretch->record);
 	if (s->version == TLS_VERSION_12)
 		return lane_record12(s, lane, stretch);
 	if (type == RECORD_APPLICATION_DATA)
@@ -282,6 +301,8 @@ static enum step record(struct session *s, struct lane *lane, const struct stret
 		lane_lose(s, lane, stretch, (enum session_cause)s->dead_cause);
 		return STEP_DONE;
 	}
+	if (s->dtls)
+		return lane_record_dtls(s, lane, stretch);
 	if (lane->stage == LANE_START)
 		return start_record(s, lane, stretch);
 	return session_is_13(s) ? lane_record13(s, lane, stretch) : lane_record12(s, lane, stretch);

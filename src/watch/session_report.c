@@ -44,7 +44,14 @@ void session_tell_hello(struct session *s, const struct client_hello *hello)
 	if (s->told_hello)
 		return;
 	s->told_hello = true;
-	hello_event_of(hello, JA4_TCP, &said);
+	hello_event_of(s->room->prints, hello, s->dtls ? JA4_DTLS : JA4_TCP, &said);
+	session_emit(s, &said.event);
+}
+
+void session_tell_inner(struct session *s, const struct client_hello *hello)
+{
+	struct hello_event said;
+	hello_event_of(s->room->prints, hello, JA4_TCP, &said);
 	session_emit(s, &said.event);
 }
 
@@ -65,16 +72,14 @@ void session_tell_preamble(struct session *s, const struct lane *lane, const str
 			octets == 1 ? "" : "s", name);
 }
 
-void session_tell_tls(struct session *s)
+static void tell_tls(struct session *s)
 {
 	const struct opening *opening = s->opening;
 	struct event event = {.kind = EVENT_TLS};
 	struct event_tls *out = &event.tls;
-	if (s->told_tls || s->version == 0)
-		return;
 	s->told_tls = true;
 	out->leg = 1;
-	out->version = s->version;
+	out->version = s->outcome.version;
 	out->suite = s->outcome.suite;
 	const char *name = suite_name(out->suite);
 	out->suite_name = name ? bytes_str(name) : BYTES_NONE;
@@ -121,6 +126,13 @@ void session_note_certificate(struct session *s, struct bytes der)
 	}
 	opening->note = *known;
 	opening->has_note = true;
+}
+
+void session_tell_tls(struct session *s)
+{
+	/* Asked for every record: no event is made for nothing. */
+	if (!s->told_tls && s->version != 0)
+		tell_tls(s);
 }
 
 void session_tell_half(struct session *s, struct lane *lane)
@@ -174,7 +186,7 @@ void session_tell_alert(struct session *s, struct lane *lane, struct bytes conte
 size_t session_overhead(const struct session *s)
 {
 	struct shape shape;
-	uint16_t version = s->version == TLS_VERSION_12 ? TLS_VERSION_12 : TLS_VERSION_13;
+	uint16_t version = s->version == TLS_VERSION_12 || s->dtls ? TLS_VERSION_12 : TLS_VERSION_13;
 	if (!s->suite || !shape_of(s->suite, version, &shape))
 		return 17;
 	if (version == TLS_VERSION_13)

@@ -99,6 +99,7 @@ static void client_key_exchange(struct session *s, const struct handshake *messa
 {
 	struct opening *opening = s->opening;
 	struct client_key_exchange kx;
+	opening->exchanged = true;
 	/* The session hash ends here (RFC 7627, 3). */
 	(void)!transcript_choose(&opening->transcript, s->suite->prf);
 	if (client_key_exchange_parse(message->body, s->suite, s->version, &kx) != KEY_EXCHANGE_OK)
@@ -203,25 +204,39 @@ static void change_cipher(struct session *s, struct lane *lane)
 	s->moved = true;
 }
 
-/* No master secret, but perhaps a key. */
-static bool record_key_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+enum protect_result session_open(
+	struct session *s, struct protect *protect, const struct record *record, struct opened *opened)
 {
-	struct traffic_keys keys;
+	return s->dtls ? dtls_open(s, protect, record, opened)
+	               : protect_open(protect, record, s->room->scratch, sizeof(s->room->scratch), opened);
+}
+
+static bool one_key_opens(struct session *s, struct lane *lane, const struct record *record,
+	const struct traffic_keys *keys, uint64_t first, struct opened *opened)
+{
 	struct protect_setup setup = {.suite = s->suite,
 		.version = TLS_VERSION_12,
 		.encrypt_then_mac = s->opening->etm,
-		.keys = &keys,
+		.keys = keys,
 		.sequence = lane->next};
-	uint64_t first;
-	if (!session_record_key(s, lane, LANE_DATA, lane->epoch, &keys, &first))
-		return false;
 	struct protect *protect = protect_new(s->room->crypto, &setup);
 	if (protect)
-		lane_key(lane, protect, &keys);
+		lane_key(lane, protect, keys);
 	lane->first = first;
-	traffic_keys_wipe(&keys);
-	return protect && lane->next >= first &&
-	       protect_open(protect, record, s->room->scratch, sizeof(s->room->scratch), opened) == PROTECT_OK;
+	return protect && lane->next >= first && session_open(s, protect, record, opened) == PROTECT_OK;
+}
+
+/* No master secret, but perhaps a key; of several that contradict each other, the one that opens stays. */
+static bool record_key_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+{
+	struct traffic_keys keys;
+	uint64_t first;
+	bool ok = false;
+	for (size_t nth = 0; !ok && session_record_key(s, lane, LANE_DATA, lane->epoch, nth, &keys, &first); nth++) {
+		ok = one_key_opens(s, lane, record, &keys, first, opened);
+		traffic_keys_wipe(&keys);
+	}
+	return ok;
 }
 
 /* Tries each master secret that was gathered; the first that opens a record stays. */
@@ -232,8 +247,7 @@ static bool masters_open(struct session *s, struct lane *lane, const struct reco
 	bool ok = false;
 	for (size_t i = 0; i < opening->master_count && !ok; i++) {
 		struct protect *protect = protect_of_master(s, lane, &opening->masters[i], &keys);
-		ok = protect &&
-		     protect_open(protect, record, s->room->scratch, sizeof(s->room->scratch), opened) == PROTECT_OK;
+		ok = protect && session_open(s, protect, record, opened) == PROTECT_OK;
 		if (!ok) {
 			protect_free(protect);
 			continue;
@@ -269,7 +283,7 @@ static bool more_psks_open(struct session *s, struct lane *lane, const struct re
 	return ok;
 }
 
-static bool first_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
+bool opening_open(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
 	struct opening *opening = s->opening;
 	opening_gather(s);
@@ -331,7 +345,7 @@ static enum step data12(struct session *s, struct lane *lane, const struct stret
 		result = protect_open(
 			lane->protect, &stretch->record, s->room->scratch, sizeof(s->room->scratch), &opened);
 	} else if (is_pending(s, lane)) {
-		if (first_open(s, lane, &stretch->record, &opened))
+		if (opening_open(s, lane, &stretch->record, &opened))
 			result = PROTECT_OK;
 		had_key = s->opening->master_count > 0 || lane->protect;
 		/* The premaster secret may come in the other direction's next message. */
@@ -368,7 +382,7 @@ enum step lane_record12(struct session *s, struct lane *lane, const struct stret
 		return STEP_DONE;
 	}
 	if (type == RECORD_APPLICATION_DATA) {
-		lane_lose(s, lane, stretch, lane->start_lost ? SESSION_START_MISSING : SESSION_MALFORMED);
+		lane_lose(s, lane, stretch, lane->start_lost ? SESSION_START_12 : SESSION_MALFORMED);
 		return STEP_DONE;
 	}
 	return lane_content(s, lane, type, stretch->record.fragment, false);

@@ -41,7 +41,7 @@ static bool get_record_key(struct session *s, struct lane *lane)
 	struct traffic_keys keys;
 	struct protect_setup setup = {.suite = s->suite, .version = TLS_VERSION_13, .keys = &keys};
 	uint64_t first;
-	if (!session_record_key(s, lane, lane->stage, lane->epoch, &keys, &first))
+	if (!session_record_key(s, lane, lane->stage, lane->epoch, 0, &keys, &first))
 		return false;
 	struct protect *protect = protect_new(s->room->crypto, &setup);
 	if (protect) {
@@ -81,7 +81,7 @@ static bool later_is_known(struct session *s, const struct lane *lane)
 	for (int stage = lane->stage + 1; stage <= LANE_DATA; stage++)
 		if (keyset_get(session_keys(s), lane_label(lane, (enum lane_stage)stage), 0, 0, &secret))
 			return true;
-	bool known = lane->stage < LANE_DATA && session_record_key(s, lane, LANE_DATA, 0, &keys, &first);
+	bool known = lane->stage < LANE_DATA && session_record_key(s, lane, LANE_DATA, 0, 0, &keys, &first);
 	if (known)
 		traffic_keys_wipe(&keys);
 	return known;
@@ -161,6 +161,8 @@ enum step lane_record13(struct session *s, struct lane *lane, const struct stret
 			return STEP_WAIT_PEER;
 		if (session_wait_key(s) != STEP_DONE)
 			return STEP_WAIT_KEY;
+		if (opening_ech_strangers(s, lane, &stretch->record))
+			(void)!get_key(s, lane);
 	}
 	bool had_key = lane->protect != NULL;
 	if (open_in_place(s, lane, stretch, &opened, &rotten))

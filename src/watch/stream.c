@@ -99,14 +99,13 @@ static bool begin(struct stream_pool *pool, struct stream *stream, const struct 
 	if (segment->syn) {
 		begin_at(stream, position + 1);
 		stream->anchored = true;
-	} else if (len > 1 || (len && segment->fin)) {
+	} else if (len > 0) {
+		/* A single octet may be a keep-alive's; but it may be the first of a record, which would be lost with it. */
 		begin_at(stream, position - pool->limits.settle_window);
 		stream->settling = true;
 	} else if (segment->fin) {
 		begin_at(stream, position);
 	} else {
-		/* A single octet is more likely to be a keep-alive's, which is none of the stream's. */
-		pool->counts.keepalives += len;
 		return false;
 	}
 	return true;
@@ -134,7 +133,8 @@ static bool is_keepalive(const struct stream_pool *pool, const struct stream *st
 		return true;
 	if (position + 1 == stream->acked && position == stream->next)
 		return (uint32_t)(now / NS_PER_MS) - stream->acked_ms >= pool->limits.acknowledged.ns / NS_PER_MS;
-	return position + 1 == stream->acked || (stream->settling && position < stream->backlog->first);
+	return position + 1 == stream->acked ||
+	       (stream->settling && stream->backlog && position < stream->backlog->first);
 }
 
 static void take_fin(struct stream_pool *pool, struct stream *stream, uint64_t position)

@@ -57,23 +57,26 @@ static void say_causes(struct text *t, const struct engine_counts *counts)
 		say(t, ")");
 }
 
-/* "; 3 QUIC flows (2 with their ClientHello) and 1 DTLS flow (0 …), not decrypted: 1.2 MB" */
+/* "; 3 QUIC flows (2 with a ClientHello), not decrypted: 1.2 MB" */
 static void say_datagrams(struct text *t, const struct datagram_counts *counts)
 {
-	if (counts->quic + counts->dtls == 0)
+	if (counts->quic == 0)
 		return;
 	say(t, "; ");
-	if (counts->quic > 0) {
-		say_count(t, counts->quic, "QUIC flow");
-		say(t, " (%llu with a ClientHello)", (unsigned long long)counts->quic_named);
-	}
-	if (counts->dtls > 0) {
-		say(t, counts->quic > 0 ? " and " : "");
-		say_count(t, counts->dtls, "DTLS flow");
-		say(t, " (%llu with a ClientHello)", (unsigned long long)counts->dtls_named);
-	}
-	say(t, ", not decrypted: ");
+	say_count(t, counts->quic, "QUIC flow");
+	say(t, " (%llu with a ClientHello), not decrypted: ", (unsigned long long)counts->quic_named);
 	say_octets(t, counts->octets);
+}
+
+/* "; 3 with Encrypted Client Hello (1 opened, 1 refused by the server)" */
+static void say_ech(struct text *t, const uint64_t ech[SESSION_ECHES])
+{
+	uint64_t all =
+		ech[SESSION_ECH_OFFERED] + ech[SESSION_ECH_TIED] + ech[SESSION_ECH_TAKEN] + ech[SESSION_ECH_REFUSED];
+	if (all == 0)
+		return;
+	say(t, "; %llu with Encrypted Client Hello (%llu opened, %llu refused by the server)", (unsigned long long)all,
+		(unsigned long long)ech[SESSION_ECH_TAKEN], (unsigned long long)ech[SESSION_ECH_REFUSED]);
 }
 
 /* What a user should know that went wrong on the way. */
@@ -96,8 +99,15 @@ static void say_losses(struct text *t, const struct watch_report *report)
 	uint64_t no_memory = counts->no_memory + counts->table.no_memory + counts->datagrams.no_memory;
 	if (no_memory > 0)
 		say(t, "; no memory for %llu", (unsigned long long)no_memory);
+	if (counts->session.missing > 0)
+		say(t, "; %llu DTLS records are not in the capture", (unsigned long long)counts->session.missing);
+	if (counts->session.repeated > 0)
+		say(t, "; %llu DTLS records came again", (unsigned long long)counts->session.repeated);
+	if (counts->session.fragments_refused > 0)
+		say(t, "; %llu fragments of DTLS handshakes refused",
+			(unsigned long long)counts->session.fragments_refused);
 	if (counts->datagrams.hellos.evicted > 0)
-		say(t, "; %llu hellos of QUIC or DTLS left out for others",
+		say(t, "; %llu hellos of QUIC left out for others",
 			(unsigned long long)counts->datagrams.hellos.evicted);
 	if (report->keys.text.evicted > 0)
 		say(t, "; %llu secrets had to leave memory", (unsigned long long)report->keys.text.evicted);
@@ -121,6 +131,12 @@ size_t watch_summary(const struct watch_report *report, char out[static WATCH_SU
 	say_causes(&t, counts);
 	say(&t, "; plaintext: ");
 	say_octets(&t, counts->plain);
+	if (counts->dtls > 0) {
+		say(&t, "; ");
+		say_count(&t, counts->dtls, "DTLS connection");
+		say(&t, " among them");
+	}
+	say_ech(&t, counts->ech);
 	if (counts->not_tls > 0) {
 		say(&t, "; ");
 		say_count(&t, counts->not_tls, "other TCP connection");

@@ -45,6 +45,7 @@ enum table_reason {
 /* One connection. Fields are for reading, but for `user`. */
 struct connection {
 	void *user;         /* the layer's above; NULL at first */
+	uint8_t user_kind;  /* the same; 0 at first */
 	uint64_t opened_ns; /* time of its first packet */
 	uint64_t number;    /* from 1, in order of opening; unique in its table */
 	uint64_t packets;

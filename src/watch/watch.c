@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sink/shared.h"
+#include "watch/deal.h"
 #include "watch/rewrite.h"
 
 #include <poll.h>
@@ -33,8 +34,7 @@ struct worker {
 	struct live_counts live_counts;
 	bool cut;
 	struct error note, err;
-	uint64_t turns;
-	size_t turn_octets;
+	size_t turn_frames, turn_octets;
 	uint64_t newest_ns; /* of the frames */
 	uint64_t quiet_ns;  /* monotonic: when they stopped coming; 0: they come */
 };
@@ -42,11 +42,12 @@ struct worker {
 struct watch {
 	const struct watch_options *options;
 	struct keyring *ring;
-	bool keys_final;
+	bool keys_final, source_begun;
 	struct shared_sink *sinks[OUTPUTS_MAX];
 	size_t sink_count;
 	struct rewrite *rewrite;
 	struct worker *workers;
+	struct dealer *dealer; /* of a file that several workers share; NULL: each reads what is its own */
 	unsigned count;
 	atomic_bool stop;
 	atomic_uint_fast64_t news; /* how often secrets have come */
@@ -80,8 +81,11 @@ static bool add_keys(struct watch *watch, struct error *err)
 		if (!keyring_add_psks(watch->ring, options->psks.at[i], err))
 			return false;
 	}
-	enum keyring_news news = keyring_update(watch->ring, 0, err);
-	return news != KEYRING_UNREADABLE;
+	if (keyring_update(watch->ring, 0, err) == KEYRING_UNREADABLE)
+		return false;
+	const struct watch_source *source = &options->source;
+	watch->source_begun = source->begin && source->begin(watch->ring, follow, source->ctx, err);
+	return watch->source_begun || !source->begin;
 }
 
 static void take_secrets(const struct capture_secrets *secrets, void *context)
@@ -129,6 +133,17 @@ static void new_keys(struct worker *worker)
 	engine_keys(worker->engine);
 }
 
+static void turn_on(struct worker *worker, size_t frames, size_t octets)
+{
+	worker->turn_frames += frames;
+	worker->turn_octets += octets;
+	if (worker->turn_frames < TURN_FRAMES && worker->turn_octets < TURN_OCTETS)
+		return;
+	worker->turn_frames = worker->turn_octets = 0;
+	new_keys(worker);
+	feed_flush(worker->feed);
+}
+
 static void take_frame(struct worker *worker, const struct frame *frame)
 {
 	engine_frame(worker->engine, frame);
@@ -136,12 +151,7 @@ static void take_frame(struct worker *worker, const struct frame *frame)
 	worker->quiet_ns = 0;
 	if (worker->watch->rewrite)
 		rewrite_frame(worker->watch->rewrite, frame);
-	worker->turn_octets += frame->bytes.len;
-	if (++worker->turns % TURN_FRAMES == 0 || worker->turn_octets >= TURN_OCTETS) {
-		worker->turn_octets = 0;
-		new_keys(worker);
-		feed_flush(worker->feed);
-	}
+	turn_on(worker, 1, frame->bytes.len);
 }
 
 /* The time of the packets, which may be of another year than the clock's, and goes on while none come. */
@@ -194,18 +204,6 @@ static bool take_item(struct worker *worker, enum capture_result result, const s
 	return false;
 }
 
-static void add_capture(struct capture_counts *total, const struct capture_counts *part)
-{
-	total->frames += part->frames;
-	total->octets += part->octets;
-	total->secrets += part->secrets;
-	total->secrets_other += part->secrets_other;
-	total->blocks_skipped += part->blocks_skipped;
-	total->options_broken += part->options_broken;
-	total->dropped_interface += part->dropped_interface;
-	total->dropped_before += part->dropped_before;
-}
-
 static void read_capture(struct worker *worker, const struct capture_options *options)
 {
 	struct capture_item item;
@@ -225,7 +223,7 @@ static void read_capture(struct worker *worker, const struct capture_options *op
 	if (worker->cut)
 		worker->note = fault;
 	struct capture_counts counts = capture_count(capture);
-	add_capture(&worker->capture, &counts);
+	capture_count_add(&worker->capture, &counts);
 	capture_free(capture);
 }
 
@@ -242,6 +240,16 @@ static void read_live(struct worker *worker)
 	worker->live_counts = live_count(worker->live);
 }
 
+static void take_hands(struct worker *worker)
+{
+	const struct hand *hand;
+	while ((hand = dealer_take(worker->watch->dealer, worker->number))) {
+		for (size_t i = 0; i < hand->count; i++)
+			engine_packet(worker->engine, &hand->packets[i].packet, hand->packets[i].hash);
+		turn_on(worker, hand->count, hand->octets);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct worker *worker = arg;
@@ -251,7 +259,9 @@ static void *run(void *arg)
 	else if (options->connect)
 		read_capture(
 			worker, &(struct capture_options){.connect = options->connect, .stop_fd = options->stop_fd});
-	for (size_t i = 0; i < options->captures.count && !worker->failed; i++)
+	else if (worker->watch->dealer)
+		take_hands(worker);
+	for (size_t i = 0; i < options->captures.count && !worker->failed && !worker->watch->dealer; i++)
 		read_capture(worker, &(struct capture_options){.path = options->captures.at[i],
 					     .follow = options->follow,
 					     .stop_fd = options->stop_fd});
@@ -366,7 +376,6 @@ static bool make_worker(struct watch *watch, unsigned number, struct error *err)
 	struct engine_options engine = {.ring = watch->ring,
 		.feed = worker->feed,
 		.number = number,
-		.of = live ? 1 : watch->count, /* the kernel shares live packets out */
 		.keys_final = watch->keys_final,
 		.table = options->table,
 		.session = options->session,
@@ -400,6 +409,16 @@ static bool make(struct watch *watch, struct error *err)
 	}
 	if (!add_keys(watch, err) || (file && !scan_captures(watch, err)) || !make_sinks(watch, err))
 		return false;
+	/* Live, the kernel shares packets out. */
+	if (file && watch->count > 1) {
+		struct dealer_options dealer = {.paths = options->captures.at,
+			.path_count = options->captures.count,
+			.workers = watch->count,
+			.stop_fd = options->stop_fd};
+		watch->dealer = dealer_new(&dealer);
+		if (!watch->dealer)
+			return error_set(err, "no memory to share the capture out");
+	}
 	for (unsigned i = 0; i < watch->count; i++) {
 		if (!make_worker(watch, i, err))
 			return false;
@@ -418,6 +437,8 @@ static void run_all(struct watch *watch)
 			error_set(&worker->err, "no thread for worker %u", i);
 			worker->failed = true;
 			atomic_store(&watch->stop, true);
+			if (watch->dealer)
+				dealer_stop(watch->dealer);
 		}
 	}
 	(void)run(&watch->workers[0]);
@@ -425,6 +446,21 @@ static void run_all(struct watch *watch)
 		if (watch->workers[i].started)
 			pthread_join(watch->workers[i].thread, NULL);
 	}
+}
+
+static bool collect_dealt(const struct dealer *dealer, struct watch_report *report, struct error *err)
+{
+	struct dealer_report dealt = dealer_report(dealer);
+	report->capture = dealt.capture;
+	engine_add_link(&report->engines.link, &dealt.link);
+	report->engines.no_memory += dealt.no_memory;
+	if (dealt.cut) {
+		report->cut = true;
+		report->note = dealt.note;
+	}
+	if (dealt.failed)
+		*err = dealt.err;
+	return !dealt.failed;
 }
 
 static bool collect(const struct watch *watch, struct watch_report *report, struct error *err)
@@ -446,7 +482,9 @@ static bool collect(const struct watch *watch, struct watch_report *report, stru
 			ok = false;
 		}
 	}
-	report->capture = watch->workers[0].capture; /* each reads all of it */
+	report->capture = watch->workers[0].capture; /* live, there is none */
+	if (watch->dealer && !collect_dealt(watch->dealer, report, ok ? err : &(struct error){0}))
+		ok = false;
 	report->keys = keyring_count(watch->ring);
 	return ok;
 }
@@ -458,12 +496,15 @@ static void end(struct watch *watch, struct watch_report *report)
 		live_free(watch->workers[i].live);
 		feed_close(watch->workers[i].feed);
 	}
+	dealer_free(watch->dealer);
 	for (size_t i = 0; i < watch->sink_count; i++) {
 		if (watch->sinks[i])
 			report->sink_lost += shared_sink_count(watch->sinks[i]).lost_records;
 		shared_sink_free(watch->sinks[i]);
 	}
 	report->sink_lost += rewrite_close(watch->rewrite);
+	if (watch->source_begun)
+		watch->options->source.end(watch->options->source.ctx);
 	free(watch->workers);
 	keyring_free(watch->ring);
 }

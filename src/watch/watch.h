@@ -19,6 +19,18 @@ struct watch_names {
 	size_t count;
 };
 
+/* A source of keys that is not a file: from elsewhere, by whoever calls. */
+struct watch_source {
+	/*
+	 * Called once, before the first packet is read: what is held now goes into `ring` before it returns; with `follow`,
+	 * what comes later, too, from a thread of its own. False with `err` ends the watch.
+	 */
+	bool (*begin)(struct keyring *ring, bool follow, void *ctx, struct error *err);
+	/* Nothing goes into the ring any more. Called only after a `begin` that was true. */
+	void (*end)(void *ctx);
+	void *ctx;
+};
+
 struct watch_options {
 	struct watch_names
 		captures;      /* read one after the other as one capture; "-" is standard input, and then alone */
@@ -28,6 +40,7 @@ struct watch_options {
 	bool promiscuous;
 	bool follow; /* capture files go on growing */
 	struct watch_names keylogs, private_keys, psks;
+	struct watch_source source; /* `begin` NULL: none */
 	struct outputs outputs;
 	const char *rewrite; /* pcapng with the packets as they came and the keys that open them; NULL: none */
 	unsigned workers;    /* 0: as many as there are processors */

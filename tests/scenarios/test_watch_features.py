@@ -1,5 +1,6 @@
 """What TLS 1.2 and 1.3 can do between two endpoints: `overt watch` follows it and shows what was said."""
 
+import pathlib
 import re
 import ssl
 import subprocess
@@ -361,3 +362,107 @@ def test_tcp_that_is_no_tls_is_counted_and_not_shown(folder):
     made = watch_record.Recording([(True, b"GET / HTTP/1.1\r\n\r\n"), (False, b"HTTP/1.1 200 OK\r\n\r\n" * 200)])
     seen = watch.of_bytes(folder, made.pcap())
     assert seen.summary.connections == 0 and "1 other TCP connection" in seen.err and not seen.events
+
+
+# What comes out, and what ties keys to connections
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_bodies_become_files(world, folder):
+    """--export-objects: one of HTTP/1, named by host and path, beside an index; one cut short says so."""
+    server, client = _contexts(world.files("site.test"))
+    body = watch_record.numbered(70000)
+    whole, half = (watch_record.exchange(server, client, body) for _ in range(2))
+    (folder / "keys").write_text(whole.keys + half.keys)
+    made = whole.segments() + [s for s in half.segments(ports=(40001, 443), closing=False)][:40]
+    (folder / "capture").write_bytes(watch_frames.pcap(watch_frames.frames(watch_frames.retimed(made))))
+    watch.run("--export-objects", folder / "out", "-k", folder / "keys", folder / "capture")
+    files = {path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.name != "index.jsonl"}
+    complete = [octets for name, octets in files.items() if not name.endswith(".incomplete")]
+    partial = [octets for name, octets in files.items() if name.endswith(".incomplete")]
+    assert complete == [body] and len(partial) == 1 and body.startswith(partial[0]) and partial[0]
+    assert all(name.startswith("site.test") for name in files)
+    index = watch.events((folder / "out" / "index.jsonl").read_text())
+    assert sorted(e["complete"] for e in index) == [False, True] and {e["file"] for e in index} == set(files)
+
+
+def test_the_table_shows_requests_without_any_option(world, folder):
+    server, client = _contexts(world.files("site.test"))
+    made = watch_record.exchange(server, client, b"body")
+    (folder / "keys").write_text(made.keys)
+    (folder / "capture").write_bytes(made.pcap())
+    code, out, _ = overt.run("watch", "-k", folder / "keys", folder / "capture")
+    assert code == 0 and re.search(r"site\.test +GET +/what +200 ", out), out
+    code, out, _ = overt.run("watch", "-q", "-k", folder / "keys", folder / "capture")
+    assert code == 0 and not out
+
+
+def test_secrets_within_a_capture_open_a_connection_that_begins_in_its_middle(world, folder):
+    """Nobody says which of them are its own."""
+    pair = watch_record.Pair(*_contexts(world.files("site.test")))
+    for number in range(12):
+        pair.say(True, b"up %d\n" % number)
+        pair.say(False, b"down %d\n" % number)
+    made = pair.close()
+    data = [n for n, s in enumerate(made.segments()) if s.payload[:1] == b"\x17"]
+    frames = watch_frames.frames(made.segments()[data[len(data) // 2]:])
+    others = "".join(f"SERVER_TRAFFIC_SECRET_0 {n:064x} {n:064x}\n" for n in range(50))
+    capture = watch_frames.pcapng(frames, before=watch_frames.secrets_block(others + made.keys))
+    seen = watch.of_bytes(folder, capture)
+    assert seen.only("up") and made.up.endswith(seen.only("up"))
+    assert seen.only("down") and made.down.endswith(seen.only("down"))
+
+
+@pytest.mark.parametrize("cipher", ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305",
+                                    "ECDHE-RSA-AES128-SHA256"])
+def test_tls_1_2_that_begins_in_the_middle_is_counted_with_its_cause(world, folder, cipher):
+    """Its keys need the server's random, which its hello alone says. Where records tell the version, the cause does."""
+    server, client = _contexts(world.files("site.test", kind="rsa2048"), most=V12, ciphers=f"{cipher}:@SECLEVEL=0")
+    made = watch_record.exchange(server, client, watch_record.numbered(60000), turns=3)
+    segments = made.segments(mss=16384)
+    first = next(n for n, s in enumerate(segments) if s.payload[:1] == b"\x17")
+    capture = watch_frames.pcap(watch_frames.frames(segments[first:]))
+    seen = watch.of_bytes(folder, capture, keys=made.keys)
+    assert seen.summary.verdicts == (0, 0, 1) and not seen.plain
+    # close_notify is longer than it would be in the clear.
+    assert seen.summary.causes["start-missing-tls12"][0] == 1, seen.err
+    close = seen.of("close")[0]
+    assert close["name"] == "start-missing-tls12" and "TLS 1.2 needs both randoms" in close["text"]
+
+
+def test_connections_over_the_cap_leave_and_are_counted(world, folder):
+    server, client = _contexts(world.files("site.test"))
+    made = [watch_record.exchange(server, client, b"body") for _ in range(6)]
+    opened = [r.segments(ports=(40000 + n, 443), closing=False) for n, r in enumerate(made)]
+    # All begin before any goes on.
+    segments = [s for talk in opened for s in talk[:4]] + [s for talk in opened for s in talk[4:]]
+    (folder / "capture").write_bytes(watch_frames.pcap(watch_frames.frames(watch_frames.retimed(segments))))
+    (folder / "keys").write_text("".join(r.keys for r in made))
+    seen = watch.run("--connections", 2, "-j", 1, "-k", folder / "keys", folder / "capture")
+    found = re.search(r"(\d+) connections left out for others", seen.err)
+    assert found and int(found[1]) >= 4
+
+
+def test_the_example_of_the_library_prints_the_plaintext(world, folder):
+    """examples/decrypt.c: 60 lines without its comments, built against libovert as it lies in the build folder."""
+    source = TOP / "examples" / "decrypt.c"
+    text = re.sub(r"/\*.*?\*/", "", source.read_text(), flags=re.S)
+    assert len([line for line in text.splitlines() if line.strip()]) <= 60
+    library = next((place for place in pathlib.Path(overt.binary()).resolve().parent.rglob("libovert.so.0")), None)
+    if library is None:
+        pytest.skip("libovert was not built beside overt")
+    sanitized = b"__asan_init" in library.read_bytes()
+    done = clients.run("cc", "-std=c17", "-Wall", "-Wextra", "-Werror", "-I", TOP / "include",
+                       *(["-fsanitize=address,undefined"] if sanitized else []), source, library, "-o",
+                       folder / "decrypt", timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    server, client = _contexts(world.files("site.test"))
+    made = watch_record.exchange(server, client, watch_record.numbered(30000))
+    (folder / "keys").write_text(made.keys)
+    for up, name in ((True, "up"), (False, "down")):
+        (folder / name).write_bytes(made.stream(up))
+    done = clients.run(folder / "decrypt", folder / "keys", folder / "up", folder / "down",
+                       env={"ASAN_OPTIONS": "detect_leaks=0", "LD_LIBRARY_PATH": str(library.parent)})
+    assert done.returncode == 0 and done.stderr == b"all of it\n", done.stderr.decode()
+    assert done.stdout in (made.up + made.down, made.down + made.up)

@@ -200,7 +200,7 @@ def test_an_interface_that_goes_away_ends_it_and_is_said(wire, live):
     running = live("-i", "wire", before=["ip", "netns", "exec", client])
     _ip("-n", client, "link", "del", "wire")
     seen = running.end(code=2)
-    assert "the interface went away" in seen.err
+    assert "wire: the interface went away" in seen.err
 
 
 # What cannot be captured

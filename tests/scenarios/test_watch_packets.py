@@ -252,6 +252,17 @@ def test_two_workers_give_what_one_gives(folder):
     assert {e["worker"] for e in two.of("open")} == {0, 1}
 
 
+def test_two_workers_share_a_packed_file_and_one_that_is_cut_off(folder):
+    capture, keys = watch_record.captured(folder, "--connections", 200, "--octets", 2000)
+    whole = capture.read_bytes()
+    for name, octets, code in (("packed", gzip.compress(whole), 0), ("cut", whole[:-7], 1)):
+        (folder / name).write_bytes(octets)
+        one, two = (watch.run("-j", n, "-k", keys, folder / name, code=code) for n in (1, 2))
+        assert one.plain == two.plain and len(two.plain) == 400
+        assert one.summary.text == two.summary.text
+        assert {e["worker"] for e in two.of("open")} == {0, 1}
+
+
 def test_a_named_pipe_that_is_fed_at_once(folder, talk):
     (folder / "keys").write_text(talk.keys)
     os.mkfifo(folder / "fifo")

@@ -2,7 +2,6 @@
 
 #include "../tls/quic_seal.h"
 #include "../tls/support.h"
-#include "tls/dtls.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,58 +181,6 @@ static void the_oldest_leaves_when_too_many_are_pending(void **state)
 		assert_int_equal(quic_flow_datagram(room, &flows[i], 0, second, &hello), i >= 3);
 }
 
-/* DTLS. */
-
-static void put_fragment(struct writer *w, uint16_t message, size_t from, size_t to)
-{
-	static uint8_t body_room[4096];
-	struct writer body = writer_over(body_room, sizeof(body_room));
-	struct bytes hello = make_hello(false), cookie = RAW(1, 2, 3);
-	/* Version, random, an empty session id; then the cookie. */
-	writer_bytes(&body, bytes_of(hello.data, 35));
-	writer_vec8(&body, message > 0 ? cookie : BYTES_NONE);
-	writer_bytes(&body, bytes_of(hello.data + 35, hello.len - 35));
-	to = to < body.len ? to : body.len;
-	writer_u8(w, 22);
-	writer_u16(w, DTLS_VERSION_12);
-	writer_u16(w, 0);
-	writer_u32(w, 0);
-	writer_u16(w, message);
-	writer_u16(w, (uint16_t)(12 + to - from));
-	writer_u8(w, 1);
-	writer_u24(w, (uint32_t)body.len);
-	writer_u16(w, message);
-	writer_u24(w, (uint32_t)from);
-	writer_u24(w, (uint32_t)(to - from));
-	writer_bytes(w, bytes_of(body_room + from, to - from));
-	assert_false(w->full);
-}
-
-static struct bytes fragment(uint16_t message, size_t from, size_t to)
-{
-	static uint8_t rooms[4][4096];
-	static unsigned at;
-	struct writer w = writer_over(rooms[at++ % 4], sizeof(rooms[0]));
-	put_fragment(&w, message, from, to);
-	return bytes_of(w.data, w.len);
-}
-
-static void a_hello_of_dtls_is_read_whole_or_in_fragments(void **state)
-{
-	(void)state;
-	struct quic_flow flow = {0}, other = {0};
-	struct client_hello hello;
-	assert_true(dtls_opens(fragment(0, 0, SIZE_MAX)));
-	assert_true(dtls_flow_datagram(room, &flow, 0, fragment(0, 0, SIZE_MAX), &hello));
-	assert_true(named(&hello));
-	assert_false(dtls_flow_datagram(room, &other, 1, fragment(0, 700, SIZE_MAX), &hello));
-	/* Another message begins anew. */
-	assert_false(dtls_flow_datagram(room, &other, 1, fragment(1, 500, SIZE_MAX), &hello));
-	assert_true(dtls_flow_datagram(room, &other, 1, fragment(1, 0, 600), &hello));
-	assert_true(named(&hello));
-	assert_false(dtls_opens(RAW(23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 1)));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,7 +191,6 @@ int main(void)
 		cmocka_unit_test(a_servers_initial_is_not_taken_for_a_clients),
 		cmocka_unit_test(what_never_becomes_a_hello_is_given_up),
 		cmocka_unit_test(the_oldest_leaves_when_too_many_are_pending),
-		cmocka_unit_test(a_hello_of_dtls_is_read_whole_or_in_fragments),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }
