@@ -14,20 +14,36 @@ _overt_options()
 		flags="$both_flags --single --print-nft --accord-upstream"
 		values="$both_values --ca-cert --ca-key --listen --accept-proxy-protocol --proxy-auth --tproxy-source
 			--send-proxy-protocol --operator --contact --purpose --retention --disclosure-url --audit-failure
-			--user --workers --connections-per-client --accord --accord-role"
+			--user --workers --connections-per-client --accord --accord-role --accord-purpose --accord-rate
+			--accord-burst --accord-server --server-cert --server-key"
 		;;
 	exec)
 		flags=$both_flags
-		values="$both_values --accord --accord-rule --proxy --role --proxy-name"
+		values="$both_values --accord --accord-rule --accord-server --proxy --role --proxy-name --approval-key"
 		;;
 	watch)
 		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
 		values="--read -r --interface -i --filter -f --connect --keys -k --private-key --psk --format -T --jsonl
-			--pcapng -w --plaintext --plaintext-pcapng --export-objects --workers -j --connections --wait --wait-memory"
+			--pcapng -w --plaintext --plaintext-pcapng --export-objects --workers -j --connections --wait --wait-memory
+			--collector --reader-key --certificate --certificate-key --collector-ca"
+		;;
+	collect)
+		flags="--help -h --verbose -v --follow -F"
+		values="--dir -d --listen -l --signer -s --grants --log --certificate --key --ca --lifetime --memory --client-memory
+			--clients --rate --spool --name -n --collector -c --reader-key -k --certificate-key --keylog -o --dsb -w"
+		;;
+	grant)
+		flags="--help -h --until-reader"
+		values="--dir -d --signer -s --signers --reader -r --reader-key -k --certificate --name -n --direction --mode --consent
+			--reason --purpose -p --grade --until -u --until-bytes --until-seconds --log"
 		;;
 	get)
 		flags="--help -h --explain -e --json -j --quiet -q"
 		values="--accord -a --proxy -x --trust --accord-rule --role --proxy-name --approval-key --save-proof --timeout --max-size"
+		;;
+	local)
+		flags="--help -h --verbose -v"
+		values="--accord -a --proxy -x --trust --accord-rule --role --proxy-name --listen --state --retention --jsonl"
 		;;
 	accord)
 		flags="--help -h --at-present --json -j"
@@ -38,8 +54,13 @@ _overt_options()
 		values="--state --permit --format --lead --system-dir --nss"
 		;;
 	check)
-		flags="--help -h --client-certificate"
-		values="--name --connect --client --server --port --protocol --alpn --ja4 --refused --verification --issuer"
+		flags="--help -h --client-certificate --accord-server"
+		values="--state --name --connect --client --server --port --protocol --alpn --ja4 --refused --verification --issuer"
+		;;
+	log)
+		flags="--help -h --unilateral --closed --json -j"
+		values="--state --log --kind -k --since --before --key --checkpoint -c --witness --proof --line -n --from --out -o
+			--as --name"
 		;;
 	refusals)
 		flags="--help -h"
@@ -66,25 +87,78 @@ _overt_value()
 {
 	local option=$1 current=$2 verb=$3
 	case $verb$option in
-	exec--accord | get--accord | get-a | accord--accord | accord-a | get--save-proof | get--approval-key)
+	exec--accord-server | exec--approval-key | proxy--accord-server | proxy--server-cert | proxy--server-key)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	exec--accord | get--accord | get-a | local--accord | local-a | accord--accord | accord-a | get--save-proof | get--approval-key)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	log--log | log--key | log--checkpoint | log-c | log--witness | log--proof | log--from | log--out | log-o)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	log--as)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -d -- "$current")
+		return
+		;;
+	log--kind | log-k)
+		_overt_reply < <(compgen -W "start stop snapshot inspected keylog ca repaired resumed continues continued proof approval
+			grant revoke release refusal read collector" -- "$current")
 		return
 		;;
 	proxy--accord)
 		_overt_reply < <(compgen -W "off prefer require" -- "$current")
 		return
 		;;
+	proxy--accord-purpose)
+		_overt_reply < <(compgen -W "unstated malware data-loss acceptable-use diagnosis caching archiving" -- "$current")
+		return
+		;;
 	proxy--accord-role)
 		_overt_reply < <(compgen -W "reader writer" -- "$current")
 		return
 		;;
-	get--accord-rule)
+	get--accord-rule | local--accord-rule)
 		_overt_reply < <(compgen -W "require prefer" -- "$current")
 		return
 		;;
-	get--role)
+	get--role | local--role)
 		_overt_reply < <(compgen -W "reader writer both" -- "$current")
+		return
+		;;
+	collect--dir | collect-d | collect--grants | grant--dir | grant-d)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -d -- "$current")
+		return
+		;;
+	collect--signer | collect-s | collect--log | collect--certificate | collect--key | collect--ca | collect--spool | \
+		collect--reader-key | collect-k | collect--certificate-key | collect-o | collect--dsb | watch--reader-key | \
+		watch--certificate | watch--certificate-key | watch--collector-ca | grant--signer | grant-s | grant--signers | \
+		grant--reader-key | grant-k | grant--log)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	grant--direction)
+		_overt_reply < <(compgen -W "client server both" -- "$current")
+		return
+		;;
+	grant--mode)
+		_overt_reply < <(compgen -W "live after-rotation" -- "$current")
+		return
+		;;
+	grant--consent)
+		_overt_reply < <(compgen -W "both unilateral" -- "$current")
+		return
+		;;
+	grant--grade)
+		_overt_reply < <(compgen -W "record raw" -- "$current")
 		return
 		;;
 	watch--format | watch-T)
@@ -172,7 +246,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec watch get accord ca check refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch collect grant get local accord ca check log refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -190,12 +264,18 @@ _overt()
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec watch get accord ca check refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec watch collect grant get local accord ca check log refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
+	elif [[ $verb == collect ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "init client fetch" -- "$current")
+	elif [[ $verb == grant ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "key signer new list show revoke" -- "$current")
+	elif [[ $verb == log ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "show verify prove witness" -- "$current")
 	elif [[ $verb == accord ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "init show verify" -- "$current")
-	elif [[ ($verb == accord && ${COMP_WORDS[2]} == verify) || $verb == check || $verb == watch || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
+	elif [[ ($verb == grant && (${COMP_WORDS[2]} == show || ${COMP_WORDS[2]} == revoke)) || ($verb == accord && ${COMP_WORDS[2]} == verify) || ($verb == log && ${COMP_WORDS[2]} == witness) || $verb == check || $verb == watch || ($verb == ca && ${COMP_WORDS[2]} == export) ]]; then
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 	fi

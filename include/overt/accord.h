@@ -140,8 +140,9 @@ struct overt_accord_claim {
 	struct overt_accord_hop hop[OVERT_ACCORD_MAX_PROXIES]; /* the client's neighbour first */
 	unsigned purpose_code;
 	bool can_approve; /* the client has a key for approvals */
-	bool confirmed;   /* the proxy's certificate and the client's approval were demanded, and are good */
-	char proxy[254];  /* when confirmed: the name of the last one */
+	bool identified;  /* the last proxy has shown the certificate it was introduced with, and it is good */
+	bool confirmed;   /* all that was demanded is good */
+	char proxy[254];  /* when identified: the name of the last one */
 	uint8_t pin[32];  /* likewise */
 	char fault[512];  /* why a demand was not met; "" otherwise */
 };
@@ -151,6 +152,11 @@ enum overt_accord_answer {
 	OVERT_ACCORD_REFUSE, /* the connection ends before data is read */
 	OVERT_ACCORD_DEMAND, /* accepts when the proxy shows its certificate and the client's approval */
 	OVERT_ACCORD_SILENT, /* as a server that knows nothing of Accord */
+	/*
+	 * Who it is decides: the proxy has to show its certificate, and the rule is asked again with the claim identified.
+	 * Then only OVERT_ACCORD_ACCEPT and OVERT_ACCORD_DEMAND let it go on.
+	 */
+	OVERT_ACCORD_IDENTIFY,
 };
 
 struct overt_accord_ruling {

@@ -102,8 +102,30 @@ static bool issuers_ok(const STACK_OF(X509) * path, struct error *err)
 	return true;
 }
 
-static bool find_path(
-	X509_STORE_CTX *ctx, X509_STORE *anchors, STACK_OF(X509) * certs, int64_t now_s, struct error *err)
+/* In seconds since 1970. A time that cannot be read has been. */
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+	int days;
+	int seconds;
+	ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
+	bool ok = zero && ASN1_TIME_diff(&days, &seconds, zero, time) == 1;
+	ASN1_TIME_free(zero);
+	return ok ? (int64_t)days * DAY_S + seconds : 0;
+}
+
+/* libcrypto has a certificate ended at the second that its notAfter names. */
+static int64_t end_of(const STACK_OF(X509) * path)
+{
+	int64_t ends_s = INT64_MAX;
+	for (int i = 0; i < sk_X509_num(path); i++) {
+		int64_t at_s = seconds_of(X509_get0_notAfter(sk_X509_value(path, i)));
+		ends_s = at_s < ends_s ? at_s : ends_s;
+	}
+	return ends_s;
+}
+
+static bool find_path(X509_STORE_CTX *ctx, X509_STORE *anchors, STACK_OF(X509) * certs, int64_t now_s, int64_t *ends_s,
+	struct error *err)
 {
 	if (X509_STORE_CTX_init(ctx, anchors, sk_X509_value(certs, 0), certs) != 1)
 		return error_set_openssl(err, "the proxy's chain cannot be examined");
@@ -115,11 +137,19 @@ static bool find_path(
 	if (X509_verify_cert(ctx) != 1)
 		return error_set(err, "the proxy's chain leads to no Accord anchor: %s",
 			X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+	*ends_s = end_of(X509_STORE_CTX_get0_chain(ctx));
 	return issuers_ok(X509_STORE_CTX_get0_chain(ctx), err);
 }
 
 bool accord_chain_verify(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain, int64_t now_s,
 	struct accord_identity *who, struct error *err)
+{
+	int64_t ends_s;
+	return accord_chain_verify_until(anchors, lib, chain, now_s, who, &ends_s, err);
+}
+
+bool accord_chain_verify_until(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain, int64_t now_s,
+	struct accord_identity *who, int64_t *ends_s, struct error *err)
 {
 	STACK_OF(X509) *certs = accord_chain_decode(chain, lib);
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new_ex(lib, NULL);
@@ -127,7 +157,7 @@ bool accord_chain_verify(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct ac
 	if (!certs || !ctx)
 		(void)error_set_openssl(err, "the proxy's certificates cannot be read");
 	else if (accord_leaf_judge(sk_X509_value(certs, 0), who, err) == ACCORD_LEAF_OK)
-		ok = find_path(ctx, anchors, certs, now_s, err);
+		ok = find_path(ctx, anchors, certs, now_s, ends_s, err);
 	X509_STORE_CTX_free(ctx);
 	sk_X509_pop_free(certs, X509_free);
 	return ok;

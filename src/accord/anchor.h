@@ -41,6 +41,10 @@ must_check enum accord_leaf_result accord_leaf_judge(X509 *leaf, struct accord_i
 must_check bool accord_chain_verify(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain,
 	int64_t now_s, struct accord_identity *who, struct error *err);
 
+/* The same, and the first second at which the path found does not hold any more: its earliest notAfter. */
+must_check bool accord_chain_verify_until(X509_STORE *anchors, OSSL_LIB_CTX *lib, const struct accord_chain *chain,
+	int64_t now_s, struct accord_identity *who, int64_t *ends_s, struct error *err);
+
 /*
  * True when no anchor of one store is in the other too, by public key: an Accord anchor must be no web root. Sees what is
  * in the stores' memory, not what a directory would yield later.

@@ -73,6 +73,12 @@ bool check_fail(struct check *check, enum accord_fault fault, size_t leg, const 
 	return error_set(&check->out->error, "%s", text);
 }
 
+X509 *check_decode(const struct check *check, struct bytes der)
+{
+	const struct accord_trust *trust = check->trust;
+	return trust->decode ? trust->decode(trust->ctx, der) : accord_cert_decode(der, trust->lib);
+}
+
 /* What of check 1 needs no certificate. */
 static bool leg1_ok(struct check *check)
 {
@@ -127,7 +133,7 @@ static bool proxy_ok(struct check *check, size_t index)
 {
 	struct error why = {""};
 	if (index == 0)
-		check->neighbour = accord_cert_decode(check->leg1->proxy.cert[0], check->trust->lib);
+		check->neighbour = check_decode(check, check->leg1->proxy.cert[0]);
 	X509 *leaf = index == 0 ? check->neighbour : check->leg[index - 1].leaf;
 	if (!leaf)
 		return check_fail(check, ACCORD_PROXY_CERTIFICATE, index + 1, "the proxy's certificate cannot be read");

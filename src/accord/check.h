@@ -82,6 +82,8 @@ struct accord_trust {
 	 * callbacks decode the issuers in. NULL: the default context.
 	 */
 	OSSL_LIB_CTX *lib;
+	/* Decodes a leaf in `lib`, or has it decoded from before; a reference. NULL: accord_cert_decode. */
+	X509 *(*decode)(void *ctx, struct bytes der);
 	/*
 	 * Check 1, and again for each proxy further on: does the chain lead to an Accord anchor, and is the name or pin
 	 * one that the rule names? Key purpose by OID and lifetime have been checked already. Fills *who (accord_identify

@@ -65,11 +65,12 @@ static bool server_hello_ok(struct check *check, size_t index, struct bytes body
 	enum hello_result result = server_hello_parse(body, hello);
 	if (result != HELLO_OK)
 		return check_fail(check, ACCORD_HELLO, index + 2, "the ServerHello: %s", hello_result_text(result));
+	/* First: what is well formed in TLS 1.2 is not in 1.3. */
+	if (!server_hello_has(hello, EXT_SUPPORTED_VERSIONS) || hello->version != TLS_VERSION_13)
+		return check_fail(check, ACCORD_LEG2_VERSION, index + 2, "the ServerHello does not choose TLS 1.3");
 	if (hello->faults > 0 || hello->legacy_version != TLS12 || hello->compression != 0 ||
 		!bytes_equal(hello->session_id, leg->session_id))
 		return check_fail(check, ACCORD_HELLO, index + 2, "the ServerHello is malformed");
-	if (!server_hello_has(hello, EXT_SUPPORTED_VERSIONS) || hello->version != TLS_VERSION_13)
-		return check_fail(check, ACCORD_LEG2_VERSION, index + 2, "the ServerHello does not choose TLS 1.3");
 	if (server_hello_has(hello, EXT_PRE_SHARED_KEY))
 		return check_fail(check, ACCORD_LEG2_PSK, index + 2, "the ServerHello resumes a session");
 	return true;
@@ -224,7 +225,7 @@ static bool certificate_ok(struct check *check, size_t index, struct bytes body)
 		if (!entry_ok(check, index, &entry))
 			return false;
 	}
-	leg->leaf = accord_cert_decode(leg->chain.cert[0], check->trust->lib);
+	leg->leaf = check_decode(check, leg->chain.cert[0]);
 	leg->key = leg->leaf ? X509_get0_pubkey(leg->leaf) : NULL;
 	if (!leg->key)
 		return check_fail(check, ACCORD_CERTIFICATE_FORM, index + 2, "the certificate cannot be read");

@@ -47,6 +47,8 @@ struct check {
 /* Sets the judgement and returns false. `leg` counts from 1; 0: nowhere. */
 bool check_fail(struct check *check, enum accord_fault fault, size_t leg, const char *format, ...) printf_like(4, 5);
 
+/* A leaf, for X509_free(); NULL when it cannot be read. */
+must_check X509 *check_decode(const struct check *check, struct bytes der);
 /* Check 2, of one leg: check->leg[index].proof has been read. */
 must_check bool check_form(struct check *check, size_t index);
 /* Check 3, of one leg, those before it being good. */

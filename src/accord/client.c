@@ -158,6 +158,9 @@ static bool prepare(SSL *ssl, struct client_state *state)
 		state->told_to_ignore = true;
 		SSL_set_verify(ssl, SSL_VERIFY_PEER, SSL_get_verify_callback(ssl));
 	}
+	/* A server met directly may have to staple (RFC 7633), which it does for those alone who ask. -1: nobody has. */
+	if (SSL_get_tlsext_status_type(ssl) == -1)
+		(void)SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
 	return true;
 }
 

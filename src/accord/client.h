@@ -40,8 +40,9 @@ struct accord_client_config {
 		void *ctx, const struct accord_chain *chain, struct accord_identity *who, struct error *err);
 	bool (*verify_server)(void *ctx, const struct accord_chain *chain, struct bytes host, struct bytes address,
 		struct error *err);
-	OSSL_LIB_CTX *lib;           /* as in struct accord_trust; must outlive the context's connections */
-	int64_t (*now_s)(void *ctx); /* NULL: the system's clock */
+	OSSL_LIB_CTX *lib; /* as in struct accord_trust; must outlive the context's connections */
+	X509 *(*decode)(void *ctx, struct bytes der); /* likewise; may be NULL */
+	int64_t (*now_s)(void *ctx);                  /* NULL: the system's clock */
 	/*
 	 * Called once per connection: when it was refused (in the middle of the handshake), or when the handshake is
 	 * complete and the peer has proven possession of its key. May be NULL.

@@ -52,8 +52,14 @@ static bool read_facts(struct client_state *state, SSL *ssl, X509_STORE_CTX *sto
 	out->expected = expected_address(state, ssl);
 	out->leg1.address = out->expected;
 	free(state->chain);
-	return accord_chain_write(X509_STORE_CTX_get0_untrusted(store), &state->chain, &out->leg1.proxy) ||
-	       client_refuse(state, "the peer's certificates cannot be read");
+	if (!accord_chain_write(X509_STORE_CTX_get0_untrusted(store), &state->chain, &out->leg1.proxy))
+		return client_refuse(state, "the peer's certificates cannot be read");
+	/* Proxies live too briefly for it, and what is kept of a proof outlives libssl's copy. */
+	const unsigned char *staple = NULL;
+	long len = state->proof ? 0 : SSL_get_tlsext_status_ocsp_resp(ssl, &staple);
+	if (staple && len > 0)
+		out->leg1.proxy.staple = bytes_of(staple, (size_t)len);
+	return true;
 }
 
 static int64_t now_of(const struct accord_client_config *config)
@@ -91,6 +97,7 @@ static bool judge_proof(SSL *ssl, struct client_state *state, const struct facts
 	const struct accord_trust trust = {.ctx = config->ctx,
 		.now_s = now_of(config),
 		.lib = config->lib,
+		.decode = config->decode,
 		.verify_proxy = config->verify_proxy,
 		.verify_server = config->verify_server};
 	outcome->proof = bytes_of(state->proof, state->proof_len);

@@ -33,14 +33,26 @@ struct state {
 	uint8_t demand[2];
 	EVP_MD_CTX *hash; /* SHA-256 over the messages up to our CertificateVerify */
 	bool complete;    /* CertificateVerify is in it */
+	bool asked;       /* for the proxy's certificate */
+	bool reported;
 	uint8_t *approval;
 	size_t approval_len;
 };
+
+static void report(struct state *state, enum accord_served what)
+{
+	const struct accord_server_config *config = &state->server->config;
+	state->reported = true;
+	if (config->report)
+		config->report(config->ctx, &state->claim, what);
+}
 
 static void state_free(struct state *state)
 {
 	if (!state)
 		return;
+	if (state->ruled && !state->reported)
+		report(state, ACCORD_SERVED_LEFT);
 	EVP_MD_CTX_free(state->hash);
 	free(state->approval);
 	free(state);
@@ -96,8 +108,9 @@ static struct state *state_new(SSL *ssl, struct bytes random)
 }
 
 /* What stops a proxy before it can send anything: it has to show a certificate, and the verify callback refuses it. */
-static void ask_for_certificate(SSL *ssl)
+static void ask_for_certificate(SSL *ssl, struct state *state)
 {
+	state->asked = true;
 	SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_get_verify_callback(ssl));
 }
 
@@ -107,7 +120,8 @@ static void dropped(SSL *ssl, struct state *state)
 	state->ruled = true;
 	state->claim.ruling.kind = ACCORD_RULING_REFUSE;
 	(void)error_set(&state->claim.fault, "the second ClientHello does not introduce the proxy as the first did");
-	ask_for_certificate(ssl);
+	ask_for_certificate(ssl, state);
+	report(state, ACCORD_SERVED_REFUSED);
 }
 
 /* A ClientHello has come: the first, the one after a HelloRetryRequest, or that of a new connection of a reused SSL. */
@@ -143,7 +157,7 @@ static void retried(SSL *ssl, struct bytes body)
 		state->late = true;
 }
 
-static void on_message(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+void accord_server_message(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
 {
 	(void)version, (void)arg;
 	struct bytes messages = bytes_of(data, len);
@@ -217,44 +231,71 @@ static int parse(SSL *ssl, unsigned type, unsigned context, const unsigned char 
 	return ok;
 }
 
+static void refuse(struct accord_ruling *ruling, const char *statement)
+{
+	ruling->kind = ACCORD_RULING_REFUSE;
+	snprintf(ruling->statement, sizeof(ruling->statement), "%s", statement);
+}
+
 static void rule(SSL *ssl, struct state *state)
 {
 	const struct accord_server_config *config = &state->server->config;
 	struct accord_claim *claim = &state->claim;
 	struct accord_ruling *ruling = &claim->ruling;
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	snprintf(claim->host, sizeof(claim->host), "%s", host ? host : "");
 	config->rule(config->ctx, ssl, claim, ruling);
 	ruling->statement[ACCORD_MAX_TEXT] = '\0';
-	/* Only a client that has a key can approve, and only a proxy that says who it is can be approved. */
-	if (ruling->kind == ACCORD_RULING_DEMAND && !(claim->introduced && claim->introduction.has_approval)) {
-		ruling->kind = ACCORD_RULING_REFUSE;
-		snprintf(ruling->statement, sizeof(ruling->statement),
-			"the client's approval is needed and not offered");
-	}
+	/* Only a client that has a key can approve, and only a proxy that says who it is can show that it is. */
+	if (ruling->kind == ACCORD_RULING_DEMAND && !(claim->introduced && claim->introduction.has_approval))
+		refuse(ruling, "the client's approval is needed and not offered");
+	if (ruling->kind == ACCORD_RULING_IDENTIFY && !claim->introduced)
+		refuse(ruling, "who the proxy is has to be known, and its introduction is sealed");
+}
+
+static bool write_verdict(struct state *state)
+{
+	struct accord_claim *claim = &state->claim;
+	struct bytes done;
+	struct accord_verdict verdict = {
+		.decision = claim->ruling.kind == ACCORD_RULING_REFUSE ? ACCORD_REFUSE : ACCORD_ACCEPT,
+		.statement = bytes_str(claim->ruling.statement)};
+	if (RAND_bytes(claim->server_nonce, ACCORD_NONCE) != 1)
+		return false;
+	memcpy(verdict.server_nonce, claim->server_nonce, ACCORD_NONCE);
+	struct writer w = writer_over(state->verdict, sizeof(state->verdict));
+	accord_verdict_write(&w, &verdict);
+	state->verdict_len = w.len;
+	return writer_done(&w, &done);
 }
 
 /* Rules, and makes the ruling felt: a refused proxy has to show a certificate, as one whose client must approve. */
 static bool answer(SSL *ssl, struct state *state)
 {
 	struct accord_claim *claim = &state->claim;
-	struct bytes done;
 	rule(ssl, state);
 	state->ruled = true;
-	bool stops = claim->ruling.kind == ACCORD_RULING_REFUSE || claim->ruling.kind == ACCORD_RULING_DEMAND;
+	if (claim->ruling.kind == ACCORD_RULING_SILENT)
+		return true;
 	/* No Certificate would be asked for in a resumed handshake. */
-	if (claim->ruling.kind != ACCORD_RULING_SILENT && SSL_session_reused(ssl))
+	if (SSL_session_reused(ssl)) {
+		(void)error_set(&claim->fault, "it resumes a session: nobody would sign anything");
+		report(state, ACCORD_SERVED_REFUSED);
 		return false;
-	if (stops)
-		ask_for_certificate(ssl);
-	if (RAND_bytes(claim->server_nonce, ACCORD_NONCE) != 1)
-		return false;
-	struct accord_verdict verdict = {
-		.decision = claim->ruling.kind == ACCORD_RULING_REFUSE ? ACCORD_REFUSE : ACCORD_ACCEPT,
-		.statement = bytes_str(claim->ruling.statement)};
-	memcpy(verdict.server_nonce, claim->server_nonce, ACCORD_NONCE);
-	struct writer w = writer_over(state->verdict, sizeof(state->verdict));
-	accord_verdict_write(&w, &verdict);
-	state->verdict_len = w.len;
-	return writer_done(&w, &done);
+	}
+	/* What could be resumed later would be resumed by a proxy, which may not. */
+	(void)SSL_set_num_tickets(ssl, 0);
+	if (claim->ruling.kind != ACCORD_RULING_ACCEPT)
+		ask_for_certificate(ssl, state);
+	if (claim->ruling.kind == ACCORD_RULING_REFUSE)
+		report(state, ACCORD_SERVED_REFUSED);
+	return write_verdict(state);
+}
+
+static bool demands(const struct state *state)
+{
+	enum accord_ruling_kind kind = state->claim.ruling.kind;
+	return kind == ACCORD_RULING_DEMAND || kind == ACCORD_RULING_IDENTIFY;
 }
 
 static int add(SSL *ssl, unsigned type, unsigned context, const unsigned char **out, size_t *len, X509 *cert,
@@ -273,7 +314,7 @@ static int add(SSL *ssl, unsigned type, unsigned context, const unsigned char **
 		*len = state->verdict_len;
 		return state->claim.ruling.kind != ACCORD_RULING_SILENT;
 	}
-	if (context != SSL_EXT_TLS1_3_CERTIFICATE_REQUEST || state->claim.ruling.kind != ACCORD_RULING_DEMAND)
+	if (context != SSL_EXT_TLS1_3_CERTIFICATE_REQUEST || !state->ruled || !demands(state))
 		return 0;
 	struct writer w = writer_over(state->demand, sizeof(state->demand));
 	accord_demand_write(&w);
@@ -317,7 +358,7 @@ static bool digest_of(const struct state *state, uint8_t out[ACCORD_HASH])
 	return ok;
 }
 
-static bool approval_ok(SSL *ssl, const struct state *state, struct error *err)
+static bool approval_ok(SSL *ssl, struct state *state, struct error *err)
 {
 	const struct accord_server_config *config = &state->server->config;
 	struct accord_approval approval;
@@ -330,28 +371,65 @@ static bool approval_ok(SSL *ssl, const struct state *state, struct error *err)
 	if (!config->enrolled || !config->enrolled(config->ctx, ssl, approval.key))
 		return error_set(err, "the approval key is not enrolled here");
 	enum accord_approval_result result = accord_approval_verify(&approval, &state->claim.introduction, digest);
-	return result == ACCORD_APPROVAL_OK || error_set(err, "%s", accord_approval_text(result));
+	if (result != ACCORD_APPROVAL_OK)
+		return error_set(err, "%s", accord_approval_text(result));
+	memcpy(state->claim.approval_key, approval.key.data, approval.key.len);
+	state->claim.approval_key_len = approval.key.len;
+	return true;
 }
 
-static int on_verify(X509_STORE_CTX *store, void *arg)
+/* Who the proxy is, is known now: what was open is decided. */
+static bool rule_again(SSL *ssl, struct state *state, bool *approval, struct error *err)
 {
-	const struct server *server = arg;
-	const struct accord_server_config *config = &server->config;
+	const struct accord_server_config *config = &state->server->config;
+	struct accord_ruling second = {.kind = ACCORD_RULING_REFUSE};
+	config->rule(config->ctx, ssl, &state->claim, &second);
+	second.statement[ACCORD_MAX_TEXT] = '\0';
+	memcpy(state->claim.ruling.label, second.label, sizeof(second.label));
+	*approval = second.kind == ACCORD_RULING_DEMAND;
+	if (*approval || second.kind == ACCORD_RULING_ACCEPT)
+		return true;
+	return error_set(err, "the proxy %.200s is refused%s%s", state->claim.proxy.name,
+		second.statement[0] ? ": " : "", second.statement);
+}
+
+static bool demand_met(SSL *ssl, struct state *state, X509_STORE_CTX *store)
+{
+	struct accord_claim *claim = &state->claim;
+	bool approval = claim->ruling.kind == ACCORD_RULING_DEMAND;
+	claim->identified = proxy_ok(state, store, &claim->fault);
+	return claim->identified && (approval || rule_again(ssl, state, &approval, &claim->fault)) &&
+	       (!approval || approval_ok(ssl, state, &claim->fault));
+}
+
+int accord_server_verify(X509_STORE_CTX *store, void *arg)
+{
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct state *state = ssl ? state_of(ssl) : NULL;
-	bool stops =
-		state && state->ruled &&
-		(state->claim.ruling.kind == ACCORD_RULING_REFUSE || state->claim.ruling.kind == ACCORD_RULING_DEMAND);
-	if (!stops)
-		return config->next_verify ? config->next_verify(store, config->next_verify_arg)
-		                           : X509_verify_cert(store);
-	if (state->claim.ruling.kind == ACCORD_RULING_DEMAND)
-		state->claim.confirmed =
-			proxy_ok(state, store, &state->claim.fault) && approval_ok(ssl, state, &state->claim.fault);
+	const struct server *server = state ? state->server
+	                              : ssl ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ctx_slot)
+	                                    : NULL;
+	(void)arg;
+	if (!state || !state->asked)
+		return server && server->config.next_verify
+		               ? server->config.next_verify(store, server->config.next_verify_arg)
+		               : X509_verify_cert(store);
+	if (demands(state))
+		state->claim.confirmed = demand_met(ssl, state, store);
 	else if (state->claim.fault.text[0] == '\0')
 		(void)error_set(&state->claim.fault, "the proxy was refused and went on");
+	if (!state->claim.confirmed)
+		report(state, demands(state) ? ACCORD_SERVED_UNMET : ACCORD_SERVED_REFUSED);
 	X509_STORE_CTX_set_error(store, state->claim.confirmed ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
 	return state->claim.confirmed;
+}
+
+void accord_server_info(const SSL *ssl, int where, int ret)
+{
+	struct state *state = (where & SSL_CB_HANDSHAKE_DONE) && SSL_is_server(ssl) ? state_of(ssl) : NULL;
+	(void)ret;
+	if (state && !state->reported && accord_server_passed(ssl) && accord_server_claim(ssl))
+		report(state, ACCORD_SERVED_ACCEPTED);
 }
 
 bool accord_server_attach(SSL_CTX *ctx, const struct accord_server_config *config, struct error *err)
@@ -371,8 +449,8 @@ bool accord_server_attach(SSL_CTX *ctx, const struct accord_server_config *confi
 		free(server);
 		return error_set_openssl(err, "Accord cannot be attached to this context");
 	}
-	SSL_CTX_set_cert_verify_callback(ctx, on_verify, server);
-	SSL_CTX_set_msg_callback(ctx, on_message);
+	SSL_CTX_set_cert_verify_callback(ctx, accord_server_verify, NULL);
+	SSL_CTX_set_msg_callback(ctx, accord_server_message);
 	return true;
 }
 
@@ -391,6 +469,11 @@ bool accord_server_passed(const SSL *ssl)
 		return true;
 	if (!state_of(ssl)->ruled)
 		return false;
-	return claim->ruling.kind == ACCORD_RULING_DEMAND ? claim->confirmed
-	                                                  : claim->ruling.kind != ACCORD_RULING_REFUSE;
+	return demands(state_of(ssl)) ? claim->confirmed : claim->ruling.kind != ACCORD_RULING_REFUSE;
+}
+
+bool accord_server_asked(const SSL *ssl)
+{
+	const struct state *state = state_of(ssl);
+	return state && state->asked;
 }

@@ -1,6 +1,7 @@
 #include "agent/context.h"
 
 #include "accord/client.h"
+#include "accord/server.h"
 #include "agent/post.h"
 #include "agent/shown.h"
 
@@ -9,6 +10,7 @@
 
 /* The program's callbacks of a context. */
 struct context {
+	bool server; /* what is attached is an aware server's side */
 	context_message_fn *message;
 	context_info_fn *info;
 	context_verify_fn *verify;
@@ -83,7 +85,10 @@ static void on_message(int write, int version, int type, const void *data, size_
 {
 	const struct context *context = context_of(SSL_get_SSL_CTX(ssl));
 	const struct own *own = own_of(ssl);
-	accord_client_message(write, version, type, data, len, ssl, NULL);
+	if (context && context->server)
+		accord_server_message(write, version, type, data, len, ssl, NULL);
+	else
+		accord_client_message(write, version, type, data, len, ssl, NULL);
 	context_message_fn *next = own && own->has_message ? own->message : context ? context->message : NULL;
 	if (next)
 		next(write, version, type, data, len, ssl, arg);
@@ -108,7 +113,9 @@ static void on_info(const SSL *ssl, int where, int ret)
 {
 	const struct context *context = context_of(SSL_get_SSL_CTX(ssl));
 	const struct own *own = own_of(ssl);
-	if (!SSL_is_server(ssl)) {
+	if (context && context->server) {
+		accord_server_info(ssl, where, ret);
+	} else if (!SSL_is_server(ssl)) {
 		accord_client_info(ssl, where, ret);
 		/* libssl's callback has const where all that one may do about it has not. */
 		if ((where & SSL_CB_HANDSHAKE_DONE) && !accord_client_passed(ssl))
@@ -130,6 +137,9 @@ int context_next_verify(X509_STORE_CTX *store, void *arg)
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	const struct context *context = ssl ? context_of(SSL_get_SSL_CTX(ssl)) : NULL;
+	if (context && context->server)
+		return SSL_is_server(ssl) ? accord_server_verify(store, arg) : context_next_verify(store, arg);
 	if (!ssl || SSL_is_server(ssl))
 		return context_next_verify(store, arg);
 	shown_clear(ssl);
@@ -146,13 +156,14 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
 	return 0;
 }
 
-bool context_take(SSL_CTX *ctx, struct error *err)
+bool context_take(SSL_CTX *ctx, bool server, struct error *err)
 {
 	struct context *context = slots_ok() ? calloc(1, sizeof(*context)) : NULL;
 	if (!context || SSL_CTX_set_ex_data(ctx, ctx_slot, context) != 1) {
 		free(context);
 		return error_set(err, "no memory for the agent");
 	}
+	context->server = server;
 	SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
 	SSL_CTX_set_msg_callback(ctx, on_message);
 	SSL_CTX_set_info_callback(ctx, on_info);
@@ -227,7 +238,12 @@ void context_set_verify(SSL_CTX *ctx, context_verify_fn *callback, void *arg)
 
 void context_set_ssl_verify(SSL *ssl, int mode, context_step_fn *callback)
 {
-	if (context_of(SSL_get_SSL_CTX(ssl)) && !SSL_is_server(ssl) && !SSL_in_before(ssl))
+	const struct context *context = context_of(SSL_get_SSL_CTX(ssl));
+	bool server = context && context->server;
+	if (context && !server && !SSL_is_server(ssl) && !SSL_in_before(ssl))
 		mode |= SSL_VERIFY_PEER;
+	/* Nor a server, once it has asked a proxy for its certificate. */
+	if (server && !SSL_in_before(ssl) && accord_server_asked(ssl))
+		mode |= SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	SSL_set_verify(ssl, mode, callback);
 }

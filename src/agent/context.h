@@ -14,8 +14,11 @@ typedef void context_info_fn(const SSL *ssl, int where, int ret);
 typedef int context_verify_fn(X509_STORE_CTX *store, void *arg);
 typedef int context_step_fn(int ok, X509_STORE_CTX *store);
 
-/* After accord_client_attach: puts callbacks of our own in, which leave servers alone. */
-must_check bool context_take(SSL_CTX *ctx, struct error *err);
+/*
+ * After accord_client_attach, or accord_server_attach when `server`: puts callbacks of our own in, which leave connections of
+ * the other side alone.
+ */
+must_check bool context_take(SSL_CTX *ctx, bool server, struct error *err);
 /* What the program would say of a chain: its own callback, or libssl's way. */
 must_check int context_next_verify(X509_STORE_CTX *store, void *arg);
 
@@ -27,7 +30,7 @@ must_check context_info_fn *context_get_info(SSL_CTX *ctx);
 void context_set_ssl_info(SSL *ssl, context_info_fn *callback);
 must_check context_info_fn *context_get_ssl_info(const SSL *ssl);
 void context_set_verify(SSL_CTX *ctx, context_verify_fn *callback, void *arg);
-/* A client cannot be told in the middle of its handshake to look away. */
+/* Nobody can be told in the middle of a handshake to look away. */
 void context_set_ssl_verify(SSL *ssl, int mode, context_step_fn *callback);
 
 #endif

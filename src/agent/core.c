@@ -3,11 +3,16 @@
 #include "accord/client.h"
 #include "agent/context.h"
 #include "agent/post.h"
+#include "agent/server_attach.h"
 #include "agent/shown.h"
 #include "pact/pact.h"
+#include "pki/file.h"
 
+#include <openssl/pem.h>
 #include <stdatomic.h>
 #include <stdio.h>
+
+#define MAX_KEY_FILE ((size_t)64 * 1024)
 
 static struct pact *pact; /* NULL: not ready, and `fault` says why */
 static bool require;
@@ -88,7 +93,7 @@ static bool attach(SSL_CTX *ctx, const SSL_METHOD *method, struct error *err)
 {
 	int least = (int)SSL_CTX_get_min_proto_version(ctx);
 	long cache = SSL_CTX_get_session_cache_mode(ctx);
-	if (!accord_client_attach(ctx, &config, err) || !context_take(ctx, err))
+	if (!accord_client_attach(ctx, &config, err) || !context_take(ctx, false, err))
 		return false;
 	if (method == TLS_method()) {
 		(void)SSL_CTX_set_min_proto_version(ctx, least);
@@ -113,6 +118,21 @@ static SSL_CTX *ctx_new(OSSL_LIB_CTX *lib, const char *propq, const SSL_METHOD *
 	return ctx;
 }
 
+static SSL_CTX *server_ctx_new(OSSL_LIB_CTX *lib, const char *propq, const SSL_METHOD *method)
+{
+	bool datagram;
+	struct error err = {""};
+	SSL_CTX *ctx = SSL_CTX_new_ex(lib, propq, method);
+	(void)method_is(method, &datagram);
+	if (!ctx || datagram || method == TLS_client_method())
+		return ctx;
+	if (!server_attach(ctx, &err))
+		return barred(ctx, err.text);
+	if (!atomic_exchange(&attached, true))
+		post_text(REPORT_ATTACHED, OpenSSL_version(OPENSSL_VERSION));
+	return ctx;
+}
+
 static struct agent_core core = {
 	.ctx_new = ctx_new,
 	.ctx_set_msg_callback = context_set_message,
@@ -128,6 +148,32 @@ static struct agent_core core = {
 	.get_peer_cert_chain = shown_chain,
 };
 
+/* Once read it stays: it is the program's for as long as it runs. */
+static EVP_PKEY *read_approval(const char *path, struct error *err)
+{
+	struct file_bytes file;
+	if (!file_read_secret(path, MAX_KEY_FILE, &file, NULL, err))
+		return NULL;
+	BIO *bio = BIO_new_mem_buf(file.data, (int)file.len);
+	/* Nobody is there to be asked for a passphrase. */
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
+	if (!key)
+		(void)error_set_openssl(err, "%s: holds no key in PEM without a passphrase", path);
+	BIO_free(bio);
+	file_bytes_free(&file);
+	return key;
+}
+
+static void start_server(const struct agent_settings *settings)
+{
+	post_keep();
+	server_start(settings->server);
+	core.ctx_new = server_ctx_new;
+	core.get0_peer_certificate = server_peer_get0;
+	core.get1_peer_certificate = server_peer_get1;
+	core.get_peer_cert_chain = server_peer_chain;
+}
+
 const struct agent_core *agent_core_start(const struct agent_settings *settings)
 {
 	struct pact_terms terms = {.anchors = settings->anchors,
@@ -135,10 +181,17 @@ const struct agent_core *agent_core_start(const struct agent_settings *settings)
 		.proxy = settings->proxy,
 		.proxies = settings->proxies};
 	/* The preloaded object has a copy of its own of what is linked into both. */
-	post_open(settings->report);
+	post_open(settings->report, settings->token);
 	core.real_ctx_new = (const void *)(uintptr_t)SSL_CTX_new;
 	require = settings->require;
+	if (settings->server) {
+		start_server(settings);
+		return &core;
+	}
 	if (!pact_make(&pact, &terms, &fault))
+		pact = NULL;
+	EVP_PKEY *approval = settings->approval ? read_approval(settings->approval, &fault) : NULL;
+	if (settings->approval && !approval)
 		pact = NULL;
 	config = (struct accord_client_config){.rule = require ? ACCORD_REQUIRE : ACCORD_PREFER,
 		.accepted_roles = settings->roles,
@@ -146,8 +199,10 @@ const struct agent_core *agent_core_start(const struct agent_settings *settings)
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
 		.lib = pact ? pact_lib(pact) : NULL,
+		.decode = pact ? pact_decode : NULL,
 		.now_s = pact_now,
 		.report = tell,
+		.approval_key = approval,
 		.next_verify = context_next_verify};
 	return &core;
 }

@@ -7,6 +7,7 @@
 #include "agent/library.h"
 #include "agent/objects.h"
 #include "agent/post.h"
+#include "agent/share.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -28,7 +29,7 @@ static void start(void)
 {
 	if (!agent_settings_read(&settings))
 		senseless = "the variables OVERT_ACCORD… make no sense";
-	post_open(settings.report);
+	post_open(settings.report, settings.token);
 }
 
 /* What the program has before it begins; what it loads later speaks for itself. */
@@ -36,6 +37,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	char others[REPORT_TEXT + 1];
 	pthread_once(&once, start);
+	share_begin();
 	library_others(others, sizeof(others));
 	if (settings.on && others[0])
 		post_text(REPORT_OTHER, others);

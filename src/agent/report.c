@@ -10,15 +10,8 @@ static void write_text(struct writer *w, struct bytes text)
 	writer_vec8(w, cut(text, UINT8_MAX));
 }
 
-static void write_connection(struct writer *w, const struct report *report)
+static void write_hops(struct writer *w, const struct report *report)
 {
-	writer_u8(w, report->path);
-	writer_u8(w, report->check);
-	writer_u8(w, report->leg);
-	write_text(w, report->fault);
-	write_text(w, report->host);
-	writer_u8(w, report->told);
-	write_text(w, report->statement);
 	if (report->hops > REPORT_HOPS) {
 		w->full = true;
 		return;
@@ -31,9 +24,35 @@ static void write_connection(struct writer *w, const struct report *report)
 	}
 }
 
+static void write_served(struct writer *w, const struct report *report)
+{
+	writer_u8(w, report->served);
+	writer_u8(w, report->told);
+	writer_u8(w, report->purpose);
+	write_text(w, report->host);
+	write_text(w, report->peer);
+	write_text(w, report->rule);
+	write_text(w, report->client);
+	write_text(w, report->statement);
+	write_hops(w, report);
+}
+
+static void write_connection(struct writer *w, const struct report *report)
+{
+	writer_u8(w, report->path);
+	writer_u8(w, report->check);
+	writer_u8(w, report->leg);
+	write_text(w, report->fault);
+	write_text(w, report->host);
+	writer_u8(w, report->told);
+	write_text(w, report->statement);
+	write_hops(w, report);
+}
+
 void report_write(struct writer *w, const struct report *report)
 {
 	writer_u8(w, REPORT_VERSION);
+	writer_bytes(w, bytes_of(report->token, REPORT_TOKEN));
 	writer_u8(w, report->kind);
 	writer_u32(w, report->pid);
 	write_text(w, report->program);
@@ -41,6 +60,8 @@ void report_write(struct writer *w, const struct report *report)
 	writer_u32(w, report->lost);
 	if (report->kind == REPORT_CONNECTION)
 		write_connection(w, report);
+	if (report->kind == REPORT_SERVED)
+		write_served(w, report);
 }
 
 static bool read_hops(struct bytes *in, struct report *out)
@@ -64,10 +85,20 @@ static bool read_connection(struct bytes *in, struct report *out)
 	       bytes_vec8(in, &out->statement) && read_hops(in, out);
 }
 
+static bool read_served(struct bytes *in, struct report *out)
+{
+	return bytes_u8(in, &out->served) && bytes_u8(in, &out->told) && bytes_u8(in, &out->purpose) &&
+	       bytes_vec8(in, &out->host) && bytes_vec8(in, &out->peer) && bytes_vec8(in, &out->rule) &&
+	       bytes_vec8(in, &out->client) && bytes_vec8(in, &out->statement) && read_hops(in, out);
+}
+
 static bool values_ok(const struct report *report)
 {
-	if (report->kind < REPORT_ATTACHED || report->kind > REPORT_OTHER || report->text.len > REPORT_TEXT)
+	if (report->kind < REPORT_ATTACHED || report->kind > REPORT_RULES || report->text.len > REPORT_TEXT)
 		return false;
+	if (report->kind == REPORT_SERVED)
+		return report->served >= REPORT_ACCEPTED && report->served <= REPORT_IGNORED &&
+		       (report->told & ~REPORT_TOLD_SEALED) == 0 && report->hops <= REPORT_HOPS;
 	if (report->kind != REPORT_CONNECTION)
 		return true;
 	return report->path >= REPORT_PROVEN && report->path <= REPORT_REFUSED && report->check <= 6 &&
@@ -82,10 +113,16 @@ enum report_result report_read(struct bytes in, struct report *out)
 		return REPORT_TRUNCATED;
 	if (version != REPORT_VERSION)
 		return REPORT_VERSION_UNKNOWN;
+	struct bytes token;
+	if (!bytes_take(&in, REPORT_TOKEN, &token))
+		return REPORT_TRUNCATED;
+	memcpy(out->token, token.data, REPORT_TOKEN);
 	if (!bytes_u8(&in, &out->kind) || !bytes_u32(&in, &out->pid) || !bytes_vec8(&in, &out->program) ||
 		!bytes_vec16(&in, &out->text) || !bytes_u32(&in, &out->lost))
 		return REPORT_TRUNCATED;
 	if (out->kind == REPORT_CONNECTION && !read_connection(&in, out))
+		return REPORT_TRUNCATED;
+	if (out->kind == REPORT_SERVED && !read_served(&in, out))
 		return REPORT_TRUNCATED;
 	if (!values_ok(out))
 		return REPORT_VALUE;

@@ -1,5 +1,6 @@
 #include "cli/accord_tell.h"
 
+#include "accord/purpose.h"
 #include "base/hostport.h"
 #include "base/text.h"
 #include "pki/name.h"
@@ -155,13 +156,14 @@ static const char *role_text(uint8_t role)
 
 static void tell_proxy(FILE *out, const struct accord_proven_proxy *proxy, size_t number)
 {
-	char purpose[TEXT_ROOM];
+	char purpose[TEXT_ROOM], code[ACCORD_PURPOSE_TEXT];
 	text_clean(purpose, sizeof(purpose), proxy->purpose);
 	fprintf(out, "\nproxy %zu    %s\n", number, who_text(&proxy->who));
 	row_hex(out, "pin", proxy->who.pin, sizeof(proxy->who.pin));
 	tell_cert(out, proxy->leaf);
 	row(out, "role", role_text(proxy->hop.role));
-	fprintf(out, "    %-12s %s (code %u)\n", "purpose", purpose[0] ? purpose : "none told", proxy->purpose_code);
+	fprintf(out, "    %-12s %s (code: %s)\n", "purpose", purpose[0] ? purpose : "none told",
+		accord_purpose_text(proxy->purpose_code, code));
 	row_hex(out, "its nonce", proxy->hop.proxy_nonce, sizeof(proxy->hop.proxy_nonce));
 	row(out, "signed",
 		number == 1 ? "your connection to it, the proof included"
@@ -267,6 +269,8 @@ static void json_proxy(struct jsonout *json, const struct accord_proven_proxy *p
 	jsonout_word(json, "role", or_unknown(accord_role_name(proxy->hop.role)));
 	json_clean(json, "purpose", proxy->purpose);
 	jsonout_number(json, "purpose_code", proxy->purpose_code);
+	if (accord_purpose_name(proxy->purpose_code))
+		jsonout_word(json, "purpose_word", accord_purpose_name(proxy->purpose_code));
 	json_hex(json, "nonce", proxy->hop.proxy_nonce, sizeof(proxy->hop.proxy_nonce));
 	json_cert(json, proxy->leaf);
 	json_leg(json, &proxy->leg);

@@ -25,8 +25,10 @@ static const struct argument *find(const struct arguments *arguments, const char
 	for (size_t i = 0; i < arguments->count; i++) {
 		const struct argument *a = &arguments->table[i];
 		size_t len = strlen(a->name);
-		if (brief && a->letter && word[1] == a->letter && !word[2])
+		if (brief && a->letter && word[1] == a->letter && (!word[2] || a->value)) {
+			*value = word[2] ? word + 2 : NULL;
 			return a;
+		}
 		if (brief || strncmp(word + 2, a->name, len) != 0 || (word[2 + len] && word[2 + len] != '='))
 			continue;
 		*value = word[2 + len] ? word + 3 + len : NULL;

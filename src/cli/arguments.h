@@ -1,6 +1,6 @@
 /*
  * cli/arguments.h — the options of a verb that needs no configuration file, as a table: `--name VALUE`, `--name=VALUE`,
- * `-n VALUE`. What is no option is given to the table's last word.
+ * `-n VALUE`, `-nVALUE`. What is no option is given to the table's last word.
  */
 #ifndef CLI_ARGUMENTS_H
 #define CLI_ARGUMENTS_H
@@ -26,6 +26,24 @@ struct arguments {
 	bool (*word)(void *ctx, const char *word, struct error *err);
 	bool command; /* what follows "--", or the first word, is a command of its own: reading ends there */
 };
+
+/* Defines a reader for an argument that is kept as it stands, and not empty, in a field of struct `holder`. */
+#define ARGUMENT_TEXT(reader, holder, field)                                                                           \
+	static bool reader(void *ctx, const char *value, struct error *err)                                            \
+	{                                                                                                              \
+		(void)err;                                                                                             \
+		((struct holder *)ctx)->field = value;                                                                 \
+		return *value != '\0';                                                                                 \
+	}
+/* And one for a flag, whose field is then true. */
+#define ARGUMENT_FLAG(reader, holder, field)                                                                           \
+	static bool reader(void *ctx, const char *value, struct error *err)                                            \
+	{                                                                                                              \
+		(void)err;                                                                                             \
+		(void)value;                                                                                           \
+		((struct holder *)ctx)->field = true;                                                                  \
+		return true;                                                                                           \
+	}
 
 /* Reads argv[1] … In *rest stands the index of what was not read (argc, or where a command begins). */
 must_check bool arguments_read(

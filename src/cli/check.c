@@ -1,7 +1,12 @@
 /* overt check — is this rules file right, and which of its rules would decide a connection? Opens nothing but files. */
+#include "accord/purpose.h"
 #include "base/text.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
+#include "pact/pact.h"
+#include "pact/rulebook.h"
+#include "pki/accord_ca.h"
+#include "pki/file.h"
 #include "pki/verify.h"
 #include "policy/files.h"
 #include "policy/suggest.h"
@@ -11,7 +16,9 @@
 /* What is asked about, from the command line. */
 struct question {
 	const char *file;
-	bool asked; /* any option at all: then a verdict is printed */
+	const char *state; /* where the Accord anchor should stand; NULL: not asked */
+	bool aware;        /* the file holds the rules of an aware server */
+	bool asked;        /* any option at all: then a verdict is printed */
 	struct policy_facts facts;
 	uint8_t alpn[512];
 };
@@ -153,6 +160,8 @@ static int help(void)
 	     "Reads a rules file and the lists it names, and says what is wrong with it. With options, it says which "
 	     "rule\n"
 	     "would decide a connection, and why the rules above it would not. Exit code: 0 right, 2 wrong.\n");
+	printf("  %-24s%s\n  %-24s%s\n", "--state DIR", "look for the Accord anchor there, too", "--accord-server",
+		"the file holds the rules of an aware server");
 	for (size_t i = 0; i < OPTIONS; i++) {
 		char left[48];
 		snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].value ? options[i].value : "");
@@ -167,6 +176,19 @@ static bool unknown_option(const char *word, struct error *err)
 	if (near)
 		return error_set(err, "unknown option %s; did you mean --%s?", word, near);
 	return error_set(err, "unknown option %s; `overt check --help` lists them", word);
+}
+
+/* Those that describe no connection. False: the word is none of them. */
+static bool read_own_option(struct question *q, int argc, char **argv, int *at)
+{
+	if (strcmp(argv[*at], "--accord-server") == 0) {
+		q->aware = true;
+		return true;
+	}
+	if (strcmp(argv[*at], "--state") != 0 || *at + 1 >= argc)
+		return false;
+	q->state = argv[++*at];
+	return true;
 }
 
 /* Reads the option at argv[*at] and leaves *at at its last word. */
@@ -202,7 +224,7 @@ static bool read_arguments(struct question *q, int argc, char **argv, struct err
 	};
 	for (int i = 1; i < argc; i++) {
 		if (argv[i][0] == '-' && argv[i][1]) {
-			if (!read_option(q, argc, argv, &i, err))
+			if (!read_own_option(q, argc, argv, &i) && !read_option(q, argc, argv, &i, err))
 				return false;
 		} else if (q->file) {
 			return error_set(err, "one file at a time: %s or %s?", q->file, argv[i]);
@@ -247,6 +269,81 @@ static void print_reasons(const struct policy *policy, const struct question *q,
 		print_rule(policy, POLICY_RULE_DEFAULT, &q->facts);
 }
 
+/* What a rule that inspects makes of Accord; nothing where it says nothing. */
+static void print_accord(const char *label, const struct policy_options *o)
+{
+	char code[ACCORD_PURPOSE_TEXT];
+	const char *means = o->accord & POLICY_ACCORD_REQUIRE ? "require: clients that do not speak it are blocked"
+	                    : o->accord & POLICY_ACCORD_PREFER
+	                            ? "prefer: clients that do not speak it get a leaf of the local CA"
+	                    : o->accord & POLICY_ACCORD_OFF ? "off: offers are ignored"
+	                                                    : NULL;
+	if (!means && !o->has_purpose && !o->sealed)
+		return;
+	printf("accord, %s: %s", label, means ? means : "as the configuration says");
+	if (o->accord & POLICY_ACCORD_OFF) {
+		putchar('\n');
+		return;
+	}
+	printf("; servers are %s", o->sealed ? "not told (sealed)" : "told");
+	if (!o->sealed)
+		printf(", for %s", o->has_purpose ? accord_purpose_text(o->purpose, code) : "accord-purpose");
+	printf("; where one refuses, %s\n", o->aside_when_refused ? "the proxy steps aside" : "the connection ends");
+}
+
+/* Whether there is what the rules ask for. False: there is not. */
+static bool print_anchor(const struct policy *policy, const struct question *q)
+{
+	struct error err;
+	char path[FILE_PATH_MAX];
+	if (!q->state)
+		return true;
+	if (!file_join(path, q->state, ACCORD_CA_FILE, &err)) {
+		puts(err.text);
+		return false;
+	}
+	bool there = file_exists(path);
+	if (there)
+		printf("accord: the anchor is %s\n", path);
+	else if (policy_wants_accord(policy))
+		printf("accord: there is no %s, and no proxy starts with these rules; make it: overt accord init "
+		       "--state %s --name NAME\n",
+			path, q->state);
+	else
+		puts("accord: there is no anchor, and no rule asks for one");
+	return there || !policy_wants_accord(policy);
+}
+
+static bool print_all_accord(const struct policy *policy, const struct question *q)
+{
+	for (size_t i = 0; i < policy_rule_count(policy); i++) {
+		if (policy_rule_action(policy, (int)i) == POLICY_INSPECT)
+			print_accord(policy_rule_label(policy, (int)i), policy_rule_options(policy, (int)i));
+	}
+	if (policy_rule_action(policy, POLICY_RULE_DEFAULT) == POLICY_INSPECT)
+		print_accord("default", policy_rule_options(policy, POLICY_RULE_DEFAULT));
+	return print_anchor(policy, q);
+}
+
+/* Rules of an aware server, with the anchors and keys that they name. */
+static int check_aware(const struct question *q)
+{
+	struct error err;
+	struct rulebook *book = NULL;
+	struct pact *pact = NULL;
+	bool ok = rulebook_open(&book, q->file, &err);
+	const char *anchors = ok ? rulebook_anchors(book) : NULL;
+	const struct pact_terms terms = {.anchors = anchors, .proxies_only = true};
+	ok = ok && (!anchors || pact_make(&pact, &terms, &err));
+	if (ok)
+		printf("%s: right; rules of an aware server: %zu, enrolled clients: %zu, anchors: %s, default: %s\n",
+			q->file, rulebook_rules(book), rulebook_clients(book), anchors ? anchors : "none",
+			rulebook_action_name(rulebook_default(book)));
+	pact_free(pact);
+	rulebook_free(book);
+	return ok ? 0 : complain("check", &err, EXIT_MISUSE);
+}
+
 static void print_verdict(const struct policy *policy, const struct question *q)
 {
 	struct policy_verdict verdict;
@@ -256,6 +353,8 @@ static void print_verdict(const struct policy *policy, const struct question *q)
 		printf("verdict: %s, by %s%s%s\n", policy_action_name(verdict.action), verdict.label,
 			verdict.by_refusal ? " (refused: bypass)" : "",
 			verdict.needs_verification ? ", if the server proves its name" : "");
+		if (verdict.action == POLICY_INSPECT)
+			print_accord(verdict.label, &verdict.options);
 	} else {
 		fputs("verdict: open; it takes one of", stdout);
 		for (size_t i = 0; i < OPTIONS; i++) {
@@ -278,7 +377,11 @@ int verb_check(int argc, char **argv)
 	struct question q = {0};
 	struct error err;
 	struct bytes text;
-	if (!read_arguments(&q, argc, argv, &err) || !policy_file_read(q.file, &text, &err))
+	if (!read_arguments(&q, argc, argv, &err))
+		return complain("check", &err, EXIT_MISUSE);
+	if (q.aware)
+		return check_aware(&q);
+	if (!policy_file_read(q.file, &text, &err))
 		return complain("check", &err, EXIT_MISUSE);
 	struct policy_source source = {.load = policy_file_load, .release = policy_file_release};
 	struct policy *policy = policy_parse(text, q.file, &source, &err);
@@ -292,6 +395,7 @@ int verb_check(int argc, char **argv)
 			policy_rule_count(policy), policy_name_count(policy),
 			policy_action_name(policy_rule_action(policy, POLICY_RULE_DEFAULT)),
 			strcmp(policy_rule_label(policy, POLICY_RULE_SENSITIVE), "none") == 0 ? "off" : "on");
+	bool ok = q.asked ? print_anchor(policy, &q) : print_all_accord(policy, &q);
 	policy_drop(policy);
-	return 0;
+	return ok ? 0 : EXIT_MISUSE;
 }

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/exec_accord.h"
 #include "cli/exec_env.h"
+#include "cli/exec_share.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "pki/authority.h"
@@ -43,6 +44,7 @@ static void help(void)
 	     "that is shown.");
 	config_help(stdout, CONFIG_EXEC);
 	exec_accord_help();
+	exec_share_help();
 }
 
 static void drained(void *ctx)
@@ -175,6 +177,8 @@ int verb_exec(int argc, char **argv)
 		help();
 		return 0;
 	}
+	if (exec_share_wanted(argc, argv))
+		return exec_share(argc, argv);
 	if (exec_accord_wanted(argc, argv))
 		return exec_accord(argc, argv);
 	struct config *config = config_load(CONFIG_EXEC, argc, argv, &rest, &err);

@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "pact/pact.h"
+#include "pact/rulebook.h"
 #include "proxy/signals.h"
 
 #include <errno.h>
@@ -24,10 +25,11 @@
 
 struct run {
 	struct agent_settings settings;
-	char anchors[PATH_OCTETS], trust[PATH_OCTETS], agent[PATH_OCTETS];
+	char anchors[PATH_OCTETS], trust[PATH_OCTETS], approval[PATH_OCTETS], agent[PATH_OCTETS], rules[PATH_OCTETS];
 	char proxy[512]; /* URL; "": whatever the environment says */
 	const char *jsonl;
 	bool quiet;
+	const char *client_option; /* the first of those that have no meaning for a server; NULL: none was given */
 	struct loop *loop;
 	struct exec_report report;
 	pid_t child;
@@ -51,17 +53,34 @@ static bool read_anchors(void *ctx, const char *value, struct error *err)
 	return absolute(run->anchors, value, err);
 }
 
+static bool read_server(void *ctx, const char *value, struct error *err)
+{
+	struct run *run = ctx;
+	run->settings.server = run->rules;
+	return absolute(run->rules, value, err);
+}
+
 static bool read_trust(void *ctx, const char *value, struct error *err)
 {
 	struct run *run = ctx;
+	run->client_option = "trust";
 	run->settings.trust = run->trust;
 	return absolute(run->trust, value, err);
+}
+
+static bool read_approval(void *ctx, const char *value, struct error *err)
+{
+	struct run *run = ctx;
+	run->client_option = "approval-key";
+	run->settings.approval = run->approval;
+	return absolute(run->approval, value, err);
 }
 
 static bool read_rule(void *ctx, const char *value, struct error *err)
 {
 	struct run *run = ctx;
 	(void)err;
+	run->client_option = "accord-rule";
 	run->settings.require = strcmp(value, "require") == 0;
 	return run->settings.require || strcmp(value, "prefer") == 0;
 }
@@ -70,6 +89,7 @@ static bool read_role(void *ctx, const char *value, struct error *err)
 {
 	uint8_t *roles = &((struct run *)ctx)->settings.roles;
 	(void)err;
+	((struct run *)ctx)->client_option = "role";
 	*roles = strcmp(value, "reader") == 0   ? ACCORD_READER
 	         : strcmp(value, "writer") == 0 ? ACCORD_WRITER
 	         : strcmp(value, "both") == 0   ? ACCORD_ANY_ROLE
@@ -80,6 +100,7 @@ static bool read_role(void *ctx, const char *value, struct error *err)
 static bool read_proxy_name(void *ctx, const char *value, struct error *err)
 {
 	struct agent_settings *settings = &((struct run *)ctx)->settings;
+	((struct run *)ctx)->client_option = "proxy-name";
 	if (settings->proxies == AGENT_MAX_PROXIES)
 		return error_set(err, "at most %d of these", AGENT_MAX_PROXIES);
 	settings->proxy[settings->proxies++] = value;
@@ -92,6 +113,7 @@ static bool read_proxy(void *ctx, const char *value, struct error *err)
 	struct run *run = ctx;
 	uint64_t port;
 	char host[300];
+	run->client_option = "proxy";
 	if (strncmp(value, "http://", 7) == 0)
 		value += 7;
 	const char *colon = strrchr(value, ':');
@@ -123,12 +145,16 @@ static bool read_quiet(void *ctx, const char *value, struct error *err)
 
 static const struct argument table[] = {
 	{"accord", 0, "ANCHORS", read_anchors, "file of Accord anchors, as accord-anchor.pem of the proxy"},
+	{"accord-server", 0, "RULES", read_server,
+		"the program is a server, and aware of proxies: a file of rules on who is accepted"},
 	{"accord-rule", 0, "RULE", read_rule, "require, or prefer: accept a CA that was added here too [require]"},
 	{"proxy", 0, "HOST:PORT", read_proxy, "the HTTP proxy that the program is told; else as the environment says"},
 	{"trust", 0, "FILE", read_trust, "web roots; by default the distribution's, without any that were added here"},
 	{"role", 0, "ROLE", read_role, "what a proxy may be: reader, writer or both [reader]"},
 	{"proxy-name", 0, "NAME", read_proxy_name,
 		"only proxies of this name or pin; may be given several times, default: all that ANCHORS stand for"},
+	{"approval-key", 0, "FILE", read_approval,
+		"key that a server may have enrolled, P-256 or Ed25519: approves the proxy where one is demanded"},
 	{"jsonl", 0, "FILE", read_jsonl, "write what was proven as JSON lines; - is standard output"},
 	{"quiet", 'q', NULL, read_quiet, "no line per connection"},
 };
@@ -151,7 +177,8 @@ static bool is_flag(const char *word)
 bool exec_accord_wanted(int argc, char **argv)
 {
 	for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--accord") == 0 || strncmp(argv[i], "--accord=", 9) == 0)
+		if (strcmp(argv[i], "--accord") == 0 || strncmp(argv[i], "--accord=", 9) == 0 ||
+			strcmp(argv[i], "--accord-server") == 0 || strncmp(argv[i], "--accord-server=", 16) == 0)
 			return true;
 		i += !is_flag(argv[i]);
 	}
@@ -162,7 +189,9 @@ void exec_accord_help(void)
 {
 	puts("\nWith --accord there is no private proxy and no CA: programs that use OpenSSL 3 speak Accord to the "
 	     "proxy\n"
-	     "of the network, and what was proven about each connection is told. Then only these options are known:\n");
+	     "of the network, and what was proven about each connection is told. With --accord-server a server that "
+	     "uses\n"
+	     "OpenSSL 3 becomes an aware one, and its verdicts are told. Then only these options are known:\n");
 	arguments_help(&arguments);
 }
 
@@ -226,23 +255,43 @@ static void sum_up(const struct run *run, const char *command)
 	if (report->malformed > 0)
 		fprintf(stderr, "overt exec: %u reports could not be read\n", report->malformed);
 	if (report->attached == 0 && report->unreached == 0 && run->code != 127 && run->code != 126)
-		fprintf(stderr,
-			"overt exec: nothing in %s made a TLS context with OpenSSL 3: nothing was checked, and nothing "
-			"proven\n",
-			command);
+		fprintf(stderr, "overt exec: nothing in %s made a TLS context with OpenSSL 3: %s\n", command,
+			run->settings.server ? "no proxy was ruled on" : "nothing was checked, and nothing proven");
 }
 
 /* What the agents would find wrong is said before anything is started. */
-static bool prepare(struct run *run, const char *command, struct error *err)
+static bool prepare_client(const struct run *run, struct error *err)
 {
 	struct pact *pact = NULL;
 	const struct pact_terms terms = {.anchors = run->settings.anchors,
 		.trust = run->settings.trust,
 		.proxy = run->settings.proxy,
 		.proxies = run->settings.proxies};
-	if (!pact_make(&pact, &terms, err))
-		return false;
+	bool ok = pact_make(&pact, &terms, err);
 	pact_free(pact);
+	return ok;
+}
+
+static bool prepare_server(const struct run *run, struct error *err)
+{
+	struct rulebook *book = NULL;
+	struct pact *pact = NULL;
+	if (run->settings.anchors)
+		return error_set(err, "--accord and --accord-server: a program is the client or the server of a run");
+	if (run->client_option)
+		return error_set(err, "--%s is of no use to a server: it goes with --accord", run->client_option);
+	bool ok = rulebook_open(&book, run->settings.server, err);
+	const struct pact_terms terms = {.anchors = ok ? rulebook_anchors(book) : NULL, .proxies_only = true};
+	ok = ok && (!terms.anchors || pact_make(&pact, &terms, err));
+	pact_free(pact);
+	rulebook_free(book);
+	return ok;
+}
+
+static bool prepare(struct run *run, const char *command, struct error *err)
+{
+	if (!(run->settings.server ? prepare_server(run, err) : prepare_client(run, err)))
+		return false;
 	const char *barrier = place_barrier(command);
 	if (barrier)
 		fprintf(stderr, "overt exec: the agent does not reach %s: %s\n", command, barrier);
@@ -257,9 +306,11 @@ static bool run_all(struct run *run, char *const *argv, struct error *err)
 		ok = error_set_errno(err, "no event loop");
 	run->report.quiet = run->quiet;
 	run->report.require = run->settings.require;
+	run->report.server = run->settings.server != NULL;
 	ok = ok && exec_report_open(&run->report, run->loop, run->jsonl, err);
 	if (ok) {
 		run->settings.report = run->report.path;
+		memcpy(run->settings.token, run->report.token, sizeof(run->settings.token));
 		ok = run_child(run, argv, err);
 		exec_report_drain(&run->report);
 		sum_up(run, argv[0]);

@@ -1,6 +1,7 @@
 #include "cli/exec_report.h"
 
 #include "accord/body.h"
+#include "accord/purpose.h"
 #include "agent/report.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -105,6 +107,51 @@ static void add_connection(struct line *line, const struct report *report)
 			  "it");
 }
 
+/* "the proxy proxy.test, a reader, for malware". */
+static void add_introduced(struct line *line, const struct report *report)
+{
+	char code[ACCORD_PURPOSE_TEXT];
+	if (report->told & REPORT_TOLD_SEALED) {
+		add(line, "a proxy that does not say who it is");
+		return;
+	}
+	for (size_t i = 0; i < report->hops; i++) {
+		const struct report_hop *hop = &report->hop[i];
+		add(line, i == 0 ? "the proxy " : ", then ");
+		add_clean(line, hop->name.len > 0 ? hop->name : bytes_str("(name not asked for)"));
+		add(line, ", a ");
+		add(line, role_of(hop));
+	}
+	add(line, ", for ");
+	add(line, accord_purpose_text(report->purpose, code));
+}
+
+static void add_served(struct line *line, const struct report *report)
+{
+	static const char *const words[] = {[REPORT_ACCEPTED] = "accepted ",
+		[REPORT_DECLINED] = "refused ",
+		[REPORT_UNMET] = "did not get what was demanded of ",
+		[REPORT_LEFT] = "was left by ",
+		[REPORT_IGNORED] = "ignored "};
+	add_clean(line, report->host.len > 0 ? report->host : bytes_str("(no name)"));
+	add(line, ": ");
+	add(line, words[report->served]);
+	add_introduced(line, report);
+	if (report->client.len > 0)
+		add(line, ", approved by ");
+	add_clean(line, report->client);
+	add(line, " (");
+	add_clean(line, report->rule);
+	add(line, ")");
+	add_quoted(line, ": ", report->statement);
+	if (report->text.len > 0)
+		add(line, ": ");
+	add_clean(line, report->text);
+	if (report->peer.len > 0)
+		add(line, "; from ");
+	add_clean(line, report->peer);
+}
+
 static void print_line(const struct exec_report *report, const struct line *line)
 {
 	if (!report->quiet)
@@ -149,6 +196,16 @@ static void show(struct exec_report *report, const struct report *said)
 		add(&line, number);
 		add_connection(&line, said);
 		print_line(report, &line);
+	} else if (said->kind == REPORT_SERVED) {
+		report->served++;
+		snprintf(number, sizeof(number), "[%u] ", said->pid);
+		add(&line, number);
+		add_served(&line, said);
+		print_line(report, &line);
+	} else if (said->kind == REPORT_RULES) {
+		add(&line, ": ");
+		add_clean(&line, said->text);
+		print_line(report, &line);
 	} else {
 		report->attached++;
 	}
@@ -162,6 +219,39 @@ static void json_text(struct jsonout *json, const char *key, struct bytes text)
 {
 	if (text.len > 0)
 		jsonout_text(json, key, text);
+}
+
+static void json_hops(struct jsonout *json, const struct report *said)
+{
+	jsonout_array(json, "proxies");
+	for (size_t i = 0; i < said->hops; i++) {
+		jsonout_object(json, NULL);
+		json_text(json, "name", said->hop[i].name);
+		jsonout_word(json, "role", role_of(&said->hop[i]));
+		json_text(json, "purpose", said->hop[i].purpose);
+		jsonout_object_end(json);
+	}
+	jsonout_array_end(json);
+	jsonout_bool(json, "sealed", (said->told & REPORT_TOLD_SEALED) != 0);
+}
+
+static void json_served(struct jsonout *json, const struct report *said)
+{
+	static const char *const words[] = {[REPORT_ACCEPTED] = "accepted",
+		[REPORT_DECLINED] = "refused",
+		[REPORT_UNMET] = "unmet",
+		[REPORT_LEFT] = "left",
+		[REPORT_IGNORED] = "ignored"};
+	char code[ACCORD_PURPOSE_TEXT];
+	json_text(json, "host", said->host);
+	json_text(json, "from", said->peer);
+	jsonout_word(json, "verdict", words[said->served]);
+	jsonout_text(json, "rule", said->rule);
+	jsonout_word(json, "purpose", accord_purpose_text(said->purpose, code));
+	json_hops(json, said);
+	json_text(json, "approved_by", said->client);
+	json_text(json, "statement", said->statement);
+	json_text(json, "reason", said->text);
 }
 
 static void json_connection(struct jsonout *json, const struct report *said)
@@ -178,16 +268,7 @@ static void json_connection(struct jsonout *json, const struct report *said)
 	}
 	if (said->path != REPORT_PROVEN)
 		return;
-	jsonout_array(json, "proxies");
-	for (size_t i = 0; i < said->hops; i++) {
-		jsonout_object(json, NULL);
-		json_text(json, "name", said->hop[i].name);
-		jsonout_word(json, "role", role_of(&said->hop[i]));
-		json_text(json, "purpose", said->hop[i].purpose);
-		jsonout_object_end(json);
-	}
-	jsonout_array_end(json);
-	jsonout_bool(json, "sealed", (said->told & REPORT_TOLD_SEALED) != 0);
+	json_hops(json, said);
 	if (said->told & REPORT_TOLD_VERDICT)
 		jsonout_word(json, "verdict", "accept");
 	json_text(json, "statement", said->statement);
@@ -196,18 +277,26 @@ static void json_connection(struct jsonout *json, const struct report *said)
 static void write_json(struct exec_report *report, const struct report *said)
 {
 	static const char *const states[] = {
-		[REPORT_ATTACHED] = "attached", [REPORT_BARRED] = "barred", [REPORT_OTHER] = "unreached"};
+		[REPORT_ATTACHED] = "attached",
+		[REPORT_BARRED] = "barred",
+		[REPORT_OTHER] = "unreached",
+		[REPORT_RULES] = "rules",
+	};
+	static const char *const types[] = {[REPORT_CONNECTION] = "accord", [REPORT_SERVED] = "accord-server"};
 	char room[4 * REPORT_MAX];
 	struct jsonout json = jsonout_over(room, sizeof(room));
 	size_t len;
 	jsonout_object(&json, NULL);
 	jsonout_number(&json, "v", 1);
-	jsonout_word(&json, "type", said->kind == REPORT_CONNECTION ? "accord" : "agent");
+	bool connection = said->kind == REPORT_CONNECTION || said->kind == REPORT_SERVED;
+	jsonout_word(&json, "type", connection ? types[said->kind] : "agent");
 	jsonout_time(&json, "time", clock_wall_ns());
 	jsonout_number(&json, "pid", said->pid);
 	json_text(&json, "program", said->program);
 	if (said->kind == REPORT_CONNECTION) {
 		json_connection(&json, said);
+	} else if (said->kind == REPORT_SERVED) {
+		json_served(&json, said);
 	} else {
 		jsonout_word(&json, "state", states[said->kind]);
 		json_text(&json, "what", said->text);
@@ -229,7 +318,9 @@ void exec_report_drain(struct exec_report *report)
 	while ((n = recv(report->io.fd, room, sizeof(room), MSG_DONTWAIT | MSG_TRUNC)) >= 0 || errno == EINTR) {
 		if (n < 0)
 			continue;
-		if ((size_t)n > sizeof(room) || report_read(bytes_of(room, (size_t)n), &said) != REPORT_OK) {
+		if ((size_t)n > sizeof(room) || report_read(bytes_of(room, (size_t)n), &said) != REPORT_OK ||
+			!bytes_equal_secret(
+				bytes_of(said.token, REPORT_TOKEN), bytes_of(report->token, REPORT_TOKEN))) {
 			report->malformed++;
 			continue;
 		}
@@ -256,6 +347,9 @@ static bool make_folder(struct exec_report *report, struct error *err)
 		report->folder[0] = '\0';
 		return error_set_errno(err, "no folder for this run under %s", base);
 	}
+	/* Workers that have become other users, and were started too late to inherit a descriptor, come by the path. */
+	if (report->server && chmod(report->folder, 0711) != 0)
+		return error_set_errno(err, "%s", report->folder);
 	snprintf(report->path, sizeof(report->path), "%s/reports", report->folder);
 	return true;
 }
@@ -265,8 +359,9 @@ static bool open_socket(struct exec_report *report, struct error *err)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", report->path);
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || chmod(report->path, 0600) != 0 ||
-		!loop_add(report->loop, &report->io, fd, on_ready)) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+		chmod(report->path, report->server ? 0622 : 0600) != 0 ||
+		RAND_bytes(report->token, REPORT_TOKEN) != 1 || !loop_add(report->loop, &report->io, fd, on_ready)) {
 		(void)error_set_errno(err, "%s", report->path);
 		if (fd >= 0)
 			close(fd);

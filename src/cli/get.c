@@ -36,29 +36,13 @@ struct wish {
 	struct get_url url;
 };
 
-#define READ_TEXT(name, field)                                                                                         \
-	static bool name(void *ctx, const char *value, struct error *err)                                              \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		((struct wish *)ctx)->field = value;                                                                   \
-		return *value != '\0';                                                                                 \
-	}
-#define READ_FLAG(name, field)                                                                                         \
-	static bool name(void *ctx, const char *value, struct error *err)                                              \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		(void)value;                                                                                           \
-		((struct wish *)ctx)->field = true;                                                                    \
-		return true;                                                                                           \
-	}
-
-READ_TEXT(read_anchors, terms.anchors)
-READ_TEXT(read_trust, terms.trust)
-READ_TEXT(read_save, save)
-READ_TEXT(read_approval, approval)
-READ_FLAG(read_explain, explain)
-READ_FLAG(read_json, json)
-READ_FLAG(read_quiet, quiet)
+ARGUMENT_TEXT(read_anchors, wish, terms.anchors)
+ARGUMENT_TEXT(read_trust, wish, terms.trust)
+ARGUMENT_TEXT(read_save, wish, save)
+ARGUMENT_TEXT(read_approval, wish, approval)
+ARGUMENT_FLAG(read_explain, wish, explain)
+ARGUMENT_FLAG(read_json, wish, json)
+ARGUMENT_FLAG(read_quiet, wish, quiet)
 
 /* "host:port", with or without http:// before it. */
 static bool read_proxy(void *ctx, const char *value, struct error *err)
@@ -194,6 +178,7 @@ static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, EVP_PKE
 		.verify_proxy = pact_verify_proxy,
 		.verify_server = pact_verify_server,
 		.lib = pact_lib(pact),
+		.decode = pact_decode,
 		.now_s = pact_now,
 		.approval_key = approval_key,
 	};

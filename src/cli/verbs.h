@@ -7,9 +7,14 @@
 int verb_accord(int argc, char **argv);
 int verb_ca(int argc, char **argv);
 int verb_check(int argc, char **argv);
+int verb_collect(int argc, char **argv);
 int verb_exec(int argc, char **argv);
+int verb_explain(int argc, char **argv);
 int verb_get(int argc, char **argv);
+int verb_grant(int argc, char **argv);
 int verb_help(int argc, char **argv);
+int verb_local(int argc, char **argv);
+int verb_log(int argc, char **argv);
 int verb_proxy(int argc, char **argv);
 int verb_refusals(int argc, char **argv);
 int verb_version(int argc, char **argv);

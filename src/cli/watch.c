@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/collect_reader.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 
@@ -16,6 +17,9 @@
 
 struct wish {
 	struct watch_options options;
+	struct collect_reader reader;
+	struct fetch *fetch;
+	struct keyring *ring; /* where the fetch puts keys */
 	bool quiet, verbose, standard_input;
 };
 
@@ -49,35 +53,24 @@ static bool read_psk(void *ctx, const char *value, struct error *err)
 	return add(&((struct wish *)ctx)->options.psks, value, err);
 }
 
-#define READ_TEXT(name, field)                                                                                         \
-	static bool name(void *ctx, const char *value, struct error *err)                                              \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		((struct wish *)ctx)->field = value;                                                                   \
-		return *value != '\0';                                                                                 \
-	}
-#define READ_FLAG(name, field)                                                                                         \
-	static bool name(void *ctx, const char *value, struct error *err)                                              \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		(void)value;                                                                                           \
-		((struct wish *)ctx)->field = true;                                                                    \
-		return true;                                                                                           \
-	}
-
-READ_TEXT(read_interface, options.interface)
-READ_TEXT(read_filter, options.filter)
-READ_TEXT(read_connect, options.connect)
-READ_TEXT(read_jsonl, options.outputs.jsonl)
-READ_TEXT(read_pcapng, options.rewrite)
-READ_TEXT(read_plaintext, options.outputs.plaintext)
-READ_TEXT(read_plaintext_pcapng, options.outputs.pcapng)
-READ_TEXT(read_objects, options.outputs.objects)
-READ_FLAG(read_follow, options.follow)
-READ_FLAG(read_promiscuous, options.promiscuous)
-READ_FLAG(read_show_secrets, options.outputs.unmasked)
-READ_FLAG(read_quiet, quiet)
-READ_FLAG(read_verbose, verbose)
+ARGUMENT_TEXT(read_collector, wish, reader.collector)
+ARGUMENT_TEXT(read_reader_key, wish, reader.reader_key)
+ARGUMENT_TEXT(read_certificate, wish, reader.certificate)
+ARGUMENT_TEXT(read_certificate_key, wish, reader.key)
+ARGUMENT_TEXT(read_collector_ca, wish, reader.ca)
+ARGUMENT_TEXT(read_interface, wish, options.interface)
+ARGUMENT_TEXT(read_filter, wish, options.filter)
+ARGUMENT_TEXT(read_connect, wish, options.connect)
+ARGUMENT_TEXT(read_jsonl, wish, options.outputs.jsonl)
+ARGUMENT_TEXT(read_pcapng, wish, options.rewrite)
+ARGUMENT_TEXT(read_plaintext, wish, options.outputs.plaintext)
+ARGUMENT_TEXT(read_plaintext_pcapng, wish, options.outputs.pcapng)
+ARGUMENT_TEXT(read_objects, wish, options.outputs.objects)
+ARGUMENT_FLAG(read_follow, wish, options.follow)
+ARGUMENT_FLAG(read_promiscuous, wish, options.promiscuous)
+ARGUMENT_FLAG(read_show_secrets, wish, options.outputs.unmasked)
+ARGUMENT_FLAG(read_quiet, wish, quiet)
+ARGUMENT_FLAG(read_verbose, wish, verbose)
 
 static bool read_format(void *ctx, const char *value, struct error *err)
 {
@@ -144,6 +137,12 @@ static const struct argument table[] = {
 	{"keys", 'k', "FILE", read_keylog, "a key log (SSLKEYLOGFILE); may be given several times"},
 	{"private-key", 0, "FILE", read_private_key, "RSA keys of servers, for TLS 1.2 with RSA key exchange"},
 	{"psk", 0, "FILE", read_psk, "pre-shared keys, a line IDENTITY:HEX each"},
+	{"collector", 0, "HOST:PORT", read_collector, "fetch keys there (overt collect), as a reader"},
+	{"reader-key", 0, "FILE", read_reader_key, "with --collector: the private key that opens them"},
+	{"certificate", 0, "FILE", read_certificate, "with --collector: the certificate that says who asks"},
+	{"certificate-key", 0, "FILE", read_certificate_key, "its key [the certificate's name with .key]"},
+	{"collector-ca", 0, "FILE", read_collector_ca,
+		"who vouches for the collector [ca.pem beside the certificate]"},
 	{"format", 'T', "jsonl", read_format, "JSON lines on standard output in place of the table"},
 	{"jsonl", 0, "FILE", read_jsonl, "JSON lines to a file; - is standard output"},
 	{"pcapng", 'w', "FILE", read_pcapng, "the packets as they came, with the secrets that open them"},
@@ -214,6 +213,42 @@ static bool catch_signals(struct error *err)
 	return true;
 }
 
+/* Keys from a collector. */
+
+static void key_took(const struct release *release, const char *sender, void *ctx)
+{
+	struct wish *wish = ctx;
+	(void)sender;
+	if (!release_to_keyring(release, wish->ring))
+		log_warn("key not kept", LOG_S("why", "too many of one connection"));
+}
+
+static bool begin_fetch(struct keyring *ring, bool follow, void *ctx, struct error *err)
+{
+	struct wish *wish = ctx;
+	wish->ring = ring;
+	wish->fetch = collect_reader_begin(&wish->reader, follow, key_took, wish, err);
+	return wish->fetch != NULL;
+}
+
+static void end_fetch(void *ctx)
+{
+	struct wish *wish = ctx;
+	struct fetch_counts counts = {0};
+	fetch_end(wish->fetch, &counts);
+	if (counts.unopened > 0)
+		fprintf(stderr, "overt watch: %llu keys of the collector could not be opened with %s\n",
+			(unsigned long long)counts.unopened, wish->reader.reader_key);
+}
+
+static bool use_collector(struct wish *wish, struct error *err)
+{
+	if (!wish->reader.collector)
+		return true;
+	wish->options.source = (struct watch_source){.begin = begin_fetch, .end = end_fetch, .ctx = wish};
+	return collect_reader_complete(&wish->reader, err);
+}
+
 static int report(const struct watch_report *found, bool ok, const struct error *err)
 {
 	char summary[WATCH_SUMMARY_ROOM];
@@ -237,7 +272,7 @@ int verb_watch(int argc, char **argv)
 		return help();
 	watch_options_init(&wish.options);
 	if (!arguments_read(&arguments, argc, argv, &wish, &rest, &err) || !consistent(&wish, &err) ||
-		!catch_signals(&err))
+		!use_collector(&wish, &err) || !catch_signals(&err))
 		return complain("watch", &err, EXIT_MISUSE);
 	bool json_there = wish.options.outputs.jsonl && strcmp(wish.options.outputs.jsonl, "-") == 0;
 	wish.options.outputs.terminal_fd = wish.quiet || json_there ? -1 : STDOUT_FILENO;

@@ -2,12 +2,12 @@
 #include "accord/client.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "libovert/hung.h"
 #include "libovert/parts.h"
 #include "pact/pact.h"
 #include "pact/saved.h"
 #include "pki/name.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 
 _Static_assert(OVERT_ACCORD_READER == (int)ACCORD_READER && OVERT_ACCORD_WRITER == (int)ACCORD_WRITER, "roles");
@@ -24,34 +24,16 @@ struct overt_accord {
 
 /* What hangs on a context. */
 struct attached {
+	struct hung hung;
 	struct pact *pact;
 	struct overt_accord_options options;
 };
 
-static void attached_free(struct attached *attached)
+static void attached_drop(struct hung *hung)
 {
+	struct attached *attached = (struct attached *)hung;
 	pact_free(attached->pact);
 	free(attached);
-}
-
-static void on_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
-{
-	(void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
-	if (ptr)
-		attached_free(ptr);
-}
-
-static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-static int slot = -1;
-
-static void make_slot(void)
-{
-	slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_ctx_free);
-}
-
-static bool slot_ok(void)
-{
-	return CRYPTO_THREAD_run_once(&once, make_slot) == 1 && slot >= 0;
 }
 
 static bool options_ok(const struct overt_accord_options *options, struct error *err)
@@ -108,6 +90,12 @@ static bool verify_server(
 	return pact_verify_server(attached->pact, chain, host, address, err);
 }
 
+static X509 *decode(void *ctx, struct bytes der)
+{
+	const struct attached *attached = ctx;
+	return pact_decode(attached->pact, der);
+}
+
 static void on_report(void *ctx, SSL *ssl, const struct accord_outcome *outcome)
 {
 	const struct attached *attached = ctx;
@@ -122,8 +110,9 @@ static bool on_approve(void *ctx, SSL *ssl, const struct accord_proven *proven)
 	return attached->options.approve(attached->options.arg, ssl);
 }
 
-static bool attach(struct attached *attached, SSL_CTX *ctx, struct error *err)
+static bool attach(struct hung *hung, SSL_CTX *ctx, struct error *err)
 {
+	struct attached *attached = (struct attached *)hung;
 	const struct overt_accord_options *options = &attached->options;
 	const struct accord_client_config config = {
 		.rule = options->rule == OVERT_ACCORD_PREFER ? ACCORD_PREFER : ACCORD_REQUIRE,
@@ -132,41 +121,27 @@ static bool attach(struct attached *attached, SSL_CTX *ctx, struct error *err)
 		.verify_proxy = verify_proxy,
 		.verify_server = verify_server,
 		.lib = pact_lib(attached->pact),
+		.decode = decode,
 		.report = options->report ? on_report : NULL,
 		.approval_key = options->approval_key,
 		.approve = options->approve ? on_approve : NULL,
 	};
-	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot)) {
-		(void)error_set(err, "this context speaks Accord already");
-		return false;
-	}
-	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1) {
-		(void)error_set_openssl(err, "no place for Accord's state");
-		return false;
-	}
-	if (accord_client_attach(ctx, &config, err))
-		return true;
-	(void)SSL_CTX_set_ex_data(ctx, slot, NULL);
-	return false;
+	return accord_client_attach(ctx, &config, err);
 }
 
 bool overt_accord_attach(const struct overt_accord *accord, SSL_CTX *ctx, struct overt_error *error)
 {
 	struct error err = {""};
 	struct attached *attached = calloc(1, sizeof(*attached));
-	if (!attached) {
-		(void)error_set(&err, "no memory for Accord");
-		return hand_on(error, &err);
+	if (attached) {
+		*attached =
+			(struct attached){.hung = {attached_drop}, .pact = accord->pact, .options = accord->options};
+		/* The texts are the caller's, and have been read. */
+		attached->options.anchors = attached->options.trust = NULL;
+		attached->options.proxies = NULL;
+		pact_keep(attached->pact);
 	}
-	*attached = (struct attached){.pact = accord->pact, .options = accord->options};
-	/* The texts are the caller's, and have been read. */
-	attached->options.anchors = attached->options.trust = NULL;
-	attached->options.proxies = NULL;
-	pact_keep(attached->pact);
-	if (attach(attached, ctx, &err))
-		return true;
-	attached_free(attached);
-	return hand_on(error, &err);
+	return hung_attach(ctx, HUNG_CLIENT, attached ? &attached->hung : NULL, attach, &err) || hand_on(error, &err);
 }
 
 bool overt_accord_passed(const SSL *ssl)

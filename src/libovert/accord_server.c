@@ -1,19 +1,21 @@
 /* Accord for programs: the aware server's side of overt/accord.h. */
 #include "accord/server.h"
 #include "base/text.h"
+#include "libovert/hung.h"
 #include "libovert/parts.h"
 #include "pact/pact.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 _Static_assert(OVERT_ACCORD_ACCEPT == (int)ACCORD_RULING_ACCEPT && OVERT_ACCORD_REFUSE == (int)ACCORD_RULING_REFUSE &&
 		       OVERT_ACCORD_DEMAND == (int)ACCORD_RULING_DEMAND &&
-		       OVERT_ACCORD_SILENT == (int)ACCORD_RULING_SILENT,
+		       OVERT_ACCORD_SILENT == (int)ACCORD_RULING_SILENT &&
+		       OVERT_ACCORD_IDENTIFY == (int)ACCORD_RULING_IDENTIFY,
 	"answers");
 
 struct overt_accord_aware {
+	struct hung hung;
 	struct pact *pact; /* NULL: no demand can be met */
 	struct overt_accord_aware_options options;
 };
@@ -25,24 +27,9 @@ static void aware_free(struct overt_accord_aware *aware)
 	free(aware);
 }
 
-static void on_ctx_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+static void aware_drop(struct hung *hung)
 {
-	(void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
-	if (ptr)
-		aware_free(ptr);
-}
-
-static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-static int slot = -1;
-
-static void make_slot(void)
-{
-	slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_ctx_free);
-}
-
-static bool slot_ok(void)
-{
-	return CRYPTO_THREAD_run_once(&once, make_slot) == 1 && slot >= 0;
+	aware_free((struct overt_accord_aware *)hung);
 }
 
 struct overt_accord_aware *overt_accord_aware_new(
@@ -76,7 +63,8 @@ void overt_accord_aware_free(struct overt_accord_aware *aware)
 static void fill_claim(const struct accord_claim *claim, struct overt_accord_claim *out)
 {
 	const struct accord_introduction *in = &claim->introduction;
-	*out = (struct overt_accord_claim){.sealed = !claim->introduced, .confirmed = claim->confirmed};
+	*out = (struct overt_accord_claim){
+		.sealed = !claim->introduced, .identified = claim->identified, .confirmed = claim->confirmed};
 	text_clean(out->fault, sizeof(out->fault), bytes_str(claim->fault.text));
 	if (!claim->introduced)
 		return;
@@ -88,7 +76,7 @@ static void fill_claim(const struct accord_claim *claim, struct overt_accord_cla
 		memcpy(out->hop[i].nonce, in->hop[i].proxy_nonce, sizeof(out->hop[i].nonce));
 		out->hop[i].role = in->hop[i].role;
 	}
-	if (claim->confirmed) {
+	if (claim->identified) {
 		text_clean(out->proxy, sizeof(out->proxy), bytes_str(claim->proxy.name));
 		memcpy(out->pin, claim->proxy.pin, sizeof(out->pin));
 	}
@@ -103,7 +91,7 @@ static void on_rule(void *ctx, SSL *ssl, const struct accord_claim *claim, struc
 	aware->options.rule(aware->options.arg, ssl, &told, &ruling);
 	ruling.statement[sizeof(ruling.statement) - 1] = '\0';
 	/* A value that is none refuses: a mistake in a rule is not to open what it should close. */
-	bool known = ruling.answer >= OVERT_ACCORD_ACCEPT && ruling.answer <= OVERT_ACCORD_SILENT;
+	bool known = ruling.answer >= OVERT_ACCORD_ACCEPT && ruling.answer <= OVERT_ACCORD_IDENTIFY;
 	out->kind = known ? (enum accord_ruling_kind)ruling.answer : ACCORD_RULING_REFUSE;
 	snprintf(out->statement, sizeof(out->statement), "%s", ruling.statement);
 }
@@ -121,39 +109,24 @@ static bool on_enrolled(void *ctx, SSL *ssl, struct bytes key)
 	return aware->options.enrolled && aware->options.enrolled(aware->options.arg, ssl, key.data, key.len);
 }
 
-static bool attach(struct overt_accord_aware *attached, SSL_CTX *ctx, struct error *err)
+static bool attach(struct hung *hung, SSL_CTX *ctx, struct error *err)
 {
 	const struct accord_server_config config = {
-		.ctx = attached, .rule = on_rule, .verify_proxy = verify_proxy, .enrolled = on_enrolled};
-	if (!slot_ok() || SSL_CTX_get_ex_data(ctx, slot)) {
-		(void)error_set(err, "this context is aware of Accord already");
-		return false;
-	}
-	if (SSL_CTX_set_ex_data(ctx, slot, attached) != 1) {
-		(void)error_set_openssl(err, "no place for Accord's state");
-		return false;
-	}
-	if (accord_server_attach(ctx, &config, err))
-		return true;
-	(void)SSL_CTX_set_ex_data(ctx, slot, NULL);
-	return false;
+		.ctx = hung, .rule = on_rule, .verify_proxy = verify_proxy, .enrolled = on_enrolled};
+	return accord_server_attach(ctx, &config, err);
 }
 
 bool overt_accord_aware_attach(const struct overt_accord_aware *aware, SSL_CTX *ctx, struct overt_error *error)
 {
 	struct error err = {""};
 	struct overt_accord_aware *attached = calloc(1, sizeof(*attached));
-	if (!attached) {
-		(void)error_set(&err, "no memory for Accord");
-		return hand_on(error, &err);
+	if (attached) {
+		*attached = *aware;
+		attached->hung.drop = aware_drop;
+		if (attached->pact)
+			pact_keep(attached->pact);
 	}
-	*attached = *aware;
-	if (attached->pact)
-		pact_keep(attached->pact);
-	if (attach(attached, ctx, &err))
-		return true;
-	aware_free(attached);
-	return hand_on(error, &err);
+	return hung_attach(ctx, HUNG_SERVER, attached ? &attached->hung : NULL, attach, &err) || hand_on(error, &err);
 }
 
 bool overt_accord_aware_passed(const SSL *ssl)

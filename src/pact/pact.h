@@ -1,11 +1,13 @@
 /*
  * pact/pact.h — what a client of Accord trusts: anchors of proxies, proxies by name or pin, web roots. Answers the two
- * questions that the checks ask (accord/check.h). Unchanging once made, so threads may share it.
+ * questions that the checks ask (accord/check.h). What is trusted does not change once it is made, and threads may share
+ * it. Chains found good are remembered for a while (pact/memo.h).
  */
 #ifndef PACT_PACT_H
 #define PACT_PACT_H
 
 #include "accord/check.h"
+#include "pact/memo.h"
 
 #define PACT_MAX_PROXIES 32
 
@@ -34,6 +36,13 @@ void pact_free(struct pact *pact); /* one less; NULL is allowed */
  * accord_client_config: leaves need not be decoded twice then. Lives as long as the pact. NULL: the default context.
  */
 must_check OSSL_LIB_CTX *pact_lib(const struct pact *pact);
+
+/* A leaf decoded in that context, or remembered; for `decode` there, with the pact as ctx. NULL: it cannot be read. */
+must_check X509 *pact_decode(void *pact, struct bytes der);
+
+/* As if no chain had been judged yet. */
+void pact_forget(struct pact *pact);
+must_check struct memo_counts pact_count(const struct pact *pact);
 
 /*
  * From now on certificates are judged as of that time instead of the present; 0: the present again. Not while others

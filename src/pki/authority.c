@@ -146,10 +146,15 @@ static EVP_PKEY *key_left_over(const char *state_dir)
 	return key;
 }
 
+static int64_t life_of(const struct authority_make *make)
+{
+	return make && make->life_s > 0 ? make->life_s : LIFE_S;
+}
+
 static bool make_in(struct authority *authority, const char *state_dir, const struct authority_make *make,
 	EVP_PKEY *key, int64_t now_s, struct error *err)
 {
-	if (!ca_make(&authority->at[0], make, key, now_s, LIFE_S, err))
+	if (!ca_make(&authority->at[0], make, key, now_s, life_of(make), err))
 		return false;
 	authority->count = 1;
 	return authority_pem_build(authority, err) && files_write(authority, state_dir, err);
@@ -264,7 +269,7 @@ static bool rotate_locked(struct authority *authority, const char *state_dir, co
 		if (plan.not_before_s <= authority->at[i].not_before_s)
 			plan.not_before_s = authority->at[i].not_before_s + 1;
 	}
-	bool ok = ca_make(&authority->at[authority->count], &plan, NULL, now_s, LIFE_S, err);
+	bool ok = ca_make(&authority->at[authority->count], &plan, NULL, now_s, life_of(&plan), err);
 	free(permit);
 	if (!ok)
 		return false;

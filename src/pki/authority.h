@@ -30,6 +30,7 @@ struct authority_make {
 	const char *host;                 /* stands in its name: "Overt CA HOST 2026-11"; NULL: none */
 	const struct name_ranges *permit; /* nameConstraints, all else excluded; NULL: none */
 	int64_t not_before_s;             /* 0: an hour before now */
+	int64_t life_s;                   /* 0: AUTHORITY_DAYS */
 };
 
 /*

@@ -110,9 +110,12 @@ struct config {
 	unsigned audit_failure; /* enum config_audit_failure */
 
 	/* Accord. */
-	unsigned accord;      /* enum config_accord: where no rule says otherwise */
-	unsigned accord_role; /* enum config_accord_role */
-	bool accord_upstream; /* the upstream proxy speaks Accord too */
+	unsigned accord;                                /* enum config_accord: where no rule says otherwise */
+	unsigned accord_role;                           /* enum config_accord_role */
+	char *accord_purpose;                           /* a name or number (accord/purpose.h) */
+	uint64_t accord_rate, accord_burst;             /* per client; a rate of 0: no limit */
+	char *accord_server, *server_cert, *server_key; /* reverse listeners as aware servers; all or none */
+	bool accord_upstream;                           /* the upstream proxy speaks Accord too */
 
 	/* Outputs. "-" is standard output. */
 	bool quiet, verbose;

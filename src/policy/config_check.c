@@ -1,4 +1,5 @@
 /* What options say together: docs/configuration.md. */
+#include "accord/purpose.h"
 #include "policy/config_parts.h"
 
 #include <stdarg.h>
@@ -161,6 +162,32 @@ static void show_own_secrets(struct config *config, enum config_verb verb)
 		config->show_secrets = true;
 }
 
+static bool has_reverse(const struct config *config)
+{
+	for (size_t i = 0; i < config->listen.count; i++) {
+		if (config->listen.items[i].mode == LISTEN_REVERSE)
+			return true;
+	}
+	return false;
+}
+
+static bool check_accord(struct config *config, struct error *err)
+{
+	uint8_t code;
+	if (config->accord_purpose && !accord_purpose_read(config->accord_purpose, &code))
+		return wrong(config, err, "accord-purpose", ACCORD_PURPOSE_EXPECTED, config->accord_purpose);
+	if (config->accord_upstream && config->upstream_proxy.kind == UPSTREAM_DIRECT)
+		return wrong(config, err, "accord-upstream", "needs upstream-proxy beside it");
+	if (config->accord_server && (!config->server_cert || !config->server_key))
+		return wrong(config, err, "accord-server", "needs server-cert and server-key beside it");
+	if (config->accord_server && !has_reverse(config))
+		return wrong(config, err, "accord-server", "needs a listener of the mode reverse");
+	if (config->server_cert && !config->accord_server)
+		return wrong(config, err, "server-cert", "needs accord-server beside it");
+	return !config->server_key || config->accord_server ||
+	       wrong(config, err, "server-key", "needs accord-server beside it");
+}
+
 bool config_check(struct config *config, enum config_verb verb, struct error *err)
 {
 	show_own_secrets(config, verb);
@@ -170,8 +197,6 @@ bool config_check(struct config *config, enum config_verb verb, struct error *er
 		return wrong(config, err, "ca-cert", "needs ca-key beside it");
 	if (config->ca_key && !config->ca_cert)
 		return wrong(config, err, "ca-key", "needs ca-cert beside it");
-	if (config->accord_upstream && config->upstream_proxy.kind == UPSTREAM_DIRECT)
-		return wrong(config, err, "accord-upstream", "needs upstream-proxy beside it");
-	return check_outputs(config, err) && check_listeners(config, err) && check_url(config, err) &&
-	       config_check_disclosure(config, verb, err);
+	return check_accord(config, err) && check_outputs(config, err) && check_listeners(config, err) &&
+	       check_url(config, err) && config_check_disclosure(config, verb, err);
 }

@@ -272,6 +272,15 @@ static struct outcome rule_outcome(const struct rule *rule, const struct view *v
 	return out;
 }
 
+/* Of several purposes none may be told: 0 says nothing, and so nothing wrong. */
+static void purpose_join(struct policy_options *all, const struct policy_options *o)
+{
+	bool first = all->accord == 0;
+	bool same = all->has_purpose == o->has_purpose && all->purpose == o->purpose;
+	all->has_purpose = first ? o->has_purpose : all->has_purpose || !same;
+	all->purpose = first ? o->purpose : same ? all->purpose : 0;
+}
+
 /* For a handshake made while the verdict is open: the most that any rule grants and the most that one requires. */
 static void options_join(struct policy_options *all, const struct rule *rule)
 {
@@ -286,6 +295,7 @@ static void options_join(struct policy_options *all, const struct rule *rule)
 	if (!all->client_cert)
 		all->client_cert = o->client_cert;
 	if (rule->action == POLICY_INSPECT) {
+		purpose_join(all, o);
 		all->accord |= o->accord;
 		all->sealed = all->sealed || o->sealed;
 	}

@@ -1,4 +1,5 @@
 /* What a rule grants or demands beside its action: docs/configuration.md, "Options". */
+#include "accord/purpose.h"
 #include "base/text.h"
 #include "policy/snapshot.h"
 
@@ -96,6 +97,13 @@ static void read_introduce(struct parse *p, struct rule *rule, const struct yaml
 		rule->options.sealed = at == 1;
 }
 
+static void read_accord_purpose(struct parse *p, struct rule *rule, const struct yaml_node *value)
+{
+	rule->options.has_purpose = true;
+	if (value->kind != YAML_KIND_SCALAR || !accord_purpose_read(value->text, &rule->options.purpose))
+		parse_fault(p, value, ACCORD_PURPOSE_EXPECTED, value->text);
+}
+
 static struct policy_client_cert *cert_new(struct parse *p)
 {
 	struct policy *policy = p->policy;
@@ -140,4 +148,5 @@ const struct parse_key parse_options[PARSE_OPTIONS] = {
 	{"client-cert", read_client_cert},
 	{"accord", read_accord},
 	{"introduce", read_introduce},
+	{"accord-purpose", read_accord_purpose},
 };

@@ -148,7 +148,7 @@ static void label_rule(struct parse *p, struct rule *rule, const struct yaml_nod
 static void check_rule(struct parse *p, struct rule *rule, const struct yaml_node *node)
 {
 	static const char *const inspect_only[] = {
-		"until", "invalid", "client-cert", "mask", "refused", "accord", "introduce"};
+		"until", "invalid", "client-cert", "mask", "refused", "accord", "introduce", "accord-purpose"};
 	const struct yaml_node *at;
 	for (size_t i = 0; i < sizeof(inspect_only) / sizeof(inspect_only[0]); i++) {
 		if ((at = yaml_get(node, inspect_only[i])) && rule->action != POLICY_INSPECT)

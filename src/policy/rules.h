@@ -125,7 +125,10 @@ struct policy_options {
 	bool mask;                                    /* credentials in the terminal and jsonl */
 	bool aia;                                     /* a missing intermediate may be fetched */
 	const struct policy_client_cert *client_cert; /* to show upstream; NULL: none */
-	unsigned accord;         /* enum policy_accord: one of them when decided, else all that may still come of it */
+	unsigned accord; /* enum policy_accord: one of them when decided, else all that may still come of it */
+	bool has_purpose;
+	/* Code told to servers (accord/purpose.h), when has_purpose; else as the configuration says. 0 while rules differ. */
+	uint8_t purpose;
 	bool sealed;             /* with Accord the server is not told */
 	bool aside_when_refused; /* `refused: bypass`: a server's refusal of Accord ends in stepping aside */
 };
@@ -210,6 +213,8 @@ must_check bool policy_wants_accord(const struct policy *policy);
 must_check size_t policy_rule_count(const struct policy *policy);
 must_check const char *policy_rule_label(const struct policy *policy, int rule);
 must_check enum policy_action policy_rule_action(const struct policy *policy, int rule);
+/* NULL when there is no such rule. */
+must_check const struct policy_options *policy_rule_options(const struct policy *policy, int rule);
 must_check size_t policy_name_count(const struct policy *policy); /* names in all lists, without the shipped one */
 /* The client certificates that rules name, `index` from 0; NULL past the last. */
 must_check const struct policy_client_cert *policy_client_cert_at(const struct policy *policy, size_t index);

@@ -94,6 +94,12 @@ enum policy_action policy_rule_action(const struct policy *policy, int rule)
 	return r ? r->action : POLICY_BLOCK;
 }
 
+const struct policy_options *policy_rule_options(const struct policy *policy, int rule)
+{
+	const struct rule *r = rule_at(policy, rule);
+	return r ? &r->options : NULL;
+}
+
 size_t policy_name_count(const struct policy *policy)
 {
 	size_t count = 0;

@@ -106,7 +106,7 @@ must_check char *parse_path(struct parse *p, const struct yaml_node *node);
 #define PARSE_CONDITIONS 12
 extern const struct parse_key parse_conditions[PARSE_CONDITIONS];
 /* `allow`, `until` and the other options: of a rule, or of the top of the file. */
-#define PARSE_OPTIONS 11
+#define PARSE_OPTIONS 12
 extern const struct parse_key parse_options[PARSE_OPTIONS];
 
 void rule_clear(struct rule *rule);

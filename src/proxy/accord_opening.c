@@ -2,9 +2,12 @@
 
 #include "accord/anchor.h"
 #include "accord/proxy_leg.h"
+#include "accord/purpose.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "proxy/accord_audit.h"
+#include "proxy/accord_limit.h"
 #include "proxy/accord_shown.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
@@ -14,8 +17,10 @@
 #include "proxy/worker.h"
 #include "tls/alert.h"
 
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* Who gets it. */
 
@@ -68,6 +73,24 @@ static const char *unfit(const struct conn *conn)
 	return NULL;
 }
 
+/* Never a minted leaf: whoever asks often enough would get one otherwise. */
+static void end_over_limit(struct conn *conn, enum config_accord rule)
+{
+	static const char text[] = "this client asks for more Accord handshakes than accord-rate allows";
+	struct worker_counts *counts = &conn->worker->counts;
+	char peer[HOSTPORT_TEXT];
+	if (accord_limit_worth_telling(conn->worker->limit, loop_now_ns(conn->worker->loop)))
+		log_warn("accord limit reached", LOG_S("client", hostport_ip_text(&conn->peer, peer)),
+			LOG_S("name", conn->opening->name.text), LOG_N("so-far", counts->accord_limited + 1));
+	if (rule == CONFIG_ACCORD_REQUIRE) {
+		block(conn, &counts->accord_limited, ALERT_ACCESS_DENIED, "accord-limit", text);
+		return;
+	}
+	counts->accord_limited++;
+	report_notice(conn, SEVERITY_WARN, "accord-limit", text);
+	opening_aside(conn, 1, conn->opening->verdict.label, text);
+}
+
 bool accord_apply(struct conn *conn)
 {
 	struct opening *o = conn->opening;
@@ -85,6 +108,11 @@ bool accord_apply(struct conn *conn)
 	o->accord.offered = said == ACCORD_HELLO_OFFER;
 	o->accord.unfit = o->accord.offered ? unfit(conn) : NULL;
 	o->accord.on = o->accord.offered && !o->accord.unfit;
+	if (o->accord.on && !accord_limit_take(conn->worker->limit, &conn->peer, loop_now_ns(conn->worker->loop))) {
+		o->accord.on = false;
+		end_over_limit(conn, rule);
+		return false;
+	}
 	if (o->accord.on) {
 		o->accord.shown = accord_shown_keep(conn->worker->shown);
 		return true;
@@ -93,28 +121,6 @@ bool accord_apply(struct conn *conn)
 	if (!o->verdict.decided || (!o->accord.offered && rule == CONFIG_ACCORD_PREFER))
 		return true;
 	end_unfit(conn);
-	return false;
-}
-
-bool accord_confirm(struct conn *conn)
-{
-	const char *why;
-	struct opening *o = conn->opening;
-	enum config_accord rule = rule_of(conn);
-	if (o->accord.on == (rule != CONFIG_ACCORD_OFF))
-		return true;
-	if (!o->accord.on) {
-		if (rule == CONFIG_ACCORD_PREFER && !o->accord.offered)
-			return true;
-		end_unfit(conn);
-		return false;
-	}
-	/* Offered on account of a rule that did not decide: the one that did ignores offers. */
-	o->accord.on = false;
-	if (opening_may_reconnect(conn, &why))
-		opening_reconnect(conn, opening_look);
-	else
-		opening_block(conn, ALERT_ACCESS_DENIED, "accord-off", why);
 	return false;
 }
 
@@ -132,6 +138,16 @@ static struct bytes purpose_of(const struct conn *conn)
 	return text;
 }
 
+static uint8_t purpose_code_of(const struct conn *conn)
+{
+	const struct policy_options *options = &conn->opening->verdict.options;
+	uint8_t code;
+	if (options->has_purpose)
+		return options->purpose;
+	/* It was read once when the configuration was. */
+	return accord_purpose_read(conn->worker->config->accord_purpose, &code) ? code : 0;
+}
+
 bool accord_introduce(struct conn *conn, struct error *err)
 {
 	struct opening *o = conn->opening;
@@ -140,6 +156,7 @@ bool accord_introduce(struct conn *conn, struct error *err)
 		.client = &o->accord.client,
 		.role = own_role(conn),
 		.purpose = purpose_of(conn),
+		.purpose_code = purpose_code_of(conn),
 		.towards_proxy = conn->worker->config->accord_upstream,
 	};
 	/* The next proxy must read the hops to add its own. */
@@ -187,10 +204,54 @@ bool accord_certificate_due(const struct conn *conn)
 int accord_certificate(struct conn *conn, SSL *ssl)
 {
 	struct opening *o = conn->opening;
-	if (o->accord.approved)
+	/* Where the client cannot approve, the server asks only who we are. */
+	bool identity = accord_leg2_demanded(ssl) && !is_refused(ssl) && !o->accord.client.offer.has_approval;
+	if (o->accord.approved || identity)
 		return SSL_use_cert_and_key(ssl, o->accord.shown->cert, o->accord.shown->key, NULL, 1);
 	o->accord.paused = true;
 	return -1;
+}
+
+/* What the server was told while it was open which rule decides. */
+static bool told_rightly(const struct conn *conn)
+{
+	const struct accord_introduction *in = accord_leg2_introduction(conn->leg2.ssl);
+	return !in || in->purpose_code == purpose_code_of(conn);
+}
+
+/* Once more, from the start of leg 2. */
+static void begin_again(struct conn *conn, const char *name)
+{
+	const char *why;
+	if (opening_may_reconnect(conn, &why))
+		opening_reconnect(conn, opening_look);
+	else
+		opening_block(conn, ALERT_ACCESS_DENIED, name, why);
+}
+
+bool accord_confirm(struct conn *conn)
+{
+	struct opening *o = conn->opening;
+	enum config_accord rule = rule_of(conn);
+	/* A refusal is final: nothing is tried again, without Accord or with other words. accord_answer ends it. */
+	if (o->accord.on && is_refused(conn->leg2.ssl))
+		return true;
+	if (o->accord.on && rule != CONFIG_ACCORD_OFF) {
+		if (told_rightly(conn))
+			return true;
+		begin_again(conn, "accord-purpose");
+		return false;
+	}
+	if (!o->accord.on) {
+		if (rule == CONFIG_ACCORD_OFF || (rule == CONFIG_ACCORD_PREFER && !o->accord.offered))
+			return true;
+		end_unfit(conn);
+		return false;
+	}
+	/* Offered on account of a rule that did not decide: the one that did ignores offers. */
+	o->accord.on = false;
+	begin_again(conn, "accord-off");
+	return false;
 }
 
 /* The server's answer. */
@@ -278,6 +339,11 @@ void accord_answer(struct conn *conn)
 	}
 	if (!opening_begin_inspection(conn))
 		return;
+	const char *unaudited = accord_audit_proof(conn, proof);
+	if (unaudited) {
+		opening_block(conn, ALERT_INTERNAL_ERROR, "audit-closed", unaudited);
+		return;
+	}
 	if (answer_begin_accord(conn, o->accord.shown->ctx, proof, o->accord.paused, &err))
 		opening_await_answer(conn);
 	else
@@ -312,7 +378,10 @@ void accord_pass_approval(struct conn *conn)
 	struct bytes approval = accord_leg1_approval(conn->leg1.ssl);
 	if (approval.len == 0)
 		(void)error_set(&err, "the server demands the client's approval, and the client gave none");
-	if (approval.len == 0 || !accord_leg2_approve(conn->leg2.ssl, approval, &err)) {
+	const char *unaudited = approval.len > 0 ? accord_audit_approval(conn, approval) : NULL;
+	if (unaudited)
+		(void)error_set(&err, "%s", unaudited);
+	if (approval.len == 0 || unaudited || !accord_leg2_approve(conn->leg2.ssl, approval, &err)) {
 		accord_note_not_taken(conn, err.text);
 		leg_notify(&conn->leg1);
 		conn_end(conn, ENDING_REFUSED, "accord-approval", err.text);
@@ -330,8 +399,21 @@ void accord_summary(const struct conn *conn, char out[ACCORD_SUMMARY])
 	const struct accord_introduction *in = accord_leg2_introduction(ssl);
 	const struct opening *o = conn->opening;
 	bool sealed = o->verdict.options.sealed && !conn->worker->config->accord_upstream;
+	const char *demand = !accord_leg2_demanded(ssl)            ? ""
+	                     : o->accord.client.offer.has_approval ? " approval=demanded"
+	                                                           : " certificate=demanded";
 	snprintf(out, ACCORD_SUMMARY, "level=%d introduction=%s hops=%zu%s", accord_leg2_verdict(ssl) ? 2 : 1,
-		sealed ? "sealed" : "open", in ? in->hops : 0, accord_leg2_demanded(ssl) ? " approval=demanded" : "");
+		sealed ? "sealed" : "open", in ? in->hops : 0, demand);
+}
+
+/*
+ * The client's last flight is acknowledged now. No ticket follows that would do it, and a client that fills segments
+ * (TCP_NODELAY unset) would hold its request back for 40 ms.
+ */
+static void acknowledge(const struct conn *conn)
+{
+	int yes = 1;
+	(void)setsockopt(conn->client.fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof(yes));
 }
 
 void accord_note_taken(struct conn *conn)
@@ -344,6 +426,7 @@ void accord_note_taken(struct conn *conn)
 	snprintf(text, sizeof(text), "%s role=%s proof=%zu: the client checked the server's own signature", summary,
 		accord_role_name(own_role(conn)), proof.len);
 	report_notice(conn, SEVERITY_INFO, "accord", text);
+	acknowledge(conn);
 	/* A proof weighs more than all else that a connection at rest holds. */
 	accord_leg2_forget(conn->leg2.ssl);
 	accord_leg1_forget(conn->leg1.ssl);

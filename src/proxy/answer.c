@@ -41,7 +41,14 @@ static int choose_alpn(
 	(void)unused;
 	const unsigned char *chosen = NULL;
 	unsigned chosen_len = 0;
-	SSL_get0_alpn_selected(conn_of(ssl)->leg2.ssl, &chosen, &chosen_len);
+	const struct conn *conn = conn_of(ssl);
+	/* Without leg 2 there is only our own answer, which is HTTP/1.1 (local_explain.c). */
+	if (!conn->leg2.ssl) {
+		*out = (const unsigned char *)"http/1.1";
+		*len = 8;
+		return SSL_TLSEXT_ERR_OK;
+	}
+	SSL_get0_alpn_selected(conn->leg2.ssl, &chosen, &chosen_len);
 	if (chosen_len == 0)
 		return SSL_TLSEXT_ERR_NOACK;
 	*out = chosen;
@@ -57,7 +64,7 @@ static bool make_binding(struct conn *conn)
 {
 	struct opening *o = conn->opening;
 	uint8_t leaf[SHA256_DIGEST_LENGTH] = {0};
-	X509 *cert = SSL_get0_peer_certificate(conn->leg2.ssl);
+	X509 *cert = opening_server(conn);
 	if (!cert || X509_digest(cert, EVP_sha256(), leaf, NULL) != 1)
 		return false;
 	struct writer w = writer_over(conn->worker->scratch, WORKER_SCRATCH);
@@ -199,6 +206,17 @@ SSL_CTX *answer_accord_ctx(const struct worker *worker, X509 *cert, EVP_PKEY *ke
 	return NULL;
 }
 
+SSL_CTX *answer_server_ctx(
+	const struct worker *worker, X509 *cert, EVP_PKEY *key, STACK_OF(X509) * chain, struct error *err)
+{
+	SSL_CTX *ctx = make_ctx(worker);
+	if (ctx && SSL_CTX_use_cert_and_key(ctx, cert, key, chain, 1) == 1)
+		return ctx;
+	(void)error_set_openssl(err, "the TLS context of the aware server cannot be made");
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
 struct answer *answer_new(struct worker *worker, struct error *err)
 {
 	struct answer *answer = calloc(1, sizeof(*answer));
@@ -249,6 +267,16 @@ bool answer_begin_accord(struct conn *conn, SSL_CTX *ctx, struct bytes proof, bo
 	return false;
 }
 
+bool answer_begin_server(struct conn *conn, SSL_CTX *ctx, struct error *err)
+{
+	if (!begin(conn, ctx, err))
+		return false;
+	if (make_binding(conn))
+		return true;
+	leg_free(&conn->leg1);
+	return error_set(err, "the handshake cannot be set up");
+}
+
 bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct error *err)
 {
 	if (!begin(conn, conn->worker->answer->ctx, err))
@@ -256,7 +284,7 @@ bool answer_begin(struct conn *conn, const struct keeper_leaf *leaf, struct erro
 	SSL *ssl = conn->leg1.ssl;
 	bool rsa = conn->opening->verdict.options.allow & POLICY_ALLOW_TLS12_RSA;
 	bool ok = make_binding(conn) && SSL_use_cert_and_key(ssl, leaf->cert, leaf->key, leaf->chain, 1) == 1 &&
-	          SSL_set_max_proto_version(ssl, SSL_version(conn->leg2.ssl)) == 1 &&
+	          (!conn->leg2.ssl || SSL_set_max_proto_version(ssl, SSL_version(conn->leg2.ssl)) == 1) &&
 	          (!rsa || SSL_set_cipher_list(ssl, SUITES_RSA) == 1);
 	if (!ok) {
 		error_set_openssl(err, "the leaf does not fit its key, or the handshake cannot be set up");

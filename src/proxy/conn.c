@@ -1,6 +1,7 @@
 #include "proxy/conn.h"
 
 #include "base/clock.h"
+#include "proxy/local_parts.h"
 #include "proxy/opening.h"
 #include "proxy/report.h"
 #include "proxy/worker.h"
@@ -100,6 +101,8 @@ static void end(struct conn *conn, enum flow_ending ending, const char *name, co
 	struct loop *loop = conn->worker->loop;
 	conn->over = true;
 	report_close(conn, ending, name, text);
+	if (conn->row)
+		local_ended(conn);
 	if (conn->leg1.ssl)
 		conn->worker->counts.plain_octets += conn->half[FLOW_UP].octets + conn->half[FLOW_DOWN].octets;
 	opening_free(conn);

@@ -13,6 +13,7 @@
 #include "proxy/leg.h"
 #include "proxy/outbox.h"
 
+struct book_row;
 struct worker;
 struct listener;
 struct opening;
@@ -53,6 +54,7 @@ struct conn {
 	struct outbox to_client, to_server; /* tunnel, and before there are legs */
 	struct half half[2];                /* by enum flow_direction */
 	struct publish_flow flow;
+	struct book_row *row; /* of `overt local`: where it counts as open; NULL: nowhere */
 
 	uint8_t session_key[32]; /* where leg 2's sessions are kept: they come long after the handshake */
 	int64_t session_ends_s;  /* none is kept past this; 0: none at all */

@@ -15,6 +15,11 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+struct bytes intake_via(const struct conn *conn)
+{
+	return bytes_str(conn->worker->mine ? "overt-local" : "overt");
+}
+
 static void drop_held(struct conn *conn, size_t n)
 {
 	buffer_drop(&conn->opening->held, n);
@@ -131,7 +136,7 @@ static void intake_late(struct conn *conn);
 static void http_step(struct conn *conn)
 {
 	struct opening *o = conn->opening;
-	enum intake_http_result result = intake_http_read(&o->http, buffer_bytes(&o->held), bytes_str(INTAKE_VIA));
+	enum intake_http_result result = intake_http_read(&o->http, buffer_bytes(&o->held), intake_via(conn));
 	if (result == INTAKE_HTTP_NEED_MORE) {
 		(void)!opening_starved(conn);
 		return;

@@ -5,6 +5,7 @@
 #ifndef PROXY_INTAKE_H
 #define PROXY_INTAKE_H
 
+#include "base/bytes.h"
 #include "flow/event.h"
 #include "proxy/dial.h"
 
@@ -12,8 +13,11 @@ struct conn;
 
 /* The connection was just accepted. */
 void intake_begin(struct conn *conn);
-/* This proxy's name in Via (RFC 9110, 7.6.3). */
-#define INTAKE_VIA "overt"
+/*
+ * This proxy's name in Via (RFC 9110, 7.6.3): one on its user's machine has a name of its own, since the network's proxy
+ * behind it may be one of ours too.
+ */
+must_check struct bytes intake_via(const struct conn *conn);
 
 /* The client's next request on an explicit listener, after a plain one was answered. */
 void intake_next(struct conn *conn);

@@ -3,6 +3,7 @@
 #include "proxy/accord_shown.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
+#include "proxy/local_parts.h"
 #include "proxy/opening_parts.h"
 #include "proxy/plain_http.h"
 #include "proxy/report.h"
@@ -43,8 +44,15 @@ void opening_free(struct conn *conn)
 	plain_http_free(o->plain);
 	free(o->scratch);
 	accord_shown_drop(o->accord.shown);
+	local_case_free(o->local);
 	policy_drop(o->policy);
 	free(o);
+}
+
+X509 *opening_server(const struct conn *conn)
+{
+	const struct local_case *known = conn->opening->local;
+	return known && known->server ? known->server : SSL_get0_peer_certificate(conn->leg2.ssl);
 }
 
 bool opening_fill(struct conn *conn)
@@ -261,6 +269,11 @@ static bool plain_permitted(struct conn *conn)
 	static const enum flow_action actions[] = {
 		[POLICY_INSPECT] = ACTION_INSPECT, [POLICY_BYPASS] = ACTION_BYPASS, [POLICY_BLOCK] = ACTION_BLOCK};
 	enum flow_action action = actions[o->verdict.action];
+	struct error why;
+	if (conn->worker->mine && !local_permits_plain(conn, &why)) {
+		intake_refuse(conn, ENDING_BLOCKED, 403, "refused-by-user", why.text);
+		return false;
+	}
 	const char *closed = action == ACTION_INSPECT ? opening_unaudited(conn, o->target.host) : NULL;
 	if (closed && conn->worker->config->audit_failure != CONFIG_AUDIT_BYPASS) {
 		conn->worker->counts.blocked++;

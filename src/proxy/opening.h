@@ -25,6 +25,7 @@
 
 struct accord_shown;
 struct conn;
+struct local_case;
 
 /* What Accord adds to an opening (proxy/accord_opening.h). */
 struct opening_accord {
@@ -89,7 +90,8 @@ struct opening {
 	bool session_offered;
 	bool session_asked; /* the offered session comes of a handshake in which the server asked for a client certificate */
 	struct opening_accord accord;
-	uint8_t binding[32]; /* what leg 1's tickets are good for */
+	struct local_case *local; /* of `overt local`: what leg 2 has found; NULL: nothing yet */
+	uint8_t binding[32];      /* what leg 1's tickets are good for */
 	struct keeper_wait *leaf_wait;
 };
 
@@ -103,6 +105,8 @@ void opening_go_by_sni(struct conn *conn, uint16_t port);
  * A tunnel saw `piece`. True: pass it on. False: the connection was taken back, or is over. `piece` was consumed then.
  */
 must_check bool opening_watch(struct conn *conn, enum flow_direction direction, struct bytes piece);
+/* The server's own certificate: what leg 2 showed, or what a proxy behind it has proven. NULL: none yet. */
+must_check X509 *opening_server(const struct conn *conn);
 /* Makes conn->opening. False without memory. */
 must_check bool opening_new(struct conn *conn);
 /* Harmless when there is none. */

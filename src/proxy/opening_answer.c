@@ -1,6 +1,8 @@
 #include "proxy/accord_opening.h"
+#include "proxy/accord_serve.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
+#include "proxy/local_parts.h"
 #include "proxy/opening.h"
 #include "proxy/opening_parts.h"
 #include "proxy/relay.h"
@@ -25,6 +27,10 @@ static void learn_refusal(struct conn *conn, int alert)
 static void answer_failed(struct conn *conn, enum leg_result result)
 {
 	char why[200], text[256];
+	if (accord_serves(conn)) {
+		accord_serve_failed(conn);
+		return;
+	}
 	leg_fault_text(&conn->leg1, why, sizeof(why));
 	int alert = conn->leg1.alert_received;
 	bool distrust =
@@ -67,6 +73,8 @@ static void answer_ready(struct conn *conn)
 	worker->counts.handshakes[1]++;
 	worker->counts.resumed[1] += (uint64_t)SSL_session_reused(conn->leg1.ssl);
 	report_tls(conn, 1, &conn->leg1, NULL);
+	if (accord_serves(conn) && !accord_serve_passed(conn))
+		return;
 	if (conn->opening->accord.paused)
 		accord_pass_approval(conn);
 	else
@@ -128,7 +136,13 @@ bool opening_begin_inspection(struct conn *conn)
 		audit_closed(conn, closed);
 		return false;
 	}
-	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label, o->accord.on ? "by Accord" : "");
+	if (conn->worker->mine && !local_opened(conn))
+		return false;
+	report_verdict(conn, ACTION_INSPECT, 2, o->verdict.label,
+		conn->worker->mine    ? local_reason(conn)
+		: o->accord.on        ? "by Accord"
+		: accord_serves(conn) ? "as the server"
+				      : "");
 	if (o->verdict.options.until != POLICY_UNTIL_END)
 		conn->flow.until = o->verdict.options.until;
 	return true;
@@ -177,7 +191,7 @@ static bool offers_ecdsa_suite(const struct client_hello *hello)
 	return false;
 }
 
-static enum keeper_key leaf_key_for(const struct client_hello *hello, int version)
+enum keeper_key opening_leaf_key(const struct client_hello *hello, int version)
 {
 	bool signs = !hello->has_sigalgs || list_holds(hello->sigalgs, SIGALG_ECDSA_SECP256R1_SHA256);
 	bool fits = version >= TLS1_3_VERSION || offers_ecdsa_suite(hello);
@@ -199,7 +213,7 @@ void opening_get_leaf(struct conn *conn)
 		audit_closed(conn, closed);
 		return;
 	}
-	X509 *cert = SSL_get0_peer_certificate(conn->leg2.ssl);
+	X509 *cert = opening_server(conn);
 	uint8_t *der = NULL;
 	int len = cert ? i2d_X509(cert, &der) : -1;
 	if (len <= 0) {
@@ -207,7 +221,7 @@ void opening_get_leaf(struct conn *conn)
 		return;
 	}
 	struct keeper_leaf_request request = {
-		.key = leaf_key_for(&o->hello, SSL_version(conn->leg2.ssl)),
+		.key = opening_leaf_key(&o->hello, SSL_version(conn->leg2.ssl)),
 		.faults = o->verified.faults,
 		.host = bytes_str(o->name.text),
 		.upstream = bytes_of(der, (size_t)len),

@@ -1,6 +1,8 @@
 #include "proxy/accord_opening.h"
+#include "proxy/accord_serve.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
+#include "proxy/local_parts.h"
 #include "proxy/opening.h"
 #include "proxy/opening_parts.h"
 #include "proxy/report.h"
@@ -44,12 +46,13 @@ static void first_pass(struct conn *conn)
 	struct opening *o = conn->opening;
 	first_facts(conn);
 	bool decided = policy_decide(o->policy, &o->facts, &o->verdict);
+	accord_serve_decided(conn);
 	if (decided && o->verdict.action == POLICY_BLOCK) {
 		report_verdict(conn, ACTION_BLOCK, 1, o->verdict.label, "");
 		opening_block(conn, ALERT_ACCESS_DENIED, "blocked", "blocked by rule");
 	} else if (decided && o->verdict.action == POLICY_BYPASS) {
 		opening_aside(conn, 1, o->verdict.label, "");
-	} else if (accord_apply(conn)) {
+	} else if (accord_serves(conn) || accord_apply(conn)) {
 		opening_look(conn);
 	}
 }
@@ -145,12 +148,26 @@ static bool asks_postgresql(struct bytes in)
 	return bytes_equal(in, bytes_of(ssl, sizeof(ssl))) || bytes_equal(in, bytes_of(gss, sizeof(gss)));
 }
 
-/* A tunnel that was watched for TLS is none: from now on nobody looks. */
-static void plain_settled(struct conn *conn)
+/* On a user's own machine, the user has a say in what everybody on the way may read. False: the connection is over. */
+static bool user_permits_plain(struct conn *conn)
 {
+	struct error why;
+	if (!conn->worker->mine || local_permits_plain(conn, &why))
+		return true;
+	conn->worker->counts.blocked++;
+	conn_end(conn, ENDING_BLOCKED, "refused-by-user", why.text);
+	return false;
+}
+
+/* A tunnel that was watched for TLS is none: from now on nobody looks. False: the connection is over. */
+static bool plain_settled(struct conn *conn)
+{
+	if (!user_permits_plain(conn))
+		return false;
 	report_verdict(conn, ACTION_BYPASS, 1, conn->opening->verdict.label, "no TLS: relayed as it is");
 	conn->worker->counts.bypassed++;
 	opening_free(conn);
+	return true;
 }
 
 static void plain_begin(struct conn *conn)
@@ -171,6 +188,8 @@ static void plain_begin(struct conn *conn)
 	if (o->starttls.protocol == STARTTLS_NONE && asks_postgresql(buffer_bytes(&o->held)))
 		starttls_begin(&o->starttls, STARTTLS_POSTGRESQL);
 	if (o->held.len > 0 && o->starttls.protocol == STARTTLS_NONE) {
+		if (!user_permits_plain(conn))
+			return;
 		opening_aside(conn, 1, o->verdict.label, "no TLS: relayed as it is");
 		return;
 	}
@@ -196,8 +215,7 @@ static bool watch_unknown(struct conn *conn, enum flow_direction direction, stru
 		opening_collect(conn);
 		return false;
 	}
-	plain_settled(conn);
-	return true;
+	return plain_settled(conn);
 }
 
 bool opening_watch(struct conn *conn, enum flow_direction direction, struct bytes piece)
@@ -225,8 +243,7 @@ bool opening_watch(struct conn *conn, enum flow_direction direction, struct byte
 		conn_abort(conn, "starttls-refused", o->starttls.why);
 		return false;
 	default:
-		plain_settled(conn);
-		return true;
+		return plain_settled(conn);
 	}
 }
 

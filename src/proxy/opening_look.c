@@ -1,5 +1,7 @@
 #include "proxy/accord_opening.h"
+#include "proxy/accord_serve.h"
 #include "proxy/conn.h"
+#include "proxy/local_parts.h"
 #include "proxy/opening.h"
 #include "proxy/opening_parts.h"
 #include "proxy/report.h"
@@ -25,20 +27,27 @@ static void name_issuer(struct opening *o, X509 *cert)
 static void second_pass(struct conn *conn)
 {
 	struct opening *o = conn->opening;
-	name_issuer(o, SSL_get0_peer_certificate(conn->leg2.ssl));
+	name_issuer(o, opening_server(conn));
 	o->facts.faults = o->verified.faults;
 	o->facts.issuer_cn = bytes_str(o->issuer_cn);
 	o->facts.issuer_o = bytes_str(o->issuer_o);
 	o->facts.client_certificate_requested = o->certificate_requested;
 	o->facts.known |= POLICY_PASS_SECOND;
 	(void)policy_decide(o->policy, &o->facts, &o->verdict);
+	accord_serve_decided(conn);
 }
 
-/* A rule that inspects and names the request for a client certificate knows of it: the server gets an empty one. */
-static bool goes_without(const struct opening *o)
+/*
+ * A rule that inspects and names the request for a client certificate knows of it: the server gets an empty one. So does
+ * one behind a local proxy: whoever stepped aside from there would leave the program alone with the network's.
+ */
+static bool goes_without(const struct conn *conn)
 {
+	const struct opening *o = conn->opening;
 	struct policy_facts facts = o->facts;
 	const char *condition;
+	if (conn->worker->mine)
+		return true;
 	facts.client_certificate_requested = false;
 	return o->verdict.action == POLICY_INSPECT && o->verdict.rule >= 0 &&
 	       policy_rule_fit(o->policy, o->verdict.rule, &facts, &condition) == POLICY_FITS_NOT;
@@ -48,7 +57,7 @@ static bool goes_without(const struct opening *o)
 static const char *certificate_trouble(const struct conn *conn)
 {
 	const struct opening *o = conn->opening;
-	if (o->certificate_lacking && !goes_without(o))
+	if (o->certificate_lacking && !goes_without(conn))
 		return "the server asks for a client certificate";
 	const struct identity *due =
 		identities_find(conn->worker->snapshot.identities, o->verdict.options.client_cert, o->name.text);
@@ -111,11 +120,13 @@ static void inspect(struct conn *conn)
 		opening_fail(conn, ALERT_INSUFFICIENT_SECURITY, "upstream-weak", err.text);
 		return;
 	}
-	if (!accord_confirm(conn))
+	if (!accord_serves(conn) && !accord_confirm(conn))
 		return;
 	upstream_settle(conn);
 	if (conn->opening->accord.on)
 		accord_answer(conn);
+	else if (accord_serves(conn))
+		accord_serve(conn);
 	else
 		opening_get_leaf(conn);
 }
@@ -179,6 +190,8 @@ static void upstream_failed(struct conn *conn, enum leg_result result)
 {
 	char why[200], text[256];
 	struct opening *o = conn->opening;
+	if (conn->worker->mine && local_settles_failure(conn, result))
+		return;
 	if (o->judged && o->verified.fault != VERIFY_OK) {
 		if (fetch_issuer(conn))
 			return;
@@ -239,6 +252,8 @@ static void upstream_ready(struct conn *conn)
 		upstream_failed(conn, result);
 		return;
 	}
+	if (conn->worker->mine && !local_passed(conn))
+		return;
 	if (!paused)
 		note_handshake(conn);
 	second_pass(conn);

@@ -45,6 +45,8 @@ void opening_look(struct conn *conn);
 
 /* Step 5 (opening_answer.c). */
 
+/* Which kind of leaf a client takes in this version of TLS. */
+must_check enum keeper_key opening_leaf_key(const struct client_hello *hello, int version);
 /* The verdict is to inspect: gets a leaf, writes the audit entry, answers the client. */
 void opening_get_leaf(struct conn *conn);
 /* Writes it. Else the reason, static text: the connection must not be inspected. */

@@ -1,18 +1,19 @@
 #include "proxy/page.h"
 
 #include "base/clock.h"
+#include "base/html.h"
 #include "base/text.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
+#include "proxy/local_page.h"
 #include "proxy/opening.h"
 #include "proxy/worker.h"
 
 #include <openssl/pem.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PAGE_MAX 16384
+#define PAGE_MAX ((size_t)16 * 1024) /* more than any configuration needs */
 
 bool page_wanted(const struct conn *conn)
 {
@@ -20,65 +21,18 @@ bool page_wanted(const struct conn *conn)
 	return strcmp(target->host, PAGE_HOST) == 0 && target->port == 80;
 }
 
-/* A page under construction; what does not fit is cut, which PAGE_MAX makes impossible for texts of the configuration. */
-struct page {
-	char text[PAGE_MAX];
-	size_t len;
-};
-
-static void add(struct page *page, struct bytes text)
-{
-	size_t room = PAGE_MAX - page->len;
-	size_t n = text.len < room ? text.len : room;
-	memcpy(page->text + page->len, text.data, n);
-	page->len += n;
-}
-
-static void say(struct page *page, const char *text)
-{
-	add(page, bytes_str(text));
-}
-
-/* Text of the configuration or of a stranger: cleaned, and no markup in it. */
-static void say_plain(struct page *page, struct bytes text)
-{
-	char clean[1024];
-	text_clean(clean, sizeof(clean), text);
-	for (const char *c = clean; *c; c++) {
-		switch (*c) {
-		case '&':
-			say(page, "&amp;");
-			break;
-		case '<':
-			say(page, "&lt;");
-			break;
-		case '>':
-			say(page, "&gt;");
-			break;
-		case '"':
-			say(page, "&quot;");
-			break;
-		case '\'':
-			say(page, "&#39;");
-			break;
-		default:
-			add(page, bytes_of(c, 1));
-		}
-	}
-}
-
-static void say_row(struct page *page, const char *what, const char *value)
+static void say_row(struct html *page, const char *what, const char *value)
 {
 	if (!value || !value[0])
 		return;
-	say(page, "<dt>");
-	say(page, what);
-	say(page, "</dt><dd>");
-	say_plain(page, bytes_str(value));
-	say(page, "</dd>");
+	html_say(page, "<dt>");
+	html_say(page, what);
+	html_say(page, "</dt><dd>");
+	html_plain(page, bytes_str(value));
+	html_say(page, "</dd>");
 }
 
-static void say_retention(struct page *page, const struct config *config)
+static void say_retention(struct html *page, const struct config *config)
 {
 	static const struct {
 		uint64_t seconds;
@@ -97,15 +51,15 @@ static void say_retention(struct page *page, const struct config *config)
 	say_row(page, "How long names and addresses stay readable in the audit log", text);
 }
 
-static void say_link(struct page *page, const char *what, const char *url)
+static void say_link(struct html *page, const char *what, const char *url)
 {
-	say(page, "<dt>");
-	say(page, what);
-	say(page, "</dt><dd><a href=\"");
-	say_plain(page, bytes_str(url));
-	say(page, "\">");
-	say_plain(page, bytes_str(url));
-	say(page, "</a></dd>");
+	html_say(page, "<dt>");
+	html_say(page, what);
+	html_say(page, "</dt><dd><a href=\"");
+	html_plain(page, bytes_str(url));
+	html_say(page, "\">");
+	html_plain(page, bytes_str(url));
+	html_say(page, "</a></dd>");
 }
 
 static const char style[] =
@@ -121,33 +75,44 @@ static const char question[] =
 	"<h2>Is a site inspected?</h2><form action=/verdict><input name=name placeholder=example.com size=30 required "
 	"aria-label=\"host name\"> <button>Ask</button></form>";
 
-static void front(struct page *page, const struct worker *worker)
+#define ACCORD_SAYS(what)                                                                                              \
+	"<h2>Programs that speak Accord</h2><p>They need no certificate authority of ours: where the rules take "      \
+	"their "                                                                                                       \
+	"offer up, they check the signature of the site itself, in which this proxy is named as one that " what ". A " \
+	"site that knows Accord can refuse.</p>"
+static const char accord_reader[] = ACCORD_SAYS("reads and changes nothing");
+static const char accord_writer[] = ACCORD_SAYS("reads and may change what is said");
+
+static void front(struct html *page, const struct worker *worker)
 {
 	const struct config *config = worker->config;
-	say(page, style);
-	say(page,
+	html_say(page, style);
+	html_say(page,
 		"<h1>TLS connections are inspected here</h1><p>This is an Overt proxy. It can read connections that go "
 		"through it, by a certificate authority that your machine was told to trust. Sites on its bypass list "
 		"are passed through unread.</p>");
 	if (config->operator_name) {
-		say(page, "<dl>");
+		html_say(page, "<dl>");
 		say_row(page, "Who operates it", config->operator_name);
 		say_row(page, "Whom to ask, and where to object", config->contact);
 		say_row(page, "Why", config->purpose);
 		say_retention(page, config);
 		if (config->disclosure_url)
 			say_link(page, "More about it", config->disclosure_url);
-		say(page, "</dl>");
+		html_say(page, "</dl>");
 	} else {
-		say(page, "<p>It serves this machine only: whoever started it here reads what it shows.</p><dl>");
+		html_say(page, "<p>It serves this machine only: whoever started it here reads what it shows.</p><dl>");
 		if (config->disclosure_url)
 			say_link(page, "More about it", config->disclosure_url);
-		say(page, "</dl>");
+		html_say(page, "</dl>");
 	}
-	say(page, question);
-	say(page, "<h2>The certificate authority</h2><p><a href=/ca.pem>ca.pem</a> (PEM), <a href=/ca.crt>ca.crt</a> "
-		  "(DER). Trust it only if you know who operates this proxy; whoever holds its key can show your "
-		  "programs any name the authority permits.</p></html>");
+	if (worker->shown)
+		html_say(page, config->accord_role == CONFIG_ACCORD_WRITER ? accord_writer : accord_reader);
+	html_say(page, question);
+	html_say(page,
+		"<h2>The certificate authority</h2><p><a href=/ca.pem>ca.pem</a> (PEM), <a href=/ca.crt>ca.crt</a> "
+		"(DER). Trust it only if you know who operates this proxy; whoever holds its key can show your "
+		"programs any name the authority permits.</p></html>");
 }
 
 /* The name in the query, as a form writes it: percent-encoded, blanks as plus. Blanks around it are no part of it. */
@@ -172,7 +137,7 @@ static struct bytes query_name(struct bytes path, uint8_t *room, size_t cap)
 	return writer_done(&w, &name) ? name : BYTES_NONE;
 }
 
-static void verdict_for(struct page *page, const struct worker *worker, struct bytes name)
+static void verdict_for(struct html *page, const struct worker *worker, struct bytes name)
 {
 	struct policy_facts facts = {
 		.known = POLICY_PASS_SECOND & ~(unsigned)(POLICY_FACT_CLIENT | POLICY_FACT_SERVER),
@@ -181,23 +146,23 @@ static void verdict_for(struct page *page, const struct worker *worker, struct b
 		.sni = name,
 	};
 	struct policy_verdict verdict;
-	say(page, style);
-	say(page, "<h1>");
-	say_plain(page, name);
-	say(page, "</h1><p>");
+	html_say(page, style);
+	html_say(page, "<h1>");
+	html_plain(page, name);
+	html_say(page, "</h1><p>");
 	if (policy_decide(worker->snapshot.policy, &facts, &verdict)) {
-		say(page, verdict.action == POLICY_INSPECT ? "Connections to this name are <b>inspected</b>"
-			  : verdict.action == POLICY_BYPASS
-				  ? "Connections to this name are passed through <b>unread</b>"
-				  : "Connections to this name are <b>blocked</b>");
-		say(page, ", by ");
-		say_plain(page, bytes_str(verdict.label));
-		say(page, ".</p>");
+		html_say(page, verdict.action == POLICY_INSPECT ? "Connections to this name are <b>inspected</b>"
+			       : verdict.action == POLICY_BYPASS
+				       ? "Connections to this name are passed through <b>unread</b>"
+				       : "Connections to this name are <b>blocked</b>");
+		html_say(page, ", by ");
+		html_plain(page, bytes_str(verdict.label));
+		html_say(page, ".</p>");
 	} else {
-		say(page, "It depends on more than the name: on who asks, or on where the name leads.</p>");
+		html_say(page, "It depends on more than the name: on who asks, or on where the name leads.</p>");
 	}
-	say(page, question);
-	say(page, "<p><a href=/>Who reads here</a></p></html>");
+	html_say(page, question);
+	html_say(page, "<p><a href=/>Who reads here</a></p></html>");
 }
 
 static void answer(struct conn *conn, uint16_t status, const char *type, struct bytes body)
@@ -232,27 +197,29 @@ void page_serve(struct conn *conn)
 {
 	const struct intake_http *http = &conn->opening->http;
 	struct bytes path = http->path;
-	struct page *page = calloc(1, sizeof(*page));
+	struct html made, *page = &made;
 	uint8_t room[512];
 	struct bytes name = query_name(path, room, sizeof(room));
 	bool reads =
 		bytes_equal(http->head.method, bytes_str("GET")) || bytes_equal(http->head.method, bytes_str("HEAD"));
-	if (!page || !reads) {
+	if (conn->worker->mine && local_page_serve(conn))
+		return;
+	if (!html_new(page, PAGE_MAX) || !reads) {
 		answer(conn, 405, "text/plain; charset=utf-8", bytes_str("Only GET and HEAD are answered here.\n"));
 	} else if (bytes_equal(path, bytes_str("/"))) {
 		front(page, conn->worker);
-		answer(conn, 200, "text/html; charset=utf-8", bytes_of(page->text, page->len));
+		answer(conn, 200, "text/html; charset=utf-8", html_bytes(page));
 	} else if (bytes_equal(path, bytes_str("/ca.pem"))) {
 		answer(conn, 200, "application/x-pem-file", conn->worker->snapshot.own_pem);
 	} else if (bytes_equal(path, bytes_str("/ca.crt"))) {
 		answer_der(conn);
 	} else if (name.len > 0) {
 		verdict_for(page, conn->worker, name);
-		answer(conn, 200, "text/html; charset=utf-8", bytes_of(page->text, page->len));
+		answer(conn, 200, "text/html; charset=utf-8", html_bytes(page));
 	} else {
 		answer(conn, 404, "text/plain; charset=utf-8",
 			bytes_str("Nothing here. The page is at http://overt.internal/ through the proxy.\n"));
 	}
-	free(page);
+	free(page->text);
 	conn_end(conn, ENDING_DONE, "own-page", "answered by the proxy itself");
 }

@@ -137,7 +137,7 @@ static bool send_head(struct conn *conn, const struct http_head *head, bool fina
 	struct plain_http *plain = plain_of(conn);
 	struct writer w = writer_over(conn->worker->scratch, WORKER_SCRATCH);
 	struct bytes out;
-	bool close = http_response_forward(head, &plain->asked, bytes_str(INTAKE_VIA), !plain->up.done, &w);
+	bool close = http_response_forward(head, &plain->asked, intake_via(conn), !plain->up.done, &w);
 	if (!writer_done(&w, &out)) {
 		broken(conn, "upstream-malformed", "the response's head is too long");
 		return false;
@@ -302,7 +302,7 @@ static void send_request(struct conn *conn)
 	struct writer w = writer_over(conn->worker->scratch, WORKER_SCRATCH);
 	struct bytes out;
 	bool through = conn->worker->config->upstream_proxy.kind == UPSTREAM_HTTP;
-	intake_http_forward(&o->http, bytes_str(INTAKE_VIA), through ? &plain->through : NULL, &w);
+	intake_http_forward(&o->http, intake_via(conn), through ? &plain->through : NULL, &w);
 	if (!writer_done(&w, &out)) {
 		intake_refuse(conn, ENDING_FAILED, 431, "bad-request", "the request's head is too long");
 		return;

@@ -100,10 +100,9 @@ static const char *group_of(SSL *ssl)
 	return name ? name : "";
 }
 
-static void certificate_of(const SSL *ssl, bool client, const struct verify_verdict *verdict,
-	struct cert_summary *summary, struct event_certificate *out)
+static void certificate_of(
+	X509 *cert, const struct verify_verdict *verdict, struct cert_summary *summary, struct event_certificate *out)
 {
-	X509 *cert = client ? SSL_get0_peer_certificate(ssl) : SSL_get_certificate(ssl);
 	if (!cert)
 		return;
 	cert_summary_of(cert, summary);
@@ -140,7 +139,8 @@ void report_tls(struct conn *conn, unsigned number, const struct leg *leg, const
 		.resumed = SSL_session_reused(leg->ssl),
 	};
 	struct cert_summary summary;
-	certificate_of(leg->ssl, number == 2, verdict, &summary, &out->certificate);
+	X509 *cert = number == 2 ? opening_server(conn) : SSL_get_certificate(leg->ssl);
+	certificate_of(cert, verdict, &summary, &out->certificate);
 	publish_event(publisher(conn), &event);
 }
 

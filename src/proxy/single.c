@@ -146,6 +146,7 @@ static bool start_worker(struct single *s, int keeper_fd, int resolver_fd, struc
 		.keeper_fd = keeper_fd,
 		.resolver_fd = resolver_fd,
 		.ring = &s->ring,
+		.local = s->options.local,
 	};
 	s->worker = worker_new(s->loop, &options, err);
 	return s->worker != NULL;

@@ -10,6 +10,7 @@
 #include "policy/config.h"
 
 struct authority;
+struct local;
 struct single;
 
 struct single_options {
@@ -21,6 +22,7 @@ struct single_options {
 	bool audit;
 	int terminal_fd;       /* -1: no table */
 	const int *listen_fds; /* likewise */
+	struct local *local;   /* likewise (proxy/local.h); NULL: none */
 };
 
 must_check struct single *single_new(struct loop *loop, const struct single_options *options, struct error *err);

@@ -95,7 +95,8 @@ static bool add_trust(struct bundle_writer *w, const struct config *config, bool
 	struct trust *trust = trust_new(NULL);
 	if (!trust)
 		return error_set(err, "no memory for trust anchors");
-	bool ok = read_trust(trust, config, err) && (!accord || add_accord(w, config, trust, err));
+	bool ok = read_trust(trust, config, err) && (!accord || add_accord(w, config, trust, err)) &&
+	          accord_serving_bundle(w, config, trust, err);
 	uint8_t *pem = NULL;
 	size_t len = 0;
 	if (ok && !trust_export(trust, &pem, &len))
@@ -192,7 +193,8 @@ bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *confi
 	}
 	if (ok)
 		snapshot->identities = identities_open(snapshot->bundle, config, snapshot->policy, err);
-	if (ok && snapshot->identities)
+	ok = ok && snapshot->identities && accord_serving_open(&snapshot->serving, snapshot->bundle, config, err);
+	if (ok)
 		return true;
 	snapshot_close(snapshot);
 	return false;
@@ -201,6 +203,7 @@ bool snapshot_open(struct snapshot *snapshot, int fd, const struct config *confi
 void snapshot_close(struct snapshot *snapshot)
 {
 	identities_free(snapshot->identities);
+	accord_serving_drop(snapshot->serving);
 	policy_drop(snapshot->policy);
 	users_free(&snapshot->users);
 	trust_free(snapshot->accord);

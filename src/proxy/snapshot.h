@@ -9,6 +9,7 @@
 #include "pki/trust.h"
 #include "policy/config.h"
 #include "policy/rules.h"
+#include "proxy/accord_serve.h"
 #include "proxy/bundle.h"
 #include "proxy/identity.h"
 #include "proxy/intake_http.h"
@@ -28,7 +29,8 @@ struct snapshot {
 	struct bytes trust_pem, own_pem; /* in the bundle */
 	struct intake_users users;       /* likewise */
 	struct identities *identities;
-	struct trust *accord; /* anchors of proxies; NULL: nothing asks for Accord */
+	struct accord_serving *serving; /* reverse listeners are aware servers; NULL: they are not */
+	struct trust *accord;           /* anchors of proxies; NULL: nothing asks for Accord */
 	uint64_t generation;
 };
 

@@ -6,6 +6,7 @@
 #include "pki/summary.h"
 #include "proxy/accord_opening.h"
 #include "proxy/conn.h"
+#include "proxy/local_parts.h"
 #include "proxy/offer.h"
 #include "proxy/opening.h"
 #include "proxy/report.h"
@@ -25,6 +26,8 @@
 struct upstream {
 	struct worker *worker;
 	SSL_CTX *ctx, *accord; /* with Accord: nothing is resumed */
+	SSL_CTX *local[ACCORD_ANY_ROLE +
+		       1]; /* as a client of Accord, by the roles that are offered; NULL: we are none */
 	int (*security)(const SSL *, const SSL_CTX *, int, int, int, void *, void *); /* libssl's own judgement */
 	struct offer_known known;
 	struct cache *sessions; /* by conn->session_key: struct kept */
@@ -350,6 +353,29 @@ static SSL_CTX *make_accord_ctx(const struct worker *worker, struct error *err)
 	return NULL;
 }
 
+/* Nothing is resumed there either, and libssl's staple is judged with the chain. */
+static SSL_CTX *make_local_ctx(const struct worker *worker, uint8_t roles, struct error *err)
+{
+	SSL_CTX *ctx = make_ctx(worker);
+	if (!ctx)
+		return NULL;
+	SSL_CTX_set_tlsext_status_cb(ctx, NULL);
+	if (local_attach(worker->mine, ctx, roles, verify, err))
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+static bool make_local(struct upstream *up, struct error *err)
+{
+	bool ok = true;
+	for (uint8_t roles = 0; ok && up->worker->mine && roles <= ACCORD_ANY_ROLE; roles++) {
+		up->local[roles] = make_local_ctx(up->worker, roles, err);
+		ok = up->local[roles] != NULL;
+	}
+	return ok;
+}
+
 static void guard(struct upstream *up, SSL_CTX *ctx)
 {
 	SSL_CTX_set0_security_ex_data(ctx, up);
@@ -367,10 +393,12 @@ struct upstream *upstream_new(struct worker *worker, struct error *err)
 	up->ctx = ask_known(worker, &up->known) ? make_ctx(worker) : NULL;
 	up->accord = make_accord_ctx(worker, err);
 	up->sessions = cache_new(worker->config->session_cache ? worker->config->session_cache : 1, kept_free);
-	if (up->ctx && up->accord && up->sessions) {
+	if (up->ctx && up->accord && up->sessions && make_local(up, err)) {
 		up->security = SSL_CTX_get_security_callback(up->ctx);
 		guard(up, up->ctx);
 		guard(up, up->accord);
+		for (size_t i = 0; i <= ACCORD_ANY_ROLE && up->local[i]; i++)
+			guard(up, up->local[i]);
 		return up;
 	}
 	error_set_openssl(err, "the upstream TLS context cannot be made");
@@ -385,6 +413,8 @@ void upstream_free(struct upstream *up)
 	cache_free(up->sessions);
 	SSL_CTX_free(up->ctx);
 	SSL_CTX_free(up->accord);
+	for (size_t i = 0; i <= ACCORD_ANY_ROLE; i++)
+		SSL_CTX_free(up->local[i]);
 	free(up);
 }
 
@@ -405,17 +435,51 @@ static bool set_names(struct conn *conn, SSL *ssl)
 	bool named = !o->name.is_ip && (!o->accord.on || o->hello.sni == SNI_OK);
 	if (named && SSL_set_tlsext_host_name(ssl, o->name.text) != 1)
 		return false;
+	/* As a client we know from the program which address it wants. */
+	if (conn->worker->mine && o->name.is_ip &&
+		X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), o->name.ip, o->name.ip_len) != 1)
+		return false;
 	/* SSL_set_alpn_protos returns 0 on success. */
 	return o->hello.alpn.len == 0 || SSL_set_alpn_protos(ssl, o->hello.alpn.data, (unsigned)o->hello.alpn.len) == 0;
 }
 
+/* The program's own part of the connection ends here: an old one is no reason to do without Accord. */
+static void offer_for_local(const struct conn *conn, struct offer *offer)
+{
+	bool required = local_required(conn->worker->mine);
+	if (offer->max_version < TLS1_3_VERSION)
+		offer->suites13[0] = offer->groups[0] = offer->sigalgs[0] = '\0';
+	offer->max_version = TLS1_3_VERSION;
+	if (required) {
+		offer->min_version = TLS1_3_VERSION;
+		offer->suites12[0] = '\0';
+	}
+}
+
+static bool make_offer(struct conn *conn, struct offer *offer)
+{
+	const struct opening *o = conn->opening;
+	bool rsa = o->verdict.options.allow & POLICY_ALLOW_TLS12_RSA;
+	if (!offer_make(offer, &conn->worker->upstream->known, &o->hello, rsa))
+		return false;
+	if (conn->worker->mine)
+		offer_for_local(conn, offer);
+	return !o->accord.on || offer_tls13_only(offer);
+}
+
+static SSL_CTX *context_for(const struct conn *conn)
+{
+	const struct upstream *up = conn->worker->upstream;
+	if (conn->worker->mine)
+		return up->local[local_roles(conn)];
+	return conn->opening->accord.on ? up->accord : up->ctx;
+}
+
 enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 {
-	struct upstream *up = conn->worker->upstream;
 	struct opening *o = conn->opening;
 	struct offer offer;
-	if (!offer_make(&offer, &up->known, &o->hello, o->verdict.options.allow & POLICY_ALLOW_TLS12_RSA) ||
-		(o->accord.on && !offer_tls13_only(&offer))) {
+	if (!make_offer(conn, &offer)) {
 		error_set(err, o->accord.on
 				       ? "for Accord the client offers no suite, group or signature scheme of TLS 1.3 "
 					 "that is known here"
@@ -423,7 +487,7 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 					 "strong");
 		return UPSTREAM_NOTHING_SHARED;
 	}
-	SSL *ssl = SSL_new(o->accord.on ? up->accord : up->ctx);
+	SSL *ssl = SSL_new(context_for(conn));
 	bool made = ssl && leg_init(&conn->leg2, ssl, &conn->server, &conn->worker->room, BYTES_NONE);
 	if (!made) {
 		error_set(err, "no memory for another TLS connection");
@@ -448,7 +512,7 @@ enum upstream_offer upstream_begin(struct conn *conn, struct error *err)
 		.text = "nothing was verified"};
 	o->judged = o->certificate_requested = o->certificate_lacking = o->certificate_empty = false;
 	o->shown = conn->session_asked = false;
-	if (!o->accord.on) {
+	if (!o->accord.on && !conn->worker->mine) {
 		make_session_key(conn);
 		offer_session(conn);
 	}

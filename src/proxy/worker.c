@@ -3,11 +3,13 @@
 #include "base/cache.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/accord_limit.h"
 #include "proxy/accord_shown.h"
 #include "proxy/aia.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
 #include "proxy/intake.h"
+#include "proxy/local_parts.h"
 #include "proxy/upstream.h"
 
 #include <errno.h>
@@ -78,7 +80,8 @@ static void accept_some(struct listener *listener)
 			continue; /* the client gave up while it waited */
 		}
 		struct hostport peer;
-		if (!hostport_from_sockaddr(&peer, (struct sockaddr *)&from, len)) {
+		if (!hostport_from_sockaddr(&peer, (struct sockaddr *)&from, len) ||
+			(worker->mine && !local_admits(worker->mine, fd))) {
 			close(fd);
 			continue;
 		}
@@ -271,6 +274,18 @@ static void renew_trust(struct worker *worker, const struct snapshot *fresh)
 	worker->trust = trust;
 }
 
+/* Connections in progress keep the context that they began with. */
+static bool serve_anew(struct worker *worker, struct error *err)
+{
+	struct accord_serving *serving = worker->snapshot.serving;
+	SSL_CTX *fresh = serving ? accord_serving_ctx(serving, worker, err) : NULL;
+	if (serving && !fresh)
+		return false;
+	SSL_CTX_free(worker->served);
+	worker->served = fresh;
+	return true;
+}
+
 void worker_set_snapshot(struct worker *worker, struct snapshot *fresh)
 {
 	struct error err;
@@ -283,6 +298,8 @@ void worker_set_snapshot(struct worker *worker, struct snapshot *fresh)
 	snapshot_close(&worker->snapshot);
 	worker->snapshot = *fresh;
 	*fresh = (struct snapshot){0};
+	if (!serve_anew(worker, &err))
+		log_error("rules of the aware server not taken up", LOG_S("why", err.text));
 }
 
 /* This machine's addresses, for listeners on a wildcard. Asked once: the sandbox has no netlink. */
@@ -455,7 +472,9 @@ static bool set_up(struct worker *worker, const struct worker_options *options, 
 	if (!worker->upstream)
 		return false;
 	worker->answer = answer_new(worker, err);
-	return worker->answer && ask_local(worker, err) && listen_all(worker, options, err);
+	worker->limit = accord_limit_new(worker->config);
+	return worker->answer && worker->limit && serve_anew(worker, err) && ask_local(worker, err) &&
+	       listen_all(worker, options, err);
 }
 
 struct worker *worker_new(struct loop *loop, const struct worker_options *options, struct error *err)
@@ -468,10 +487,14 @@ struct worker *worker_new(struct loop *loop, const struct worker_options *option
 	worker->loop = loop;
 	worker->number = options->number;
 	worker->config = options->config;
+	worker->mine = options->local;
 	worker->snapshot = *options->snapshot;
 	*options->snapshot = (struct snapshot){0};
-	if (set_up(worker, options, err))
+	if (set_up(worker, options, err)) {
+		if (worker->mine)
+			local_begin(worker->mine, worker);
 		return worker;
+	}
 	worker_free(worker);
 	return NULL;
 }
@@ -495,6 +518,8 @@ void worker_free(struct worker *worker)
 	loop_timer_clear(worker->loop, &worker->tidy);
 	loop_remove(worker->loop, &worker->ring_space);
 	accord_shown_drop(worker->shown);
+	accord_limit_free(worker->limit);
+	SSL_CTX_free(worker->served);
 	answer_free(worker->answer);
 	upstream_free(worker->upstream);
 	aia_free(worker->aia);
@@ -508,5 +533,7 @@ void worker_free(struct worker *worker)
 	leg_room_free(&worker->room);
 	free(worker->scratch);
 	snapshot_close(&worker->snapshot);
+	if (worker->mine)
+		local_begin(worker->mine, NULL);
 	free(worker);
 }

@@ -22,9 +22,11 @@
 #define WORKER_SCRATCH    ((size_t)128 * 1024)
 #define WORKER_FLOW_SLOTS 4096
 
+struct accord_limit;
 struct accord_shown;
 struct aia;
 struct conn;
+struct local;
 struct upstream;
 struct answer;
 struct worker;
@@ -50,6 +52,8 @@ struct worker_counts {
 	uint64_t accord_refused;   /* by the server's verdict */
 	uint64_t accord_too_long;  /* the server's handshake is over what a proof can hold */
 	uint64_t accord_not_tls13, accord_malformed;
+	uint64_t accord_limited;                                            /* over a client's rate */
+	uint64_t accord_served, accord_served_refused, accord_served_unmet; /* as an aware server */
 	uint64_t accord_client_refused; /* the client did not take the proof, or its approval was not to be had */
 	size_t open;
 };
@@ -70,7 +74,10 @@ struct worker {
 	struct aia *aia;            /* issuers that servers do not send */
 	struct upstream *upstream;  /* leg 2: context and session cache */
 	struct answer *answer;      /* leg 1: context and tickets */
+	SSL_CTX *served;            /* leg 1 of reverse listeners that are aware servers; NULL: none are */
+	struct accord_limit *limit; /* Accord handshakes of each client */
 	struct accord_shown *shown; /* what clients of Accord see; NULL: nothing */
+	struct local *mine; /* we are one user's own, on that user's machine (proxy/local.h); NULL: we are not */
 
 	struct listener *listeners;
 	size_t listener_count;
@@ -99,6 +106,7 @@ struct worker_options {
 	const int *listen_fds;       /* one per config->listen, listening; stay the caller's */
 	int keeper_fd, resolver_fd;  /* taken */
 	const struct ring_fds *ring; /* stays the caller's; NULL: nothing is published */
+	struct local *local;         /* likewise, and outlives the worker; NULL: none */
 };
 
 /* NULL with `err` set. */

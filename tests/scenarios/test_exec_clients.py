@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from lab import clients, events, overt, servers, settings
+from lab import clients, events, golang, overt, servers, settings
 from lab.proc import Process, eventually
 
 pytestmark = overt.requires("exec --trust --rules --jsonl")
@@ -80,6 +80,7 @@ PROGRAMS = {
     "java-httpclient": lambda f, u: ["java", clients.script(f, "Client.java", JAVA_CLIENT), u],
     "ruby": lambda f, u: ["ruby", "-e", RUBY, u],
     "perl": lambda f, u: ["perl", "-e", PERL, u],
+    "go": lambda f, u: [golang.program(), "get", u],
 }
 
 
@@ -102,7 +103,7 @@ def test_the_program_is_inspected_and_shown(program, ran, site, folder):
     _seen(found, f"/{program}")
 
 
-@pytest.mark.parametrize("program", ["curl", "python-urllib", "node-https", "java-urlconnection", "ruby"])
+@pytest.mark.parametrize("program", ["curl", "python-urllib", "node-https", "java-urlconnection", "ruby", "go"])
 def test_a_server_that_does_not_verify_is_refused(program, ran, world, starts, folder):
     bad = starts(servers.Origin(servers.server_context(*world.files("elsewhere.test"))))
     command = PROGRAMS[program](folder, _url(bad))

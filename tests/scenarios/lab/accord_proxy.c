@@ -6,12 +6,17 @@
 #include "accord/proxy_leg.h"
 #include "accord/seal.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "pki/accord_ca.h"
 #include "tls/handshake.h"
 #include "tls/record.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PROOF_LONG ((size_t)49 * 1024) /* octets: over what a client looks at */
 
 struct options {
 	const char *state;      /* of the Accord anchor; a fresh leaf is made from it */
@@ -29,6 +36,11 @@ struct options {
 	const char *wrong; /* what to do wrong: see the help */
 	const char *name;  /* asked for on leg 2 with --wrong host */
 	const char *next;  /* port of another Accord proxy to go through */
+	/*
+	 * A proof of leg 2's messages as changed: "TYPE:NTH:FIND:PUT", of the NTH message of that type, from 0, FIND and
+	 * what follows it is overwritten by PUT, both in hex; "TYPE:NTH" leaves the message out.
+	 */
+	const char *change;
 };
 
 struct proxy {
@@ -38,6 +50,8 @@ struct proxy {
 	uint8_t leaf_hash[ACCORD_HASH];
 	uint8_t *kept; /* the first proof, for --wrong replay */
 	size_t kept_len;
+	uint8_t approval[ACCORD_MAX_APPROVAL]; /* the first, for --wrong replayed-approval */
+	size_t approval_len;
 };
 
 struct meeting {
@@ -155,16 +169,80 @@ static void on_message(int write, int version, int type, const void *data, size_
 		return;
 	memcpy(m->seen + m->seen_len, data, len);
 	m->seen_len += len;
-	m->seen_all = !write && message[0] == HANDSHAKE_CERTIFICATE_VERIFY;
+	/* In TLS 1.2 ServerHelloDone is the last of a server's first flight. */
+	m->seen_all = !write && (message[0] == HANDSHAKE_CERTIFICATE_VERIFY || message[0] == SSL3_MT_SERVER_DONE);
 }
 
-/* A proof although the server refused. */
+/* Whether the proof is to be of what was seen, changed or not, and not of what libaccord would prove. */
+static bool pushes(const struct proxy *proxy)
+{
+	return proxy->options.change || wrong(proxy, "push") || wrong(proxy, "old") || wrong(proxy, "silent") ||
+	       wrong(proxy, "psk");
+}
+
+static struct bytes unhex(const char *text, uint8_t *room, size_t cap)
+{
+	size_t len = 0;
+	struct bytes in = bytes_of(text, strcspn(text, ":"));
+	return text_unhex(room, cap, &len, in) ? bytes_of(room, len) : BYTES_NONE;
+}
+
+/* Copies a message as --change has it. */
+static void copy_changed(struct writer *w, const char *change, struct bytes message)
+{
+	uint8_t find_room[64], put_room[64], copy[ACCORD_MAX_PROOF];
+	struct bytes find = unhex(change, find_room, sizeof(find_room));
+	struct bytes put = unhex(strchr(change, ':') + 1, put_room, sizeof(put_room));
+	memcpy(copy, message.data, message.len);
+	for (size_t at = 0; at + put.len <= message.len && at + find.len <= message.len; at++) {
+		if (memcmp(copy + at, find.data, find.len) == 0) {
+			memcpy(copy + at, put.data, put.len);
+			break;
+		}
+	}
+	writer_bytes(w, bytes_of(copy, message.len));
+}
+
+static struct bytes changed(const struct meeting *m, uint8_t *room, size_t cap)
+{
+	const char *change = m->proxy->options.change;
+	struct writer w = writer_over(room, cap);
+	struct bytes rest = bytes_of(m->seen, m->seen_len);
+	struct handshake message;
+	struct bytes done = rest;
+	int type = 0, wanted = 0, used = 0, nth = 0;
+	if (!change || sscanf(change, "%d:%d%n", &type, &wanted, &used) != 2)
+		return rest;
+	while (rest.len > 0 && handshake_read(&rest, ACCORD_MAX_PROOF, &message) == HANDSHAKE_OK) {
+		if (message.type != type || nth++ != wanted)
+			writer_bytes(&w, message.whole);
+		else if (change[used] == ':')
+			copy_changed(&w, change + used + 1, message.whole);
+	}
+	return writer_done(&w, &done) ? done : BYTES_NONE;
+}
+
+/* A proof that libaccord would not make: the server refused, or it is of another handshake than there was. */
 static struct bytes push(struct meeting *m)
 {
-	const struct accord_proof proof = {.transcript = bytes_of(m->seen, m->seen_len)};
+	static uint8_t room[ACCORD_MAX_PROOF];
+	const struct accord_proof proof = {.transcript = changed(m, room, sizeof(room))};
 	struct writer w = writer_over(m->pushed, sizeof(m->pushed));
 	accord_proof_write(&w, &proof);
 	return bytes_of(m->pushed, w.len);
+}
+
+/* A key that the server does not know: it goes on with a full handshake, and the ClientHello has asked for another. */
+static int offer_psk(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len, SSL_SESSION **session)
+{
+	static const unsigned char secret[32] = {1}, suite[] = {0x13, 0x01};
+	(void)md;
+	*id = secret;
+	*len = sizeof(secret);
+	*session = SSL_SESSION_new();
+	return SSL_SESSION_set1_master_key(*session, secret, sizeof(secret)) == 1 &&
+	       SSL_SESSION_set_cipher(*session, SSL_CIPHER_find(ssl, suite)) == 1 &&
+	       SSL_SESSION_set_protocol_version(*session, TLS1_3_VERSION) == 1;
 }
 
 /* What the plan is told, which is not always the truth. */
@@ -186,7 +264,13 @@ static bool begin_leg2(struct meeting *m)
 		told.introduced = false;
 	if (wrong(m->proxy, "nonce"))
 		told.offer.client_nonce[0] ^= 1;
-	if (!accord_leg2_begin(m->leg2, &plan, &m->error))
+	if (wrong(m->proxy, "approval-hash"))
+		told.offer.has_approval = true;
+	if (wrong(m->proxy, "old"))
+		(void)SSL_set_max_proto_version(m->leg2, TLS1_2_VERSION);
+	if (wrong(m->proxy, "psk"))
+		SSL_set_psk_use_session_callback(m->leg2, offer_psk);
+	if (!wrong(m->proxy, "silent") && !accord_leg2_begin(m->leg2, &plan, &m->error))
 		return false;
 	SSL_set_msg_callback(m->leg2, on_message);
 	SSL_set_msg_callback_arg(m->leg2, m);
@@ -204,11 +288,29 @@ static int on_certificate(SSL *ssl, void *arg)
 	return SSL_use_certificate(ssl, m->proxy->cert) == 1 && SSL_use_PrivateKey(ssl, m->proxy->key) == 1;
 }
 
+/* This connection's approval, the first one, or one that was touched. */
+static struct bytes choose_approval(struct meeting *m, uint8_t room[ACCORD_MAX_APPROVAL])
+{
+	struct proxy *proxy = m->proxy;
+	struct bytes approval = accord_leg1_approval(m->leg1);
+	memcpy(room, approval.data, approval.len);
+	if (wrong(proxy, "forged-approval"))
+		room[approval.len - 1] ^= 1;
+	if (!wrong(proxy, "replayed-approval"))
+		return bytes_of(room, approval.len);
+	if (proxy->approval_len == 0) {
+		memcpy(proxy->approval, approval.data, approval.len);
+		proxy->approval_len = approval.len;
+	}
+	return bytes_of(proxy->approval, proxy->approval_len);
+}
+
 /* Takes the client's approval from leg 1 to leg 2, which has waited for it. */
 static bool approve(struct meeting *m)
 {
+	uint8_t room[ACCORD_MAX_APPROVAL];
 	m->approved = true;
-	return (accord_leg2_approve(m->leg2, accord_leg1_approval(m->leg1), &m->error) && SSL_connect(m->leg2) == 1) ||
+	return (accord_leg2_approve(m->leg2, choose_approval(m, room), &m->error) && SSL_connect(m->leg2) == 1) ||
 	       error_set_openssl(&m->error, "leg 2 after the approval");
 }
 
@@ -262,6 +364,12 @@ static struct bytes choose_proof(struct proxy *proxy, struct bytes proof, uint8_
 		room[proof.len - 1] ^= 1;
 	if (wrong(proxy, "cut"))
 		proof.len -= 1;
+	if (wrong(proxy, "seal")) /* the blind stands behind kind, version, purpose and its own length */
+		room[2 + 1 + room[2] + 1] ^= 1;
+	if (wrong(proxy, "long")) {
+		memset(room + proof.len, 0, PROOF_LONG - proof.len);
+		proof.len = PROOF_LONG;
+	}
 	if (!wrong(proxy, "replay"))
 		return bytes_of(room, proof.len);
 	if (proxy->kept_len == 0) {
@@ -277,6 +385,8 @@ static bool play_leg1(struct meeting *m, struct bytes proof)
 	if (SSL_CTX_use_certificate(m->leg1_ctx, m->proxy->cert) != 1 ||
 		SSL_CTX_use_PrivateKey(m->leg1_ctx, m->proxy->key) != 1)
 		return error_set_openssl(&m->error, "the proxy's certificate");
+	for (int i = 0; i < ACCORD_MAX_CERTS && wrong(m->proxy, "many"); i++)
+		(void)SSL_CTX_add1_chain_cert(m->leg1_ctx, m->proxy->cert);
 	SSL_CTX_set_alpn_select_cb(m->leg1_ctx, choose_alpn, m);
 	if (wrong(m->proxy, "tls12"))
 		SSL_CTX_set_max_proto_version(m->leg1_ctx, TLS1_2_VERSION);
@@ -284,8 +394,8 @@ static bool play_leg1(struct meeting *m, struct bytes proof)
 		return false;
 	m->leg1 = SSL_new(m->leg1_ctx);
 	SSL_set_fd(m->leg1, m->client);
-	if (!wrong(m->proxy, "tls12") &&
-		!accord_leg1_begin(m->leg1, &m->told, proof, !SSL_is_init_finished(m->leg2), &m->error))
+	bool demand = !SSL_is_init_finished(m->leg2) || wrong(m->proxy, "draw");
+	if (!wrong(m->proxy, "tls12") && !accord_leg1_begin(m->leg1, &m->told, proof, demand, &m->error))
 		return false;
 	return SSL_accept(m->leg1) == 1 || error_set_openssl(&m->error, "leg 1");
 }
@@ -358,19 +468,20 @@ static bool work(struct meeting *m)
 	}
 	bool up = play_leg2(m);
 	enum accord_leg2_result result = m->leg2 ? accord_leg2_proof(m->leg2, &proof) : ACCORD_LEG2_PENDING;
+	if (m->seen_len > 0 && pushes(m->proxy)) {
+		proof = push(m);
+		result = ACCORD_LEG2_PROOF;
+		up = true;
+	}
 	if (result == ACCORD_LEG2_NOT_TLS13 || result == ACCORD_LEG2_TOO_LONG || wrong(m->proxy, "aside")) {
 		splice(m, host, port);
 		return true;
 	}
 	if (!up)
 		return false;
-	if (result == ACCORD_LEG2_REFUSED && wrong(m->proxy, "push")) {
-		proof = push(m);
-		result = ACCORD_LEG2_PROOF;
-	}
 	if (result != ACCORD_LEG2_PROOF)
 		return error_set(&m->error, "leg 2: %s", accord_leg2_text(result));
-	uint8_t *room = malloc(proof.len);
+	uint8_t *room = malloc(PROOF_LONG);
 	proof = choose_proof(m->proxy, proof, room);
 	bool ok = play_leg1(m, proof);
 	if (room != m->proxy->kept)
@@ -393,6 +504,37 @@ static void part(struct meeting *m)
 		close(m->server);
 }
 
+/* The certificate of another, and a key that only says it is that one's. */
+static bool pose(struct proxy *proxy, struct error *err)
+{
+	uint8_t public[256];
+	size_t len = 0;
+	BIGNUM *private = NULL;
+	BIO *cert = BIO_new_file(proxy->options.cert, "r");
+	BIO *file = BIO_new_file(proxy->options.key, "r");
+	proxy->cert = cert ? PEM_read_bio_X509(cert, NULL, NULL, NULL) : NULL;
+	EVP_PKEY *own = file ? PEM_read_bio_PrivateKey(file, NULL, NULL, NULL) : NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	bool ok = proxy->cert && own && EVP_PKEY_get_bn_param(own, OSSL_PKEY_PARAM_PRIV_KEY, &private) == 1 &&
+	          EVP_PKEY_get_octet_string_param(
+			  X509_get0_pubkey(proxy->cert), OSSL_PKEY_PARAM_PUB_KEY, public, sizeof(public), &len) == 1 &&
+	          OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
+	          OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, public, len) == 1 &&
+	          OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, private) == 1;
+	OSSL_PARAM *params = ok ? OSSL_PARAM_BLD_to_param(build) : NULL;
+	ok = params && EVP_PKEY_fromdata_init(ctx) == 1 &&
+	     EVP_PKEY_fromdata(ctx, &proxy->key, EVP_PKEY_KEYPAIR, params) == 1;
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(own);
+	BN_clear_free(private);
+	BIO_free(cert);
+	BIO_free(file);
+	return ok || error_set_openssl(err, "a key that fits in appearance");
+}
+
 static bool load_leaf(struct proxy *proxy, struct error *err)
 {
 	const struct options *options = &proxy->options;
@@ -400,7 +542,10 @@ static bool load_leaf(struct proxy *proxy, struct error *err)
 	struct accord_ca_leaf leaf;
 	int64_t now_s = (int64_t)(clock_wall_ns() / NS_PER_S);
 	unsigned char *der = NULL;
-	if (options->cert) {
+	if (wrong(proxy, "pose")) {
+		if (!pose(proxy, err))
+			return false;
+	} else if (options->cert) {
 		SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 		if (SSL_CTX_use_certificate_file(ctx, options->cert, SSL_FILETYPE_PEM) != 1 ||
 			SSL_CTX_use_PrivateKey_file(ctx, options->key, SSL_FILETYPE_PEM) != 1)
@@ -433,7 +578,7 @@ static void read_options(struct options *options, int argc, char **argv)
 			const char *name, **to;
 		} texts[] = {{"--state", &options->state}, {"--cert", &options->cert}, {"--key", &options->key},
 			{"--purpose", &options->purpose}, {"--wrong", &options->wrong}, {"--name", &options->name},
-			{"--next", &options->next}};
+			{"--next", &options->next}, {"--change", &options->change}};
 		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
 			if (strcmp(name, texts[k].name) == 0)
 				*texts[k].to = value;

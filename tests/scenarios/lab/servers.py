@@ -366,7 +366,7 @@ class Nginx:
     """nginx with TLS on `port` and plain HTTP on `plain_port`: / (a line), /who (the client certificate), /files/NAME,
     and /put/NAME, which stores what is put. Its sockets are made here and inherited, so that it listens at once."""
 
-    def __init__(self, chain, key, *, http2=False, protocols="TLSv1.2 TLSv1.3", more=""):
+    def __init__(self, chain, key, *, http2=False, protocols="TLSv1.2 TLSv1.3", more="", user="root", under=()):
         program = needs_program("nginx")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-nginx-"))
         (self.folder / "www" / "files").mkdir(parents=True)
@@ -375,9 +375,9 @@ class Nginx:
             self.port, self.plain_port = tls.getsockname()[1], plain.getsockname()[1]
             text = NGINX.format(folder=self.folder, port=self.port, plain_port=self.plain_port, chain=chain, key=key,
                                 protocols=protocols, more=more, http2=" http2" if http2 else "",
-                                user="user root;" if os.getuid() == 0 else "")
+                                user=f"user {user};" if os.getuid() == 0 else "")
             (self.folder / "nginx.conf").write_text(text)
-            self.process = Process(program, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", "stderr",
+            self.process = Process(*under, program, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", "stderr",
                                    env={"NGINX": f"{tls.fileno()};{plain.fileno()};"},
                                    pass_fds=(tls.fileno(), plain.fileno()))
             self.process.err.wait(r"start worker process \d+")
@@ -427,7 +427,7 @@ Listen 127.0.0.1:{port} https
 class Apache:
     """Apache with its event MPM, h2 and HTTP/1.1, serving what `file` wrote."""
 
-    def __init__(self, chain, key, *, protocols="h2 http/1.1", more=""):
+    def __init__(self, chain, key, *, protocols="h2 http/1.1", more="", under=()):
         program = needs_program("apache2")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-apache-"))
         (self.folder / "www").mkdir()
@@ -443,7 +443,7 @@ class Apache:
             folder=self.folder, port=self.port, loads=loads, chain=chain, key=key, protocols=protocols, more=more,
             user="User www-data\nGroup www-data" if os.getuid() == 0 else ""))
         self.file("index.html", b"apache says hello\n")
-        self.process = Process(program, "-DFOREGROUND", "-f", self.folder / "apache.conf")
+        self.process = Process(*under, program, "-DFOREGROUND", "-f", self.folder / "apache.conf")
         try:
             eventually(lambda: listening(self.port) or not self.process.running(), "Apache listens")
             assert self.process.running(), self.process.err.text() + (self.folder / "error.log").read_text()
@@ -463,8 +463,8 @@ class Apache:
 class OpensslServer:
     """openssl s_server; what clients send appears on `process.out`, and `say` sends to the client."""
 
-    def __init__(self, chain, key, *options):
-        self.process = Process("openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", chain, "-cert_chain", chain,
+    def __init__(self, chain, key, *options, under=()):
+        self.process = Process(*under, "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", chain, "-cert_chain", chain,
                                "-key", key, *options, stdin=subprocess.PIPE)
         self.port = int(self.process.out.wait(r"^ACCEPT 127\.0\.0\.1:(\d+)").group(1))
 

@@ -1,7 +1,6 @@
 /* The checks over proofs of real handshakes: every fault by itself, every bit, every cut. */
 #include "accord/check.h"
 
-#include "accord/saved.h"
 #include "stage.h"
 #include "tls/extension.h"
 #include "tls/handshake.h"
@@ -629,30 +628,6 @@ static void structure_comes_before_signatures(void **state)
 	assert_int_equal(judgement.fault, ACCORD_PROTOCOL);
 }
 
-static void a_saved_proof_is_judged_again(void **state)
-{
-	(void)state;
-	uint8_t *file = malloc(ACCORD_MAX_SAVED);
-	for (size_t i = 0; i < EXHIBITS; i++) {
-		struct writer w = writer_over(file, ACCORD_MAX_SAVED);
-		struct bytes octets = BYTES_NONE;
-		struct accord_saved back;
-		struct error err = {""};
-		accord_saved_write(
-			&w, &(struct accord_saved){
-				    .at_s = FORGE_NOW, .leg1 = exhibits[i].leg1, .proof = exhibits[i].proof});
-		assert_true(writer_done(&w, &octets));
-		assert_true(accord_saved_read(octets, &back, &err));
-		assert_int_equal(back.at_s, FORGE_NOW);
-		expect(&exhibits[i], &back.leg1, back.proof, ACCORD_OK);
-		for (size_t cut = 0; cut < octets.len; cut++)
-			assert_false(accord_saved_read(bytes_of(octets.data, cut), &back, &err));
-		file[octets.len] = 0;
-		assert_false(accord_saved_read(bytes_of(file, octets.len + 1), &back, &err));
-	}
-	free(file);
-}
-
 static void every_fault_has_a_name_and_a_number(void **state)
 {
 	(void)state;
@@ -686,7 +661,6 @@ int main(void)
 		cmocka_unit_test(check_3_the_seal),
 		cmocka_unit_test(checks_1_and_4_ask_the_client),
 		cmocka_unit_test(structure_comes_before_signatures),
-		cmocka_unit_test(a_saved_proof_is_judged_again),
 		cmocka_unit_test(every_fault_has_a_name_and_a_number),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -18,6 +18,8 @@ static struct forged server, proxy;
 static uint8_t introduction[512];
 static struct bytes told_body;
 static enum accord_ruling_kind ruling;
+static unsigned told_of[ACCORD_SERVED_LEFT + 1]; /* reports by what they said */
+static SSL_SESSION *kept;                        /* of the client, newest */
 
 static int set_up(void **state)
 {
@@ -51,6 +53,12 @@ static void on_rule(void *ctx, SSL *ssl, const struct accord_claim *claim, struc
 {
 	(void)ctx, (void)ssl, (void)claim;
 	out->kind = ruling;
+}
+
+static void on_report(void *ctx, const struct accord_claim *claim, enum accord_served what)
+{
+	(void)ctx, (void)claim;
+	told_of[what]++;
 }
 
 static int add(SSL *ssl, unsigned type, unsigned context, const unsigned char **out, size_t *len, X509 *cert,
@@ -88,7 +96,7 @@ static SSL_CTX *client_context(struct told *told)
 static SSL_CTX *server_context(bool retry)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	const struct accord_server_config config = {.rule = on_rule};
+	const struct accord_server_config config = {.rule = on_rule, .report = on_report};
 	char groups[16];
 	struct error err = {""};
 	assert_int_equal(SSL_CTX_use_certificate(ctx, server.cert), 1);
@@ -96,6 +104,7 @@ static SSL_CTX *server_context(bool retry)
 	snprintf(groups, sizeof(groups), "%s", retry ? "P-384" : "X25519");
 	assert_int_equal(SSL_CTX_set1_groups_list(ctx, groups), 1);
 	assert_true(accord_server_attach(ctx, &config, &err));
+	SSL_CTX_set_info_callback(ctx, accord_server_info);
 	return ctx;
 }
 
@@ -184,6 +193,109 @@ static void an_introduction_that_comes_after_a_retry_is_refused(void **state)
 	assert_false(claim);
 }
 
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+	(void)ssl;
+	SSL_SESSION_free(kept);
+	kept = session;
+	return 1;
+}
+
+/* One connection of these contexts, with 0-RTT data where there is a session. True when the server may read. */
+static bool meet(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL_SESSION *session, bool *resumed, size_t *early)
+{
+	SSL *one = joined(client_ctx);
+	SSL *two = joined(server_ctx);
+	char octets[64];
+	size_t len = 0;
+	SSL_set_connect_state(one);
+	SSL_set_accept_state(two);
+	*early = 0;
+	if (session) {
+		assert_int_equal(SSL_set_session(one, session), 1);
+		(void)SSL_write_early_data(one, "GET", 3, &len);
+	}
+	int state = SSL_READ_EARLY_DATA_ERROR; /* more of it may come */
+	for (int i = 0; i < 8; i++) {
+		carry(one, two);
+		do {
+			state = state == SSL_READ_EARLY_DATA_FINISH
+			                ? state
+			                : SSL_read_early_data(two, octets, sizeof(octets), &len);
+			*early += state == SSL_READ_EARLY_DATA_SUCCESS ? len : 0;
+		} while (state == SSL_READ_EARLY_DATA_SUCCESS);
+		if (state == SSL_READ_EARLY_DATA_FINISH)
+			(void)SSL_do_handshake(two);
+		carry(two, one);
+		(void)SSL_do_handshake(one);
+	}
+	carry(two, one);
+	(void)SSL_read(one, octets, sizeof(octets)); /* tickets */
+	*resumed = SSL_session_reused(two);
+	bool passed = accord_server_passed(two);
+	SSL_set_shutdown(one, SSL_SENT_SHUTDOWN); /* else its sessions are given up */
+	SSL_free(one);
+	SSL_free(two);
+	return passed;
+}
+
+static void no_session_is_resumed_and_no_early_data_read_beside_an_introduction(void **state)
+{
+	(void)state;
+	struct told told = {{BYTES_NONE, BYTES_NONE}, 0};
+	bool resumed;
+	size_t early;
+	SSL_CTX *client_ctx = client_context(&told), *server_ctx = server_context(false);
+	SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+	SSL_CTX_sess_set_new_cb(client_ctx, on_session);
+	assert_int_equal(SSL_CTX_set_max_early_data(server_ctx, 1024), 1);
+	SSL_CTX_set_options(server_ctx, SSL_OP_NO_ANTI_REPLAY);
+	assert_int_equal(SSL_CTX_set_session_id_context(server_ctx, (const unsigned char *)"x", 1), 1);
+	ruling = ACCORD_RULING_ACCEPT;
+	assert_true(meet(client_ctx, server_ctx, NULL, &resumed, &early));
+	assert_non_null(kept);
+	SSL_SESSION *session = kept;
+	kept = NULL;
+	/* An ordinary client does both. */
+	assert_true(meet(client_ctx, server_ctx, session, &resumed, &early));
+	assert_true(resumed && early == 3);
+	SSL_SESSION_free(session);
+	session = kept;
+	kept = NULL;
+	assert_non_null(session);
+	told.hello[0] = told.hello[1] = told_body;
+	memset(told_of, 0, sizeof(told_of));
+	assert_false(meet(client_ctx, server_ctx, session, &resumed, &early));
+	assert_int_equal(early, 0);
+	assert_int_equal(told_of[ACCORD_SERVED_REFUSED], 1);
+	/* Nor does one get a ticket that came with an introduction. */
+	assert_true(meet(client_ctx, server_ctx, NULL, &resumed, &early));
+	assert_null(kept);
+	assert_int_equal(told_of[ACCORD_SERVED_ACCEPTED], 1);
+	SSL_SESSION_free(session);
+	SSL_CTX_free(client_ctx);
+	SSL_CTX_free(server_ctx);
+}
+
+static void what_becomes_of_an_introduction_is_told(void **state)
+{
+	(void)state;
+	bool claim;
+	memset(told_of, 0, sizeof(told_of));
+	ruling = ACCORD_RULING_ACCEPT;
+	assert_true(play(told_body, told_body, false, &claim));
+	assert_int_equal(told_of[ACCORD_SERVED_ACCEPTED], 1);
+	ruling = ACCORD_RULING_REFUSE;
+	assert_false(play(told_body, told_body, false, &claim));
+	assert_int_equal(told_of[ACCORD_SERVED_REFUSED], 2); /* and once more since it went on */
+	ruling = ACCORD_RULING_IDENTIFY;
+	assert_false(play(told_body, told_body, false, &claim));
+	assert_int_equal(told_of[ACCORD_SERVED_UNMET], 1); /* another certificate than the one introduced */
+	assert_int_equal(told_of[ACCORD_SERVED_LEFT], 0);
+	assert_true(play(BYTES_NONE, BYTES_NONE, false, &claim));
+	assert_int_equal(told_of[ACCORD_SERVED_ACCEPTED], 1);
+}
+
 static void an_introduction_that_changes_is_refused(void **state)
 {
 	(void)state;
@@ -203,6 +315,8 @@ int main(void)
 		cmocka_unit_test(an_introduction_dropped_after_a_retry_is_refused),
 		cmocka_unit_test(an_introduction_that_comes_after_a_retry_is_refused),
 		cmocka_unit_test(an_introduction_that_changes_is_refused),
+		cmocka_unit_test(no_session_is_resumed_and_no_early_data_read_beside_an_introduction),
+		cmocka_unit_test(what_becomes_of_an_introduction_is_told),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

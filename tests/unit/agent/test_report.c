@@ -50,6 +50,49 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(out.hop[1].role, 2);
 }
 
+static struct report served(void)
+{
+	return (struct report){.kind = REPORT_SERVED,
+		.token = {1, 2, 3},
+		.pid = 4712,
+		.program = bytes_str("nginx"),
+		.text = bytes_str("why not"),
+		.served = REPORT_UNMET,
+		.told = REPORT_TOLD_SEALED,
+		.purpose = 230,
+		.host = bytes_str("www.example.com"),
+		.peer = bytes_str("192.0.2.1"),
+		.rule = bytes_str("aware.yaml:3"),
+		.client = bytes_str("alice"),
+		.statement = bytes_str("agreed"),
+		.hop = {{bytes_str("a.example"), 1, bytes_str("")}},
+		.hops = 1};
+}
+
+static void what_a_server_says_is_read(void **state)
+{
+	(void)state;
+	uint8_t room[REPORT_MAX];
+	const struct report in = served();
+	struct report out;
+	struct bytes whole = written(&in, room);
+	assert_int_equal(report_read(whole, &out), REPORT_OK);
+	assert_memory_equal(out.token, in.token, REPORT_TOKEN);
+	assert_int_equal(out.served, REPORT_UNMET);
+	assert_int_equal(out.purpose, 230);
+	assert_true(bytes_equal(out.host, in.host) && bytes_equal(out.peer, in.peer) && bytes_equal(out.rule, in.rule));
+	assert_true(bytes_equal(out.client, in.client) && bytes_equal(out.statement, in.statement));
+	assert_true(out.hops == 1 && bytes_equal(out.hop[0].name, in.hop[0].name));
+	for (size_t len = 0; len < whole.len; len++)
+		assert_int_equal(report_read(bytes_of(whole.data, len), &out), REPORT_TRUNCATED);
+	struct report wrong = served();
+	wrong.served = REPORT_IGNORED + 1;
+	assert_int_equal(report_read(written(&wrong, room), &out), REPORT_VALUE);
+	wrong = served();
+	wrong.told = REPORT_TOLD_VERDICT;
+	assert_int_equal(report_read(written(&wrong, room), &out), REPORT_VALUE);
+}
+
 static void no_part_of_a_report_is_one(void **state)
 {
 	(void)state;
@@ -108,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read),
+		cmocka_unit_test(what_a_server_says_is_read),
 		cmocka_unit_test(no_part_of_a_report_is_one),
 		cmocka_unit_test(values_without_a_meaning_are_refused),
 		cmocka_unit_test(long_texts_are_cut_and_too_many_hops_do_not_fit),

@@ -4,6 +4,7 @@
 #include "../pki/forge.h"
 #include "base/text.h"
 
+#include <openssl/pem.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -165,6 +166,186 @@ static void the_last_reference_frees(void **state)
 	pact_free(NULL);
 }
 
+static void a_good_chain_is_judged_once_for_each_name(void **state)
+{
+	(void)state;
+	struct accord_identity who;
+	struct accord_identity again;
+	struct pact *pact = make(NULL, 0);
+	assert_true(proxy_ok(pact, &who));
+	assert_true(server_ok(pact, &server, "www.example.com", BYTES_NONE));
+	assert_int_equal(pact_count(pact).found, 0);
+	assert_true(proxy_ok(pact, &again));
+	assert_memory_equal(&who, &again, sizeof(who));
+	assert_true(server_ok(pact, &server, "WWW.example.com", BYTES_NONE));
+	assert_int_equal(pact_count(pact).found, 2);
+	assert_false(server_ok(pact, &server, "example.com", BYTES_NONE));
+	assert_false(server_ok(pact, &server, "", bytes_of("\x7f\0\0\1", 4)));
+	assert_int_equal(pact_count(pact).found, 2);
+	pact_forget(pact);
+	assert_true(proxy_ok(pact, &again));
+	assert_int_equal(pact_count(pact).found, 2);
+	pact_free(pact);
+}
+
+static void a_proxy_that_is_not_named_is_refused_although_its_chain_is_known(void **state)
+{
+	(void)state;
+	struct accord_identity who;
+	const char *named[] = {"other.test"};
+	struct pact *pact = make(named, 1);
+	assert_false(proxy_ok(pact, &who));
+	assert_false(proxy_ok(pact, &who));
+	assert_int_equal(pact_count(pact).found, 1);
+	pact_free(pact);
+}
+
+static void a_refusal_is_never_remembered(void **state)
+{
+	(void)state;
+	struct accord_identity who;
+	struct pact *pact = make(NULL, 0);
+	const int64_t wrong[] = {FORGE_NOW - 9000 * FORGE_DAY, FORGE_NOW + 9000 * FORGE_DAY};
+	for (size_t i = 0; i < 2; i++) {
+		pact_set_time(pact, wrong[i]);
+		assert_false(proxy_ok(pact, &who));
+		assert_false(server_ok(pact, &server, "www.example.com", BYTES_NONE));
+	}
+	pact_set_time(pact, FORGE_NOW);
+	assert_false(server_ok(pact, &proxy, "proxy.example.com", BYTES_NONE));
+	assert_int_equal(pact_count(pact).held, 0);
+	assert_true(proxy_ok(pact, &who));
+	assert_true(server_ok(pact, &server, "www.example.com", BYTES_NONE));
+	pact_set_time(pact, wrong[1]);
+	assert_false(proxy_ok(pact, &who));
+	assert_false(server_ok(pact, &server, "www.example.com", BYTES_NONE));
+	pact_free(pact);
+}
+
+/* A question about one proxy or server. */
+static bool leaf_ok(struct pact *pact, const struct forged *leaf, bool is_proxy)
+{
+	uint8_t der[4096];
+	struct error err;
+	struct accord_identity who;
+	const struct accord_chain chain = {.cert = {forge_der(leaf->cert, der, sizeof(der))}, .count = 1};
+	return is_proxy ? pact_verify_proxy(pact, &chain, &who, &err)
+	                : pact_verify_server(pact, &chain, bytes_str("www.example.com"), BYTES_NONE, &err);
+}
+
+/* At every second around the beginning and end of a certificate, one that knows the chain and one that does not agree. */
+static void what_is_remembered_is_what_a_full_check_says(void **state)
+{
+	(void)state;
+	for (int is_proxy = 0; is_proxy < 2; is_proxy++) {
+		struct forge_spec spec =
+			forge_leaf_spec("www.example.com", "DNS:www.example.com", is_proxy ? &anchor : &web);
+		spec.from_s = FORGE_NOW - 10;
+		spec.until_s = FORGE_NOW + 20;
+		if (is_proxy)
+			forge_extension(&spec, "extendedKeyUsage", ACCORD_KEY_PURPOSE_OID);
+		struct forged brief = forge(&spec);
+		struct pact *knows = make(NULL, 0);
+		struct pact *fresh = make(NULL, 0);
+		assert_true(leaf_ok(knows, &brief, is_proxy));
+		unsigned good = 0;
+		for (int64_t at_s = FORGE_NOW + 25; at_s >= FORGE_NOW - 15; at_s--) {
+			pact_set_time(knows, at_s);
+			pact_set_time(fresh, at_s);
+			pact_forget(fresh);
+			bool ok = leaf_ok(fresh, &brief, is_proxy);
+			assert_int_equal(leaf_ok(knows, &brief, is_proxy), ok);
+			good += ok;
+		}
+		assert_int_equal(good, 30);
+		assert_true(pact_count(knows).found > 0);
+		assert_int_equal(pact_count(fresh).found, 0);
+		pact_free(knows);
+		pact_free(fresh);
+		forged_free(&brief);
+	}
+}
+
+/* A file of web roots with these certificates and a CRL. */
+static struct pact *make_with(const struct forged *root, X509_CRL *crl)
+{
+	struct error err;
+	struct pact *pact;
+	char *text;
+	char path[512];
+	BIO *bio = BIO_new(BIO_s_mem());
+	assert_int_equal(PEM_write_bio_X509(bio, root->cert), 1);
+	assert_true(!crl || PEM_write_bio_X509_CRL(bio, crl) == 1);
+	long len = BIO_get_mem_data(bio, &text);
+	snprintf(path, sizeof(path), "%s", forge_file("roots.pem", bytes_of(text, (size_t)len), 0644));
+	BIO_free(bio);
+	const struct pact_terms terms = {.anchors = anchor_path, .trust = path};
+	if (!pact_make(&pact, &terms, &err))
+		fail_msg("%s", err.text);
+	pact_set_time(pact, FORGE_NOW);
+	return pact;
+}
+
+static void with_other_roots_nothing_is_known(void **state)
+{
+	(void)state;
+	struct forged stranger = forge_root("Web Root");
+	struct pact *knows = make(NULL, 0);
+	struct pact *other = make_with(&stranger, NULL);
+	assert_true(server_ok(knows, &server, "www.example.com", BYTES_NONE));
+	assert_false(server_ok(other, &server, "www.example.com", BYTES_NONE));
+	assert_true(server_ok(knows, &server, "www.example.com", BYTES_NONE));
+	pact_free(knows);
+	pact_free(other);
+	forged_free(&stranger);
+}
+
+static void where_crls_count_every_chain_is_judged_anew(void **state)
+{
+	(void)state;
+	const int64_t until_s = FORGE_NOW + 60;
+	X509_CRL *empty = forge_crl(&web, web.key, NULL, FORGE_NOW - FORGE_DAY, until_s);
+	X509_CRL *full = forge_crl(&web, web.key, server.cert, FORGE_NOW - FORGE_DAY, until_s);
+	struct pact *good = make_with(&web, empty);
+	struct pact *bad = make_with(&web, full);
+	assert_true(server_ok(good, &server, "www.example.com", BYTES_NONE));
+	assert_true(server_ok(good, &server, "www.example.com", BYTES_NONE));
+	assert_int_equal(pact_count(good).found, 0);
+	pact_set_time(good, until_s);
+	assert_false(server_ok(good, &server, "www.example.com", BYTES_NONE));
+	assert_false(server_ok(bad, &server, "www.example.com", BYTES_NONE));
+	assert_int_equal(pact_count(bad).held, 0);
+	pact_free(good);
+	pact_free(bad);
+	X509_CRL_free(empty);
+	X509_CRL_free(full);
+}
+
+/* The leaf of a chain that was good is not decoded again; one that is refused is not kept. */
+static void a_leaf_is_decoded_once(void **state)
+{
+	(void)state;
+	uint8_t der[4096];
+	struct accord_identity who;
+	struct pact *pact = make(NULL, 0);
+	struct bytes in = forge_der(proxy.cert, der, sizeof(der));
+	X509 *one = pact_decode(pact, in);
+	X509 *two = pact_decode(pact, in);
+	assert_ptr_not_equal(one, two);
+	assert_true(proxy_ok(pact, &who));
+	X509 *three = pact_decode(pact, in);
+	X509 *four = pact_decode(pact, in);
+	assert_ptr_equal(three, four);
+	assert_int_equal(X509_cmp(one, three), 0);
+	assert_int_equal(pact_count(pact).leaves_found, 2);
+	X509_free(one);
+	X509_free(two);
+	X509_free(three);
+	X509_free(four);
+	assert_null(pact_decode(pact, BYTES_NONE));
+	pact_free(pact);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +355,13 @@ int main(void)
 		cmocka_unit_test(an_anchor_that_is_a_web_root_too_is_refused),
 		cmocka_unit_test(who_cannot_be_named_is_told),
 		cmocka_unit_test(the_last_reference_frees),
+		cmocka_unit_test(a_good_chain_is_judged_once_for_each_name),
+		cmocka_unit_test(a_proxy_that_is_not_named_is_refused_although_its_chain_is_known),
+		cmocka_unit_test(a_refusal_is_never_remembered),
+		cmocka_unit_test(what_is_remembered_is_what_a_full_check_says),
+		cmocka_unit_test(with_other_roots_nothing_is_known),
+		cmocka_unit_test(where_crls_count_every_chain_is_judged_anew),
+		cmocka_unit_test(a_leaf_is_decoded_once),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

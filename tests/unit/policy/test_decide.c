@@ -418,6 +418,15 @@ static void meanwhile_every_accord_that_may_come_of_it_is_known(void **state)
 	assert_true(v.options.sealed);
 	assert_false(v.options.aside_when_refused);
 	policy_drop(policy);
+	policy = rules("accord-purpose: malware\nrules:\n  - match: {verification: fault}\n    action: inspect\n"
+		       "    accord-purpose: 230\n");
+	f.known = POLICY_PASS_FIRST;
+	assert_false(policy_decide(policy, &f, &v));
+	assert_true(v.options.has_purpose && v.options.purpose == 0);
+	f.known = POLICY_PASS_SECOND;
+	assert_true(policy_decide(policy, &f, &v));
+	assert_true(v.options.has_purpose && v.options.purpose == 1);
+	policy_drop(policy);
 	policy = rules("accord: off\nrules:\n  - match: {port: 1}\n    action: bypass\n");
 	assert_false(policy_wants_accord(policy));
 	policy_drop(policy);

@@ -159,6 +159,9 @@ static void options_that_mean_nothing_or_too_much_are_refused(void **state)
 	bad(RULE("port: 1", "action: block\n    introduce: open"),
 		"rules.yaml:4:5: \"introduce\" has a meaning only with");
 	bad(RULE("port: 1", "action: inspect\n    accord: yes"), "rules.yaml:4:13: ");
+	bad(RULE("port: 1", "action: bypass\n    accord-purpose: malware"),
+		"rules.yaml:4:5: \"accord-purpose\" has a meaning only with");
+	bad(RULE("port: 1", "action: inspect\n    accord-purpose: fun"), "rules.yaml:4:21: unknown purpose \"fun\"");
 	bad(RULE("port: 1", "action: inspect\n    unverified: true"),
 		"rules.yaml:4:5: \"unverified\" has a meaning only");
 	bad(RULE("port: 1", "action: block\n    aia: true"),

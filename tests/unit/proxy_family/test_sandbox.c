@@ -404,10 +404,18 @@ static void open_log(void)
 	struct error err;
 	snprintf(path, sizeof(path), "%s/audit.log", folder);
 	snprintf(openings, sizeof(openings), "%s/openings", folder);
-	struct audit_options options = {.path = path, .openings = openings, .retention_ns = 3600 * NS_PER_S};
+	struct audit_options options = {
+		.path = path, .openings = openings, .retention_ns = 3600 * NS_PER_S, .rotate_octets = 1};
 	loop = loop_new();
 	audit = audit_log_new(loop, &options, NULL, NULL, &err);
 	CHECK(audit);
+}
+
+static void entry_synced(bool ok, void *ctx)
+{
+	(void)ctx;
+	CHECK(ok);
+	loop_stop(loop);
 }
 
 static void keep(void)
@@ -419,6 +427,10 @@ static void keep(void)
 	audit_entry_add(&entry, AUDIT_C("name", bytes_str("a.example")));
 	CHECK(audit_append(audit, &entry, clock_wall_ns(), NULL) == AUDIT_QUEUED);
 	CHECK(audit_flush(audit));
+	/* From the loop, where a log that is long is put aside. */
+	CHECK(audit_append_synced(audit, &entry, clock_wall_ns(), entry_synced, NULL) == AUDIT_QUEUED);
+	CHECK(loop_run(loop));
+	CHECK(audit_count(audit).rotations == 1);
 	audit_expire(audit, clock_wall_ns() + 7200 * NS_PER_S);
 	CHECK(audit_count(audit).expired == 1);
 	audit_log_free(audit);
@@ -432,8 +444,9 @@ static void keep(void)
 static void a_keeper_writes_its_log_and_its_databases(void **state)
 {
 	(void)state;
-	static const char *const names[] = {
-		"audit.log", "audit.log.head", "refusals.db", "refusals.db-journal", "openings"};
+	static const char *const names[] = {"audit.log", "audit.log.head", "audit.log.key", "audit.log.pub",
+		"audit.log.tree", "audit.log.1", "audit.log.1.head", "audit.log.1.pub", "audit.log.1.tree",
+		"refusals.db", "refusals.db-journal", "openings"};
 	snprintf(folder, sizeof(folder), "/tmp/overt-sandbox-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	if (sandbox_possible())

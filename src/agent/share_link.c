@@ -1,0 +1,318 @@
+#include "agent/share_link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000ULL
+#define NS_PER_S  1000000000ULL
+#define AGAIN_NS  NS_PER_S /* between attempts to find a shipper that is gone */
+#define HEAD      "OVS1"
+#define HEAD_LEN  4
+
+/* Made whole before it is shown to other threads; never changed, and never given back while they may look at it. */
+struct link {
+	struct share_ring *ring;
+	struct share_bell *bell;
+	uint32_t number;
+	pid_t owner;   /* a fork that this library was not told of leaves a stranger's ring behind */
+	pid_t shipper; /* 0: of another PID namespace */
+};
+
+static const struct share_settings *settings;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the making of links */
+static struct link places[2];                            /* the current one, and the one before it */
+static _Atomic(const struct link *) current;
+static atomic_uint_fast64_t tried_ns;    /* when a shipper was last looked for in vain */
+static atomic_bool late;                 /* the shipper has let a deadline pass */
+static atomic_uint_fast64_t late_ticket; /* which it was */
+static atomic_uint_fast64_t missed;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+bool share_link_on(void)
+{
+	return settings && settings->on;
+}
+
+/* The ring. */
+
+static void *map(int fd, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	(void)madvise(memory, size, MADV_DONTDUMP);
+	(void)mlock(memory, size); /* as far as RLIMIT_MEMLOCK allows */
+	return memory;
+}
+
+/* The size is sealed: whoever maps it cannot be made to fault. */
+static int make_memory(void)
+{
+	int fd = memfd_create("overt-share", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0 && (ftruncate(fd, (off_t)SHARE_RING_SIZE) != 0 ||
+			       fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static socklen_t address_of(struct sockaddr_un *at)
+{
+	size_t len = strlen(settings->address);
+	*at = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (len >= sizeof(at->sun_path))
+		return 0;
+	memcpy(at->sun_path, settings->address, len);
+	if (at->sun_path[0] != '@')
+		return (socklen_t)sizeof(*at);
+	at->sun_path[0] = '\0';
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+/* Whoever has the name when the shipper is gone is not the shipper. */
+static int knock(pid_t *shipper)
+{
+	const struct timeval patience = {
+		.tv_sec = settings->deadline_ms / 1000, .tv_usec = (suseconds_t)(settings->deadline_ms % 1000) * 1000};
+	struct sockaddr_un at;
+	struct ucred who;
+	socklen_t len = address_of(&at), who_len = sizeof(who);
+	int fd = len > 0 ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) : -1;
+	if (fd < 0)
+		return -1;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&at, len) == 0 &&
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_len) == 0 && who.uid == settings->uid) {
+		*shipper = who.pid;
+		return fd;
+	}
+	close(fd);
+	return -1;
+}
+
+static bool send_memory(int fd, int memory)
+{
+	char head[] = HEAD;
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec octets = {.iov_base = head, .iov_len = HEAD_LEN};
+	struct msghdr message = {
+		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *attached = CMSG_FIRSTHDR(&message);
+	attached->cmsg_level = SOL_SOCKET;
+	attached->cmsg_type = SCM_RIGHTS;
+	attached->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(attached), &memory, sizeof(memory));
+	return sendmsg(fd, &message, MSG_NOSIGNAL) == HEAD_LEN;
+}
+
+/* The bell's descriptor, or -1. */
+static int receive_bell(int fd, uint32_t *number)
+{
+	uint8_t room[HEAD_LEN + 4];
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec octets = {.iov_base = room, .iov_len = sizeof(room)};
+	struct msghdr message = {
+		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *attached = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	int bell = -1;
+	if (attached && attached->cmsg_level == SOL_SOCKET && attached->cmsg_type == SCM_RIGHTS &&
+		attached->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&bell, CMSG_DATA(attached), sizeof(bell));
+	struct bytes in = bytes_of(room, n > 0 ? (size_t)n : 0);
+	if (bell >= 0 && bytes_starts(in, bytes_str(HEAD)) && bytes_skip(&in, HEAD_LEN) && bytes_u32(&in, number))
+		return bell;
+	if (bell >= 0)
+		close(bell);
+	return -1;
+}
+
+/* Leaves no descriptor behind. */
+static bool make_link(struct link *link)
+{
+	int memory = make_memory(), door = -1, bell = -1;
+	*link = (struct link){.owner = getpid()};
+	link->ring = memory >= 0 ? map(memory, SHARE_RING_SIZE) : NULL;
+	if (link->ring) {
+		share_ring_init(link->ring);
+		atomic_store(&link->ring->missed, atomic_load(&missed));
+		door = knock(&link->shipper);
+	}
+	if (door >= 0 && send_memory(door, memory))
+		bell = receive_bell(door, &link->number);
+	if (bell >= 0)
+		link->bell = map(bell, SHARE_BELL_SIZE);
+	if (memory >= 0)
+		close(memory);
+	if (door >= 0)
+		close(door);
+	if (bell >= 0)
+		close(bell);
+	if (!link->bell && link->ring)
+		munmap(link->ring, SHARE_RING_SIZE);
+	return link->bell != NULL;
+}
+
+static bool shipper_gone(const struct link *link)
+{
+	return atomic_load(&link->bell->closed) != 0 ||
+	       (link->shipper != 0 && kill(link->shipper, 0) != 0 && errno == ESRCH);
+}
+
+/* Makes a link where there is none, or none that serves. `first` does not ask when it was last tried. */
+static const struct link *relink(bool first)
+{
+	pthread_mutex_lock(&lock);
+	const struct link *link = atomic_load(&current);
+	bool ours = link && link->owner == getpid();
+	if ((ours && !shipper_gone(link)) || (!first && now_ns() - atomic_load(&tried_ns) < AGAIN_NS)) {
+		pthread_mutex_unlock(&lock);
+		return ours ? link : NULL;
+	}
+	/* Threads may still look at the current one: the new one is made in the other place, and the old mapping stays. */
+	struct link *place = link == &places[0] ? &places[1] : &places[0];
+	if (make_link(place)) {
+		atomic_store(&late, false);
+		atomic_store(&current, place);
+	} else {
+		atomic_store(&tried_ns, now_ns());
+		if (!ours)
+			atomic_store(&current, NULL);
+	}
+	link = atomic_load(&current);
+	pthread_mutex_unlock(&lock);
+	return link;
+}
+
+/* NULL: no shipper. */
+static const struct link *link_now(void)
+{
+	const struct link *link = atomic_load(&current);
+	bool ours = link && link->owner == getpid();
+	if (ours && !(atomic_load(&late) && shipper_gone(link)))
+		return link;
+	return relink(!ours && link);
+}
+
+/* In the child, which has one thread, and still its parent's rights. */
+static void forked(void)
+{
+	int kept = errno;
+	const struct link *old = atomic_load(&current);
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	atomic_store(&current, NULL);
+	atomic_store(&missed, 0);
+	atomic_store(&late, false);
+	if (old && old->owner != getpid()) {
+		munmap(old->ring, SHARE_RING_SIZE);
+		munmap(old->bell, SHARE_BELL_SIZE);
+		(void)!relink(true);
+	}
+	errno = kept;
+}
+
+void share_link_open(const struct share_settings *from)
+{
+	settings = from;
+	if (share_link_on())
+		pthread_atfork(NULL, NULL, forked);
+}
+
+void share_link_prepare(void)
+{
+	int kept = errno;
+	if (share_link_on() && !atomic_load(&current))
+		(void)!relink(false);
+	errno = kept;
+}
+
+/* Giving. */
+
+/* No more waits until the shipper has gone on from where it stood. */
+static bool still_late(const struct link *link)
+{
+	if (!atomic_load(&late))
+		return false;
+	if (!share_ring_taken(link->ring, atomic_load(&late_ticket)))
+		return true;
+	atomic_store(&late, false);
+	return false;
+}
+
+static void miss(const struct link *link)
+{
+	uint64_t count = atomic_fetch_add(&missed, 1) + 1;
+	if (link)
+		atomic_store(&link->ring->missed, count);
+}
+
+static bool put(const struct link *link, const struct share_item *item, uint64_t *ticket)
+{
+	uint8_t room[SHARE_SLOT_MAX];
+	struct writer to = writer_over(room, sizeof(room));
+	bool ok = share_item_write(item, &to) && share_ring_put(link->ring, bytes_of(room, to.len), ticket);
+	explicit_bzero(room, sizeof(room));
+	return ok;
+}
+
+static bool give(const struct link *link, const struct share_item *items, size_t count, bool wait)
+{
+	uint64_t ticket = 0;
+	bool ok = true;
+	for (size_t i = 0; i < count; i++)
+		ok = put(link, &items[i], &ticket) && ok;
+	share_bell_ring(link->bell, link->number);
+	if (!wait || !ok || still_late(link))
+		return ok && !(wait && atomic_load(&late));
+	if (share_ring_wait(link->ring, ticket, now_ns() + settings->deadline_ms * NS_PER_MS))
+		return true;
+	atomic_store(&late_ticket, ticket);
+	atomic_store(&late, true);
+	return false;
+}
+
+bool share_link_give(const struct share_item *items, size_t count, bool wait)
+{
+	int kept = errno;
+	if (count == 0 && !wait)
+		return true;
+	const struct link *link = link_now();
+	/* Of a suite that is not known here there is no key to give: no better than one that does not get there. */
+	bool given = count > 0 && link && give(link, items, count, wait);
+	if (!given && wait)
+		miss(link);
+	errno = kept;
+	return given || !wait || !settings->closed;
+}
+
+void share_link_say(enum share_kind kind, const char *text)
+{
+	struct share_item item = {.kind = (uint8_t)kind};
+	snprintf(item.text, sizeof(item.text), "%s", text);
+	(void)!share_link_give(&item, 1, false);
+}

@@ -1,0 +1,163 @@
+#include "assess/handshake.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int take_ticket(SSL *ssl, SSL_SESSION *session)
+{
+	struct handshake_seen *seen = SSL_get_app_data(ssl);
+	if (seen && SSL_SESSION_has_ticket(session)) {
+		uint32_t early = SSL_SESSION_get_max_early_data(session);
+		seen->early_data = early > seen->early_data ? early : seen->early_data;
+		seen->tickets++;
+	}
+	return 0;
+}
+
+static int verify_later(X509_STORE_CTX *ctx, void *arg)
+{
+	(void)arg;
+	X509_STORE_CTX_set_error(ctx, X509_V_OK);
+	return 1;
+}
+
+static SSL *make_tls(SSL_CTX *ctx, const struct target *target, const struct handshake_wish *wish, int fd)
+{
+	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
+	const char *name = wish->name ? wish->name : target->name.is_ip ? NULL : target->name.text;
+	SSL_CTX_set_cert_verify_callback(ctx, verify_later, NULL);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+	SSL_CTX_sess_set_new_cb(ctx, take_ticket);
+	SSL_CTX_set_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
+	SSL_CTX_set_security_level(ctx, 0);
+	SSL *ssl = SSL_new(ctx);
+	if (ssl && SSL_set_min_proto_version(ssl, wish->min) == 1 && SSL_set_max_proto_version(ssl, wish->max) == 1 &&
+		SSL_set_cipher_list(ssl, wish->suites ? wish->suites : "ALL:@SECLEVEL=0") == 1 &&
+		SSL_set_alpn_protos(ssl, protocols, sizeof(protocols) - 1) == 0 &&
+		SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) == 1 && SSL_set_fd(ssl, fd) == 1 &&
+		(!name || SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) == 1))
+		return ssl;
+	SSL_free(ssl);
+	return NULL;
+}
+
+/* Whether to call again. */
+static bool again(SSL *ssl, int fd, int result, uint64_t deadline_ns)
+{
+	int code = SSL_get_error(ssl, result);
+	short events = code == SSL_ERROR_WANT_READ ? POLLIN : code == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
+	return events != 0 && wait_until(fd, events, deadline_ns);
+}
+
+static bool shake(SSL *ssl, int fd, uint64_t deadline_ns, char *fault, size_t cap)
+{
+	int result;
+	do {
+		ERR_clear_error();
+		result = SSL_do_handshake(ssl);
+	} while (result != 1 && again(ssl, fd, result, deadline_ns));
+	if (result == 1)
+		return true;
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	bool late = clock_monotonic_ns() >= deadline_ns;
+	snprintf(fault, cap, "%s", late ? "no whole handshake before the deadline" : reason ? reason : "closed the connection");
+	ERR_clear_error();
+	return false;
+}
+
+static void note(SSL *ssl, struct handshake_seen *seen)
+{
+	const unsigned char *staple = NULL, *alpn = NULL;
+	unsigned alpn_len = 0;
+	long staple_len = SSL_get_tlsext_status_ocsp_resp(ssl, &staple);
+	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+	seen->done = true;
+	seen->version = (uint16_t)SSL_version(ssl);
+	seen->suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl));
+	seen->leaf = SSL_get1_peer_certificate(ssl);
+	seen->chain = chain ? X509_chain_up_ref(chain) : NULL;
+	seen->extended_master_secret = SSL_get_extms_support(ssl) == 1;
+	seen->ticket = SSL_SESSION_has_ticket(SSL_get_session(ssl)) == 1;
+	SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
+	text_clean(seen->alpn, sizeof(seen->alpn), bytes_of(alpn, alpn_len));
+	if (staple && staple_len > 0 && (seen->staple = malloc((size_t)staple_len))) {
+		memcpy(seen->staple, staple, (size_t)staple_len);
+		seen->staple_len = (size_t)staple_len;
+	}
+}
+
+/* Tickets of TLS 1.3 come behind the handshake. Application data that comes instead ends the waiting. */
+static void await_tickets(SSL *ssl, int fd, const struct handshake_seen *seen, uint64_t deadline_ns)
+{
+	char octet;
+	int result;
+	do {
+		ERR_clear_error();
+		result = SSL_peek(ssl, &octet, 1);
+	} while (result != 1 && seen->tickets == 0 && again(ssl, fd, result, deadline_ns));
+	ERR_clear_error();
+}
+
+static bool renegotiate(SSL *ssl, int fd, uint64_t deadline_ns)
+{
+	char fault[128], octet;
+	if (SSL_version(ssl) > TLS1_2_VERSION || SSL_renegotiate(ssl) != 1)
+		return false;
+	if (!shake(ssl, fd, deadline_ns, fault, sizeof(fault)))
+		return false;
+	/* The hello went out; whether the server took it up is known when nothing is pending any more. */
+	while (SSL_renegotiate_pending(ssl)) {
+		int result = SSL_peek(ssl, &octet, 1);
+		if (result == 1 || !again(ssl, fd, result, deadline_ns))
+			break;
+	}
+	ERR_clear_error();
+	return !SSL_renegotiate_pending(ssl);
+}
+
+bool handshake_try(struct target *target, const struct handshake_wish *wish, struct handshake_seen *out)
+{
+	uint64_t deadline_ns = 0;
+	int fd = -1;
+	*out = (struct handshake_seen){0};
+	enum dial_result dial = target_dial(target, &fd, &deadline_ns);
+	if (dial != DIAL_OK) {
+		snprintf(out->fault, sizeof(out->fault), "%s",
+			dial == DIAL_SPENT ? "the budget of connections or time is spent" : "cannot be connected to");
+		return false;
+	}
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = ctx ? make_tls(ctx, target, wish, fd) : NULL;
+	if (ssl) {
+		SSL_set_app_data(ssl, out);
+		SSL_set_connect_state(ssl);
+		if (shake(ssl, fd, deadline_ns, out->fault, sizeof(out->fault)))
+			note(ssl, out);
+		if (out->done && wish->tickets_ns > 0 && out->version == TLS1_3_VERSION)
+			await_tickets(ssl, fd, out, clock_monotonic_ns() + wish->tickets_ns);
+		if (out->done && wish->renegotiate)
+			out->renegotiated = renegotiate(ssl, fd, deadline_ns);
+		(void)SSL_shutdown(ssl);
+	} else {
+		snprintf(out->fault, sizeof(out->fault), "this OpenSSL cannot offer that");
+	}
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	close(fd);
+	return out->done;
+}
+
+void handshake_seen_free(struct handshake_seen *seen)
+{
+	X509_free(seen->leaf);
+	sk_X509_pop_free(seen->chain, X509_free);
+	free(seen->staple);
+	*seen = (struct handshake_seen){0};
+}

@@ -1,0 +1,36 @@
+/* assess/target.h — the one host that is asked, and how much may be asked of it: connections, time, and a pause between. */
+#ifndef ASSESS_TARGET_H
+#define ASSESS_TARGET_H
+
+#include "base/error.h"
+#include "base/hostport.h"
+#include "pki/name.h"
+
+#define TARGET_CONNECTIONS 60
+
+struct target {
+	struct subject_name name; /* what was asked for */
+	char port_text[8];
+	struct hostport at; /* the address that answered first; the others of the name are left alone */
+	char text[SUBJECT_NAME_MAX + 16];
+	/* The budget. */
+	uint64_t deadline_ns; /* of the whole */
+	uint64_t step_ns;     /* of one connection */
+	uint64_t pause_ns;    /* between two */
+	unsigned left, made;  /* connections */
+};
+
+/* "HOST", "HOST:PORT" or "[IPV6]:PORT". */
+must_check bool target_parse(const char *text, const char *default_port, struct target *out, struct error *err);
+/* Looks the name up, and connects once to find an address that answers. The budget must be set. */
+must_check bool target_find(struct target *target, struct error *err);
+
+/* Why there is no connection. */
+enum dial_result { DIAL_OK, DIAL_REFUSED, DIAL_TIMEOUT, DIAL_SPENT };
+
+/* One connection to the address found: a non-blocking descriptor in *fd, and its deadline. Pauses first. */
+must_check enum dial_result target_dial(struct target *target, int *fd, uint64_t *deadline_ns);
+/* Waits until one of poll's `events` is there. False at the deadline. */
+must_check bool wait_until(int fd, short events, uint64_t deadline_ns);
+
+#endif

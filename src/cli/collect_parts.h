@@ -1,0 +1,10 @@
+/* cli/collect_parts.h — the actions of overt collect that have a file of their own. */
+#ifndef CLI_COLLECT_PARTS_H
+#define CLI_COLLECT_PARTS_H
+
+/* argv[0] is "fetch". The exit code. */
+int collect_fetch(int argc, char **argv);
+/* Prints its options. */
+void collect_fetch_help(void);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * collect/collector.h — `overt collect`: takes keys from those who may send them, holds them sealed for a while, and gives
+ * them to those who may read them. One process, one thread, beside the audit log's own.
+ *
+ * Who connects shows a certificate of the collector's CA over TLS 1.3. By ALPN: "overt-keys/1" sends sealed releases,
+ * "overt-read/1" fetches them; no ALPN sends lines of a key log (RFC 9850), which are sealed as they come to the readers of
+ * those grants that say `grade: raw` and cover them, and wiped.
+ *
+ * Nothing is taken or given without a grant, and nothing before its entry is in the audit log: while that cannot be
+ * written, senders are answered so and readers get nothing. The name of a reader in any grant cannot be used to send.
+ */
+#ifndef COLLECT_COLLECTOR_H
+#define COLLECT_COLLECTOR_H
+
+#include "collect/store.h"
+#include "collect/tls.h"
+#include "keys/grant.h"
+
+#define COLLECT_LISTEN_MAX  16
+#define COLLECT_SIGNERS_MAX 16
+
+struct collect_options {
+	struct collect_files files;
+	const char *listen[COLLECT_LISTEN_MAX]; /* "HOST:PORT"; port 0: the kernel's choice, which is logged */
+	size_t listen_count;
+	const char *grants; /* folder of *.grant and *.revoked; watched */
+	struct grant_signer signers[COLLECT_SIGNERS_MAX];
+	size_t signer_count;
+	const char *audit; /* file of the audit log */
+	const char *spool; /* file for sealed keys, so that they survive a restart; NULL: none */
+	struct store_limits store;
+	unsigned clients; /* connections at once */
+	unsigned rate;    /* keys per second of one client; above, it is read more slowly */
+};
+
+void collect_options_init(struct collect_options *options);
+
+/* Runs until SIGTERM or SIGINT, which must be blocked by the caller; SIGHUP reads certificates and grants again. */
+must_check bool collect_run(const struct collect_options *options, struct error *err);
+
+#endif

@@ -1,0 +1,206 @@
+/* collect/parts.h — what the files of the collector share. Not for other rooms. */
+#ifndef COLLECT_PARTS_H
+#define COLLECT_PARTS_H
+
+#include "audit/log.h"
+#include "base/clock.h"
+#include "collect/collector.h"
+#include "collect/link.h"
+#include "keys/courier.h"
+#include "keys/keylog_split.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define SOURCES_MAX     4096 /* certificates seen; beyond, those without connections and keys are forgotten */
+#define BATCHES_MAX     64   /* unanswered ones of a sender; then it is not read */
+#define PEER_IN_CAP     ((size_t)COURIER_MAX_BODY + COURIER_HEADER + 16384)
+#define PEER_OUT_CAP    ((size_t)1024 * 1024)
+#define GIVE_ROOM       ((size_t)256 * 1024) /* octets of frames that one entry in the log covers */
+#define HANDSHAKE_NS    (10 * NS_PER_S)
+#define TURN_READS      64 /* of at most a record, before other peers have their turn */
+#define RAW_SEALERS_MAX 64
+
+struct collector;
+
+/* Somebody who sends, by certificate key: the account outlives the connection. */
+struct source {
+	char name[COLLECT_NAME_MAX + 1];
+	uint8_t key_hash[32];
+	char key_hex[65];
+	struct store_owner owner;
+	unsigned connections;
+	double tokens; /* of `rate` */
+	uint64_t filled_ns;
+	uint64_t slowed; /* times it was read later for its rate */
+};
+
+/* What was taken and waits for its entry in the log. */
+struct batch {
+	struct batch *next;
+	struct collector *collector;
+	struct peer *peer; /* NULL: gone, or nobody wants an answer */
+	struct courier_taken taken;
+	uint64_t from, to; /* numbers in the store: those of other senders do not fall between */
+	bool done, ok;
+};
+
+/* The log's side of what a reader gets next: the reader may be gone when the entry is written. */
+struct give_owed {
+	struct peer *peer; /* NULL: gone */
+};
+
+/* What a reader gets next. */
+struct give {
+	uint8_t *frames; /* GIVE_ROOM octets, made when first needed */
+	size_t len;
+	uint64_t keys;
+	uint64_t next;          /* number to go on from afterwards */
+	uint64_t generation;    /* of the grants it was judged by */
+	struct give_owed *owed; /* the entry is on its way to the log */
+};
+
+enum peer_stage { PEER_HANDSHAKE, PEER_KEYS, PEER_READ, PEER_LINES };
+
+struct peer {
+	struct collector *collector;
+	struct peer *next, *prev;
+	struct link link;
+	struct loop_timer timer; /* handshake, rate */
+	struct loop_task again;
+	enum peer_stage stage;
+	struct collect_identity who;
+	struct source *source;
+	char key_hex[65]; /* of who.key_hash */
+	struct buffer in;
+	unsigned unanswered;
+	bool slowed; /* for its rate, until the timer */
+	bool dead;
+	/* Lines. */
+	struct keylog_split *split;
+	uint64_t lines, lines_refused, lines_bad;
+	/* Reading. */
+	bool wants, follow, caught_up;
+	uint64_t cursor;
+	struct give give;
+};
+
+struct collect_counts {
+	uint64_t accepted, refused_clients, failed_handshakes;
+	uint64_t batches, malformed, refused, refused_log;
+	uint64_t given, reads;
+	uint64_t lines, lines_bad, lines_refused;
+	uint64_t grant_errors, spool_lost;
+};
+
+struct listening {
+	struct collector *collector;
+	struct loop_io io;
+};
+
+struct collector {
+	const struct collect_options *options;
+	struct loop *loop;
+	SSL_CTX *ctx;
+	struct audit_log *log;
+	struct listening listening[COLLECT_LISTEN_MAX];
+	struct loop_io signals;
+	struct loop_timer second;
+	struct store *store;
+	uint64_t visible; /* keys below are in the log and may be given */
+	uint8_t instance[COURIER_INSTANCE];
+	struct grant_set *grants;
+	uint64_t generation; /* of the grants */
+	struct timespec folder_changed;
+	uint8_t enough[GRANT_MAX][RELEASE_GRANT]; /* grants whose readers have said so */
+	size_t enough_count;
+	struct source *sources[SOURCES_MAX];
+	size_t source_count;
+	struct peer *peers, *graves;
+	size_t peer_count;
+	struct loop_task burial;
+	struct batch *batches, **batches_end;
+	struct raw_sealer {
+		uint8_t key[SEAL_KEY];
+		struct sealer *sealer;
+	} raw[RAW_SEALERS_MAX];
+	size_t raw_count;
+	int spool_fd;
+	struct collect_counts counts;
+	bool log_open;    /* as was last said */
+	bool grants_owed; /* the folder has changed, and could not be taken up yet */
+};
+
+/* Seconds since 1970 UTC. */
+static inline int64_t collect_now_s(void)
+{
+	return (int64_t)(clock_wall_ns() / NS_PER_S);
+}
+
+/* source.c: the account of this peer; NULL when there are SOURCES_MAX with connections or keys. */
+must_check struct source *source_of(struct collector *collector, const struct collect_identity *who);
+must_check uint32_t source_number(const struct collector *collector, const struct source *source);
+/* Takes `keys` tokens, on credit; how long to wait before more is read, in ns. */
+must_check uint64_t source_take(struct source *source, unsigned per_s, unsigned keys, uint64_t now_ns);
+void sources_free(struct collector *collector);
+
+/* grants.c: reads the folder. False (and the old ones stay) when it cannot be read or the log not be written. */
+must_check bool grants_load(struct collector *collector, struct error *err);
+/* Whether the folder may have changed since. */
+must_check bool grants_stale(struct collector *collector);
+/* The grant in force of this id, else NULL with the reason. */
+must_check const struct grant *grants_in_force(
+	const struct collector *collector, const uint8_t id[static RELEASE_GRANT], enum courier_why *why);
+/* Whether this certificate is the grant's reader. */
+must_check bool grant_is_of(const struct grant *grant, const struct collect_identity *who);
+/* Whether it is any grant's reader. */
+must_check bool grants_have_reader(const struct collector *collector, const struct collect_identity *who);
+/* The reader of a grant says that it is enough: nothing more is taken or given, and senders are told. */
+void grants_enough(struct collector *collector, struct peer *peer, const uint8_t id[static RELEASE_GRANT]);
+enum courier_why collect_why_of(enum grant_verdict verdict);
+
+/* peer.c */
+void peer_accept(struct listening *listening);
+void peer_close(struct peer *peer, const char *why);
+/* Sends a frame made by the caller; closes the peer when it does not take it. */
+void peer_send(struct peer *peer, struct bytes frame);
+void peer_sorry(struct peer *peer, enum courier_why why, const char *text);
+/* Goes on reading what was left: now, or at the end of this turn. */
+void peer_go_on(struct peer *peer);
+void peer_again(struct peer *peer);
+/* Frees those that were closed. */
+void peers_bury(struct collector *collector);
+
+/* put.c */
+void put_frame(struct peer *peer, struct bytes body);
+/* A peer goes: its batches are answered to nobody. */
+void put_forget(struct collector *collector, const struct peer *peer);
+/* Keys taken together: of one sender, until their entries are in the log. */
+struct put;
+must_check struct put *put_begin(struct collector *collector, struct source *source);
+void put_one(struct put *put, struct bytes sealed);
+void put_refuse(struct put *put, enum courier_why why);
+/* Logs, and answers `peer` (NULL: nobody) with `batch`. Frees `put`. */
+void put_end(struct put *put, struct peer *peer, uint64_t batch);
+
+/* give.c */
+void give_want(struct peer *peer, const struct courier_want *want);
+/* There may be something new, or room to send: to one, to all who wait. */
+void give_pump(struct peer *peer);
+void give_pump_all(struct collector *collector);
+void give_free(struct peer *peer);
+
+/* lines.c */
+void lines_take(struct peer *peer, struct bytes text);
+void lines_end(struct peer *peer);
+void lines_free(struct collector *collector);
+
+/* spool.c: sealed keys on disk, where one is wanted: what a restart brings back. A disk that is full costs that alone. */
+must_check bool spool_open(struct collector *collector, struct error *err);
+void spool_batch(struct collector *collector, uint64_t from, uint64_t to);
+void spool_close(struct collector *collector);
+
+/* entry.c: entries of the audit log. `add` leaves out what this log's table does not have. */
+void entry_add(struct audit_entry *entry, struct audit_field field);
+
+#endif

@@ -1,0 +1,299 @@
+/* Keys that come: judged by their grants, stored, and answered once their entries are in the log. */
+#include "collect/parts.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+
+#define GROUPS_MAX 16 /* grants in one batch that are counted together; more make several entries of one grant */
+
+/* What one entry of the log speaks of. */
+struct group {
+	const struct grant *grant;
+	struct seal_head first;
+	uint64_t count;
+	bool one_epoch, one_connection, one_name, from_client, from_server;
+};
+
+struct put {
+	struct collector *collector;
+	struct source *source;
+	const struct grant *last; /* grant judged last: nearly always the next one's too */
+	struct group groups[GROUPS_MAX];
+	size_t group_count;
+	struct batch *batch;
+	uint64_t now_ns, wall_ns;
+	int64_t now_s;
+	bool lost; /* an entry was not taken */
+};
+
+static void logged(bool ok, void *ctx);
+
+struct put *put_begin(struct collector *collector, struct source *source)
+{
+	struct put *put = calloc(1, sizeof(*put));
+	struct batch *batch = calloc(1, sizeof(*batch));
+	if (!put || !batch) {
+		free(put);
+		free(batch);
+		return NULL;
+	}
+	batch->collector = collector;
+	batch->from = store_end(collector->store);
+	*put = (struct put){.collector = collector,
+		.source = source,
+		.batch = batch,
+		.now_ns = loop_now_ns(collector->loop),
+		.wall_ns = clock_wall_ns(),
+		.now_s = collect_now_s()};
+	return put;
+}
+
+/* With `last` the entry is waited for: those before it are on the disk then, too. */
+static void log_group(struct put *put, const struct group *group, struct batch *last)
+{
+	const struct seal_head *first = &group->first;
+	char id[2 * RELEASE_GRANT + 1], key[2 * SEAL_KEY_ID + 1], random[2 * KEYLOG_RANDOM + 1];
+	struct audit_entry entry = {.kind = AUDIT_RELEASE};
+	text_hex(id, sizeof(id), bytes_of(first->grant, RELEASE_GRANT));
+	text_hex(key, sizeof(key), bytes_of(first->key_id, SEAL_KEY_ID));
+	text_hex(random, sizeof(random), bytes_of(first->client_random, KEYLOG_RANDOM));
+	entry_add(&entry, AUDIT_T("grant", bytes_str(id)));
+	entry_add(&entry, AUDIT_T("reader_key", bytes_str(key)));
+	if (group->one_connection)
+		entry_add(&entry, AUDIT_C("connection", bytes_str(random)));
+	if (group->one_name)
+		entry_add(&entry, AUDIT_C("name", bytes_str(first->name)));
+	if (first->grade == RELEASE_GRADE_RECORD) {
+		entry_add(&entry, AUDIT_T("direction", bytes_str(group->from_client && group->from_server ? "both"
+								 : group->from_client                     ? "client"
+													  : "server")));
+		if (group->one_epoch)
+			entry_add(&entry, AUDIT_N("epoch", first->epoch));
+	}
+	entry_add(&entry, AUDIT_T("mode", bytes_str(first->mode == RELEASE_LIVE ? "live" : "after-rotation")));
+	entry_add(&entry, AUDIT_T("grade", bytes_str(first->grade == RELEASE_GRADE_RAW ? "raw" : "record")));
+	entry_add(&entry, AUDIT_N("count", group->count));
+	entry_add(&entry, AUDIT_T("consent", bytes_str(first->consent == RELEASE_BOTH ? "both" : "unilateral")));
+	entry_add(&entry, AUDIT_T("sender", bytes_str(put->source->name)));
+	entry_add(&entry, AUDIT_T("sender_key", bytes_str(put->source->key_hex)));
+	struct audit_log *log = put->collector->log;
+	enum audit_result result = last ? audit_append_synced(log, &entry, put->wall_ns, logged, last)
+	                                : audit_append(log, &entry, put->wall_ns, NULL);
+	put->lost |= result != AUDIT_QUEUED;
+}
+
+static void count_in(struct put *put, const struct grant *grant, const struct seal_head *head)
+{
+	size_t at = 0;
+	while (at < put->group_count &&
+		(put->groups[at].grant != grant || put->groups[at].first.consent != head->consent))
+		at++;
+	if (at == GROUPS_MAX) {
+		log_group(put, &put->groups[0], NULL);
+		put->groups[0] = put->groups[--put->group_count];
+		at = put->group_count;
+	}
+	struct group *group = &put->groups[at];
+	if (at == put->group_count) {
+		*group = (struct group){
+			.grant = grant, .first = *head, .one_epoch = true, .one_connection = true, .one_name = true};
+		put->group_count++;
+	}
+	group->count++;
+	group->one_epoch &= head->epoch == group->first.epoch;
+	group->one_connection &= memcmp(head->client_random, group->first.client_random, KEYLOG_RANDOM) == 0;
+	group->one_name &= strcmp(head->name, group->first.name) == 0;
+	group->from_client |= head->from_client;
+	group->from_server |= !head->from_client;
+}
+
+void put_refuse(struct put *put, enum courier_why why)
+{
+	struct courier_taken *taken = &put->batch->taken;
+	if (taken->refused++ == 0)
+		taken->why = (uint8_t)why;
+	put->collector->counts.refused++;
+}
+
+static const struct grant *judge(struct put *put, const struct seal_head *head, enum courier_why *why)
+{
+	const struct grant *grant = put->last;
+	if (!grant || memcmp(grant->id, head->grant, RELEASE_GRANT) != 0)
+		grant = grants_in_force(put->collector, head->grant, why);
+	if (!grant)
+		return NULL;
+	put->last = grant;
+	*why = collect_why_of(grant_judge_head(grant, head, put->now_s));
+	return *why == COURIER_WHY_NONE ? grant : NULL;
+}
+
+void put_one(struct put *put, struct bytes sealed)
+{
+	struct collector *collector = put->collector;
+	struct courier_taken *taken = &put->batch->taken;
+	enum courier_why why = COURIER_WHY_FORM;
+	struct seal_head head;
+	bool form = seal_head_read(sealed, &head);
+	const struct grant *grant = form ? judge(put, &head, &why) : NULL;
+	collector->counts.malformed += !form;
+	if (!grant) {
+		put_refuse(put, why);
+		return;
+	}
+	switch (store_put(collector->store, &put->source->owner, &head, sealed, source_number(collector, put->source),
+		put->now_ns, put->wall_ns)) {
+	case STORE_CONTRADICTS:
+		taken->contradictory++;
+		taken->fresh++;
+		break;
+	case STORE_FRESH:
+		taken->fresh++;
+		break;
+	case STORE_KNOWN:
+		taken->known++;
+		return;
+	case STORE_FULL:
+		put_refuse(put, COURIER_WHY_FULL);
+		return;
+	}
+	count_in(put, grant, &head);
+}
+
+/* A batch whose entries did not get into the log was never taken. */
+static void undo(struct batch *batch)
+{
+	struct courier_taken *taken = &batch->taken;
+	for (uint64_t n = batch->from; n < batch->to; n++)
+		store_drop(batch->collector->store, n);
+	taken->refused += taken->fresh;
+	taken->fresh = taken->contradictory = 0;
+	taken->why = COURIER_WHY_LOG;
+	batch->collector->counts.refused_log++;
+}
+
+static void answer(const struct batch *batch)
+{
+	uint8_t room[64];
+	struct writer to = writer_over(room, sizeof(room));
+	struct bytes frame;
+	struct peer *peer = batch->peer;
+	if (!peer || peer->dead)
+		return;
+	peer->unanswered--;
+	courier_taken_write(&to, &batch->taken);
+	if (peer->stage == PEER_KEYS && writer_done(&to, &frame))
+		peer_send(peer, frame);
+	/* Later: this may be called from within what reads. */
+	if (!peer->dead)
+		peer_again(peer);
+}
+
+/* Answers in the order in which batches came: what can be given grows without holes. */
+static void settle(struct collector *collector)
+{
+	bool fresh = false;
+	while (collector->batches && collector->batches->done) {
+		struct batch *batch = collector->batches;
+		collector->batches = batch->next;
+		if (!collector->batches)
+			collector->batches_end = &collector->batches;
+		if (batch->ok)
+			spool_batch(collector, batch->from, batch->to);
+		else
+			undo(batch);
+		if (batch->to > collector->visible)
+			collector->visible = batch->to;
+		fresh |= batch->taken.fresh > 0;
+		answer(batch);
+		free(batch);
+	}
+	if (fresh)
+		give_pump_all(collector);
+}
+
+static void logged(bool ok, void *ctx)
+{
+	struct batch *batch = ctx;
+	batch->done = true;
+	batch->ok = ok;
+	settle(batch->collector);
+}
+
+static void log_refusals(struct put *put)
+{
+	const struct courier_taken *taken = &put->batch->taken;
+	struct audit_entry entry = {.kind = AUDIT_REFUSAL};
+	entry_add(&entry, AUDIT_T("why", bytes_str(courier_why_text(taken->why))));
+	entry_add(&entry, AUDIT_T("side", bytes_str("collector")));
+	entry_add(&entry, AUDIT_N("count", taken->refused));
+	entry_add(&entry, AUDIT_T("sender", bytes_str(put->source->name)));
+	entry_add(&entry, AUDIT_T("sender_key", bytes_str(put->source->key_hex)));
+	(void)!audit_append(put->collector->log, &entry, put->wall_ns, NULL);
+	log_warn("keys refused", LOG_S("from", put->source->name), LOG_S("why", courier_why_text(taken->why)),
+		LOG_N("count", taken->refused));
+}
+
+/* While an entry is on its way the batch is not done; one that was not taken undoes it. */
+static void log_all(struct put *put)
+{
+	struct batch *batch = put->batch;
+	for (size_t i = 0; i < put->group_count; i++)
+		log_group(put, &put->groups[i], i + 1 == put->group_count ? batch : NULL);
+	batch->ok = !put->lost;
+	batch->done = put->lost || put->group_count == 0;
+}
+
+void put_end(struct put *put, struct peer *peer, uint64_t number)
+{
+	struct collector *collector = put->collector;
+	struct batch *batch = put->batch;
+	batch->to = store_end(collector->store);
+	batch->peer = peer;
+	batch->taken.batch = number;
+	collector->counts.batches++;
+	if (peer)
+		peer->unanswered++;
+	if (batch->taken.refused > 0)
+		log_refusals(put);
+	*collector->batches_end = batch;
+	collector->batches_end = &batch->next;
+	log_all(put);
+	free(put);
+	settle(collector);
+}
+
+void put_frame(struct peer *peer, struct bytes body)
+{
+	struct collector *collector = peer->collector;
+	uint64_t number;
+	struct bytes items, sealed;
+	struct put *put = put_begin(collector, peer->source);
+	if (!put || !courier_put_read(body, &number, &items)) {
+		free(put ? put->batch : NULL);
+		free(put);
+		peer_sorry(peer, COURIER_WHY_FORM, "a batch begins with its number");
+		return;
+	}
+	bool open = audit_log_closed(collector->log) == NULL;
+	while (bytes_vec16(&items, &sealed)) {
+		if (open)
+			put_one(put, sealed);
+		else
+			put_refuse(put, COURIER_WHY_LOG);
+	}
+	if (items.len > 0) {
+		collector->counts.malformed++;
+		put_refuse(put, COURIER_WHY_FORM);
+	}
+	put_end(put, peer, number);
+}
+
+void put_forget(struct collector *collector, const struct peer *peer)
+{
+	for (struct batch *batch = collector->batches; batch; batch = batch->next) {
+		if (batch->peer == peer)
+			batch->peer = NULL;
+	}
+}

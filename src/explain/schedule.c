@@ -1,0 +1,125 @@
+/* explain/schedule.c — the story of the key schedule: from messages and one shared secret to every key. */
+#include "base/text.h"
+#include "explain/schedule_parts.h"
+#include "explain/stories.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+
+#define MESSAGES_MAX ((size_t)1024 * 1024) /* octets of one connection's handshake messages */
+
+void schedule_source_wipe(struct schedule_source *source)
+{
+	OPENSSL_cleanse(source, sizeof(*source));
+}
+
+void schedule_tree(struct story *story, const char *title)
+{
+	story_table(story, title, (const char *const[]){"secret", "how it is made", "value", NULL});
+}
+
+void schedule_node(struct story *story, unsigned depth, const char *name, const char *made, struct bytes value)
+{
+	char indented[96], hex[TLS_SECRET_MAX * 2 + 1] = "";
+	snprintf(indented, sizeof(indented), "%*s%s", (int)depth * 2, "", name);
+	text_hex(hex, sizeof(hex), value);
+	story_line(story, false, (const char *const[]){indented, made, hex, NULL});
+}
+
+void schedule_compare(struct story *story, const struct schedule_source *source, const char *name, const char *title,
+	struct bytes computed, struct bytes logged, const char *why)
+{
+	char full[96];
+	if (computed.len == 0 || logged.len == 0)
+		return;
+	bool equal = bytes_equal(computed, logged);
+	snprintf(full, sizeof(full), "%s-%s", source->name, name);
+	story_row(story, full, title);
+	story_hex(story, "computed", "computed here", computed);
+	story_hex(story, "logged", source->logged_by, logged);
+	story_flag(story, "equal", "equal", equal);
+	story_held(story, equal, "%s", why);
+}
+
+static bool tell_source(
+	struct crypto *crypto, const struct schedule_source *source, struct story *story, struct error *err)
+{
+	struct schedule_walk walk;
+	if (!schedule_walk(source, story, &walk, err))
+		return false;
+	story_say(
+		story, "%s with %s: the hash is that of the suite.", tls_version_name(walk.version), walk.suite->name);
+	if (walk.retried)
+		story_say(story,
+			"The server asked for another key share: in the transcript, a message_hash of the first "
+			"ClientHello stands in its place.");
+	bool ok = walk.version == TLS_VERSION_13 ? schedule_tell13(crypto, source, &walk, story)
+	                                         : schedule_tell12(crypto, source, &walk, story);
+	return ok || error_set(err, "the key schedule of %s cannot be computed", walk.suite->name);
+}
+
+static bool tell_host(
+	struct crypto *crypto, const struct lab *lab, const char *host, struct story *story, struct error *err)
+{
+	struct buffer room = {.cap = MESSAGES_MAX};
+	struct schedule_source source;
+	story_chapter(story, "The connection you asked for");
+	bool ok = schedule_host(lab, host, &room, story, &source, err) && tell_source(crypto, &source, story, err);
+	schedule_source_wipe(&source);
+	buffer_clear(&room);
+	return ok;
+}
+
+static bool tell_rfc(struct crypto *crypto, struct story *story, struct error *err)
+{
+	struct buffer room = {.cap = MESSAGES_MAX};
+	struct schedule_source source;
+	story_chapter(story, "RFC 8448, section 3");
+	story_say(story,
+		"The same computation for the handshake that RFC 8448 prints: here the other side of each comparison "
+		"was written down by somebody else.");
+	bool ok = schedule_rfc8448(crypto, &room, &source, err) && tell_source(crypto, &source, story, err);
+	schedule_source_wipe(&source);
+	buffer_clear(&room);
+	return ok;
+}
+
+static bool tell_lab(struct crypto *crypto, const struct lab *lab, bool tls13, struct story *story, struct error *err)
+{
+	struct buffer room = {.cap = MESSAGES_MAX};
+	struct schedule_source source;
+	bool ok = (tls13 ? schedule_lab13 : schedule_lab12)(lab, &room, &source, err) &&
+	          tell_source(crypto, &source, story, err);
+	schedule_source_wipe(&source);
+	buffer_clear(&room);
+	return ok;
+}
+
+static bool tell_all(struct crypto *crypto, const struct lab *lab, struct story *story, struct error *err)
+{
+	story_chapter(story, "TLS 1.3, a connection made just now");
+	story_say(story,
+		"Client and server of this machine's OpenSSL, in memory. The (EC)DHE secret was taken from the "
+		"client's own ephemeral key; all else is computed from it and from the messages, and then held against "
+		"what OpenSSL wrote into its key log. Each side made one KeyUpdate.");
+	if (!tell_lab(crypto, lab, true, story, err))
+		return false;
+	story_chapter(story, "TLS 1.2, a connection made just now");
+	story_say(story,
+		"One pseudorandom function instead of a tree, and until RFC 7627 no transcript in it before the "
+		"Finished messages.");
+	return tell_lab(crypto, lab, false, story, err) && tell_rfc(crypto, story, err);
+}
+
+bool explain_schedule(const struct explain_options *options, struct story *story, struct error *err)
+{
+	struct crypto *crypto = crypto_new();
+	struct lab *lab = crypto ? lab_new(err) : NULL;
+	if (!crypto)
+		error_set(err, "no memory");
+	bool ok = lab && (options->host ? tell_host(crypto, lab, options->host, story, err)
+					: tell_all(crypto, lab, story, err));
+	lab_free(lab);
+	crypto_free(crypto);
+	return ok;
+}

@@ -1,0 +1,125 @@
+/* explain/schedule_lab.c — connections made for the purpose, as sources: one of TLS 1.3 with two KeyUpdates, one of 1.2. */
+#include "explain/schedule_parts.h"
+#include "tls/handshake.h"
+#include "tls/key_exchange.h"
+
+#include <openssl/evp.h>
+
+/* What the key log of an end says of TLS 1.3; a label that is not there stays empty. */
+static void read_log(const struct lab_end *end, struct schedule_source *out)
+{
+	static const struct {
+		enum schedule_secret which;
+		const char *label;
+	} labels[] = {
+		{SCHEDULE_CLIENT_HANDSHAKE, "CLIENT_HANDSHAKE_TRAFFIC_SECRET"},
+		{SCHEDULE_SERVER_HANDSHAKE, "SERVER_HANDSHAKE_TRAFFIC_SECRET"},
+		{SCHEDULE_CLIENT_TRAFFIC, "CLIENT_TRAFFIC_SECRET_0"},
+		{SCHEDULE_SERVER_TRAFFIC, "SERVER_TRAFFIC_SECRET_0"},
+		{SCHEDULE_EXPORTER, "EXPORTER_SECRET"},
+	};
+	static const char *const updates[2] = {"CLIENT_TRAFFIC_SECRET_N", "SERVER_TRAFFIC_SECRET_N"};
+	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+		(void)!lab_secret(end, labels[i].label, 0, &out->known[labels[i].which]);
+	for (unsigned side = 0; side < 2; side++) {
+		while (out->updates[side] < SCHEDULE_UPDATES &&
+			lab_secret(end, updates[side], (unsigned)out->updates[side],
+				&out->update[side][out->updates[side]]))
+			out->updates[side]++;
+	}
+}
+
+/* The client asks the server to update too, which it does at its next write. */
+static bool update_keys(struct lab_end *client, struct lab_end *server)
+{
+	return SSL_key_update(lab_ssl(client), SSL_KEY_UPDATE_REQUESTED) == 1 &&
+	       lab_says(client, server, "said under client traffic 1", NULL) &&
+	       lab_says(server, client, "said under server traffic 1", NULL);
+}
+
+bool schedule_lab13(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519", .tickets = true};
+	struct lab_end *client = lab_client(lab, &setup, err);
+	struct lab_end *server = client ? lab_server(lab, &setup, err) : NULL;
+	*out = (struct schedule_source){.name = "lab", .logged_by = "OpenSSL's key log"};
+	bool ok = server && lab_join(client, server, NULL, NULL, err);
+	if (ok) {
+		ok = lab_shared(client, &out->shared) && lab_says(server, client, "hello", NULL) &&
+		     update_keys(client, server) && buffer_add(room, lab_messages(client));
+		out->messages = buffer_bytes(room);
+		read_log(client, out);
+		if (!ok)
+			error_set_openssl(err, "the connection made for the purpose broke off after its handshake");
+	}
+	lab_end_free(client);
+	lab_end_free(server);
+	return ok;
+}
+
+/* The client's point, from its ClientKeyExchange among the messages. */
+static bool client_point(struct bytes messages, const struct suite *suite, struct bytes *point)
+{
+	struct handshake message;
+	struct client_key_exchange exchange;
+	while (handshake_read(&messages, 1 << 20, &message) == HANDSHAKE_OK) {
+		if (message.type != HANDSHAKE_CLIENT_KEY_EXCHANGE)
+			continue;
+		bool ok = client_key_exchange_parse(message.body, suite, TLS_VERSION_12, &exchange) == KEY_EXCHANGE_OK;
+		*point = exchange.key;
+		return ok;
+	}
+	return false;
+}
+
+static bool agree(EVP_PKEY *own, struct bytes point, struct tls_secret *out)
+{
+	EVP_PKEY *peer = EVP_PKEY_new();
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
+	size_t len = sizeof(out->octets);
+	bool ok = peer && ctx && EVP_PKEY_copy_parameters(peer, own) == 1 &&
+	          EVP_PKEY_set1_encoded_public_key(peer, point.data, point.len) == 1 &&
+	          EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+	          EVP_PKEY_derive(ctx, out->octets, &len) == 1;
+	out->len = ok ? len : 0;
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(peer);
+	return ok;
+}
+
+/* libssl lets go of the ephemeral key when it has made the premaster secret: it is taken in between. */
+static bool join12(struct lab_end *client, struct lab_end *server, EVP_PKEY **own, struct error *err)
+{
+	(void)!lab_step(client);
+	if (!lab_pass(client, server, NULL))
+		return error_set(err, "no memory");
+	(void)!lab_step(server);
+	return (SSL_get_tmp_key(lab_ssl(server), own) == 1 ||
+		       error_set(err, "no ephemeral key of the server can be had")) &&
+	       (lab_pass(server, client, NULL) || error_set(err, "no memory")) &&
+	       lab_join(client, server, NULL, NULL, err);
+}
+
+bool schedule_lab12(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	struct lab_setup setup = {
+		.version = TLS_VERSION_12, .suites = "ECDHE-RSA-AES128-GCM-SHA256", .groups = "P-256"};
+	struct lab_end *client = lab_client(lab, &setup, err);
+	struct lab_end *server = client ? lab_server(lab, &setup, err) : NULL;
+	EVP_PKEY *own = NULL;
+	struct bytes point;
+	*out = (struct schedule_source){.name = "lab12", .logged_by = "OpenSSL's key log"};
+	bool ok = server && join12(client, server, &own, err);
+	if (ok) {
+		ok = buffer_add(room, lab_messages(client)) &&
+		     client_point(buffer_bytes(room), suite_find(0xc02f), &point) && agree(own, point, &out->shared) &&
+		     lab_secret(client, "CLIENT_RANDOM", 0, &out->known[SCHEDULE_MASTER]);
+		out->messages = buffer_bytes(room);
+		if (!ok)
+			error_set_openssl(err, "the premaster secret of the connection cannot be had");
+	}
+	EVP_PKEY_free(own);
+	lab_end_free(client);
+	lab_end_free(server);
+	return ok;
+}

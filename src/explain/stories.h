@@ -1,0 +1,22 @@
+/*
+ * explain/stories.h — the stories: each runs what it tells, with endpoints of its own on stock OpenSSL, and writes down what
+ * happened. False with `err` set when it could not be run at all; what happened differently is in the story.
+ */
+#ifndef EXPLAIN_STORIES_H
+#define EXPLAIN_STORIES_H
+
+#include "base/error.h"
+#include "explain/story.h"
+
+struct explain_options {
+	const char *capture, *keys; /* schedule: a capture and its key log; NULL: a connection made for the purpose */
+	const char *host;           /* schedule: HOST[:PORT] to connect to */
+};
+
+must_check bool explain_dropout(const struct explain_options *options, struct story *story, struct error *err);
+must_check bool explain_schedule(const struct explain_options *options, struct story *story, struct error *err);
+must_check bool explain_visibility(const struct explain_options *options, struct story *story, struct error *err);
+must_check bool explain_readonly(const struct explain_options *options, struct story *story, struct error *err);
+must_check bool explain_accord(const struct explain_options *options, struct story *story, struct error *err);
+
+#endif

@@ -1,0 +1,214 @@
+"""`overt exec --share --collector`: keys of unmodified programs, judged by grants, sealed, logged and sent, until a named
+reader elsewhere reads the connections with them. Nothing is captured where the program runs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from lab import clients, overt, servers, watch
+from lab.collect import Collector, Place
+from lab.proc import PATIENCE, Process, eventually
+
+pytestmark = overt.requires("exec --share --collector", "collect", "grant", "watch --collector")
+
+
+@pytest.fixture
+def place(folder):
+    return Place(folder)
+
+
+TERMS = {"names": ("site.test",), "consent": "unilateral"}
+
+
+@pytest.fixture
+def grant(place):
+    """A grant that covers what the tests say; before the collector, which looks at the folder when it begins."""
+    return place.grant(**TERMS)
+
+
+@pytest.fixture
+def collector(place, grant, starts):
+    return starts(Collector(place))
+
+
+def _sending(place, collector, folder):
+    return [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
+            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--log", folder / "release.log"]
+
+
+def _running(starts, port, *options):
+    """An `overt watch` that captures this port of the loopback already."""
+    running = starts(watch.Running("-i", "lo", "-f", f"tcp port {port}", "-j", "1", *map(str, options)))
+
+    def captures():
+        try:
+            rows = open(f"/proc/{running.process.pid}/net/packet", encoding="ascii").read().splitlines()[1:]
+            held = {os.readlink(f"/proc/{running.process.pid}/fd/{fd}")
+                    for fd in os.listdir(f"/proc/{running.process.pid}/fd")}
+        except OSError:
+            return False
+        return any(f"socket:[{row.split()[8]}]" in held and row.split()[5] == "1" for row in rows)
+    eventually(lambda: captures() or not running.process.running(), "it captures")
+    if not running.process.running() and "permi" in running.process.err.text().lower():
+        pytest.skip("no right to capture packets here")
+    return running
+
+
+def _entries(path, kind):
+    return [line for line in map(json.loads, path.read_text().splitlines()) if line["kind"] == kind]
+
+
+def _curl(world, server, path="/who"):
+    return ["curl", "-q", "-sS", "--max-time", "20", "--cacert", world.trust, f"https://site.test:{server.port}{path}"]
+
+
+def _share(place, collector, folder, *command):
+    done = subprocess.run([*map(str, _sending(place, collector, folder)), "--", *map(str, command)], capture_output=True,
+                          text=True, timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS))
+    assert not overt.SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+def test_a_reader_reads_what_a_program_elsewhere_says(place, collector, nginx, world, starts, folder):
+    running = _running(starts, nginx.port, *place.reading(collector))
+    done = _share(place, collector, folder, *_curl(world, nginx))
+    assert done.returncode == 0 and "subject=" in done.stdout, done.stderr
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert running.wait('"type":"response"')["status"] == 200
+    assert re.search(r"2 keys: 0 under no grant; 2 sealed, of which the collector has 2 and refused 0", done.stderr)
+
+
+def test_a_reader_reads_what_a_server_says_over_days(place, collector, world, starts, folder):
+    """nginx under it, whose workers have no rights; requests come while it goes on."""
+    server = starts(servers.Nginx(*world.files("site.test"), user="nobody nogroup",
+                                  under=[*_sending(place, collector, folder), "--"]))
+    running = _running(starts, server.port, *place.reading(collector))
+    for number in range(3):
+        assert clients.run(*map(str, _curl(world, server, f"/who?{number}"))).returncode == 0
+        assert running.wait(rf'"type":"request".*/who\?{number}')["path"] == f"/who?{number}"
+    server.process.terminate()
+    assert "6 sealed, of which the collector has 6" in server.process.err.text(), server.process.err.text()
+
+
+def test_every_release_is_in_the_log_of_the_host_before_it_leaves(place, grant, collector, nginx, world, folder):
+    assert _share(place, collector, folder, *_curl(world, nginx)).returncode == 0
+    entries = _entries(folder / "release.log", "release")
+    assert [entry["direction"] for entry in entries] == ["server", "client"] or \
+        sorted(entry["direction"] for entry in entries) == ["client", "server"]
+    assert {entry["grant"] for entry in entries} == {grant} and {entry["consent"] for entry in entries} == {"unilateral"}
+    assert len(place.entries("release")) >= 1
+
+
+@pytest.mark.parametrize("terms", [{"names": ("other.test",), "consent": "unilateral"},
+                                   {"names": ("*",), "consent": "both"},
+                                   {"names": ("*",), "consent": "unilateral", "grade": "raw"}])
+def test_without_a_grant_that_covers_it_no_key_leaves(terms, place, starts, nginx, world, folder):
+    place.grant(**terms)
+    collector = starts(Collector(place))
+    done = _share(place, collector, folder, *_curl(world, nginx))
+    assert done.returncode == 0
+    assert "2 keys: 2 under no grant; 0 sealed" in done.stderr, done.stderr
+    assert _entries(folder / "release.log", "release") == []
+
+
+def test_a_revoked_grant_ends_at_once_while_the_program_goes_on(place, grant, collector, world, starts, folder):
+    server = starts(servers.Nginx(*world.files("site.test"), under=[*_sending(place, collector, folder), "--"]))
+    assert clients.run(*map(str, _curl(world, server))).returncode == 0
+    eventually(lambda: len(_entries(folder / "release.log", "release")) == 2, "both directions are released")
+    place.revoke(grant)
+    assert clients.run(*map(str, _curl(world, server))).returncode == 0
+    server.process.terminate()
+    assert "4 keys: 2 under no grant; 2 sealed" in server.process.err.text(), server.process.err.text()
+    assert len(_entries(folder / "release.log", "release")) == 2
+
+
+def test_keys_wait_for_a_collector_that_is_away(place, grant, world, starts, folder):
+    """It comes back at the same address; nothing is lost, and no program waits."""
+    first = Collector(place)
+    address = first.address
+    server = starts(servers.Nginx(*world.files("site.test"), under=[*_sending(place, first, folder), "--"]))
+    assert clients.run(*map(str, _curl(world, server))).returncode == 0
+    eventually(lambda: len(place.entries("release")) >= 1, "the first keys are there")
+    first.stop()
+    assert clients.run(*map(str, _curl(world, server)), timeout=5).returncode == 0
+    starts(Collector(place, address=address))
+    server.process.terminate()
+    assert re.search(r"4 sealed, of which the collector has [46] and refused 0", server.process.err.text()), \
+        server.process.err.text()
+
+
+def test_other_programs_share_at_the_door(place, collector, nginx, world, starts, folder):
+    """As a service with the agent in its unit does."""
+    door = folder / "share"
+    shipper = starts(Process(*_sending(place, collector, folder), "--door", door, "--", "sleep", "60",
+                             env=overt.SANITIZER_OPTIONS))
+    eventually(door.exists, "the door is there")
+    agent = os.path.join(os.path.dirname(overt.binary()), "src", "agent", "libovert-agent.so")
+    done = clients.run(*map(str, _curl(world, nginx)), env={"LD_PRELOAD": agent, "OVERT_SHARE": str(door),
+                                                            "OVERT_SHARE_UID": str(os.geteuid())})
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: len(_entries(folder / "release.log", "release")) == 2, "it is released")
+    shipper.terminate(signal.SIGTERM)
+    assert "2 sealed, of which the collector has 2" in shipper.err.text(), shipper.err.text()
+    assert not door.exists()
+
+
+# In time
+
+TIMED = """
+import socket, ssl, sys, time
+context = ssl.create_default_context(cafile=sys.argv[1])
+began = time.monotonic()
+with context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[2]))), server_hostname="site.test") as tls:
+    print("took", time.monotonic() - began, flush=True)
+    tls.sendall(b"GET /who HTTP/1.1\\r\\nHost: site.test\\r\\nConnection: close\\r\\n\\r\\n")
+    print(tls.recv(4096).decode())
+"""
+
+
+def _acking(place, collector, folder, world, server, late, deadline):
+    return Process(*_sending(place, collector, folder), "--ack", "collector", "--late", late, "--deadline", deadline, "--",
+                   "/usr/bin/python3", clients.script(folder, "timed.py", TIMED), world.trust, server.port,
+                   env=overt.SANITIZER_OPTIONS)
+
+
+def test_a_handshake_waits_until_the_collector_has_its_key(place, collector, nginx, world, starts, folder):
+    run = starts(_acking(place, collector, folder, world, nginx, "closed", 20000))
+    assert run.wait() == 0 and "subject=" in run.out.text(), run.err.text()
+    assert "2 sealed, of which the collector has 2" in run.err.text() and "not taken in time" not in run.err.text()
+
+
+@pytest.mark.parametrize("late, code", [("open", 0), ("closed", 1)])
+def test_a_collector_that_is_slow_holds_nobody_beyond_the_deadline(
+        late, code, place, collector, nginx, world, starts, folder):
+    """It stands still on purpose: closed, and nothing is asked; open, and it is counted."""
+    before = len(nginx.requests())
+    os.kill(collector.process.pid, signal.SIGSTOP)
+    try:
+        run = starts(_acking(place, collector, folder, world, nginx, late, 500))
+        took = float(run.out.wait(r"took ([\d.]+)")[1])
+    finally:
+        os.kill(collector.process.pid, signal.SIGCONT)
+    assert (run.wait() != 0) == bool(code), run.err.text()
+    assert not overt.SANITIZER.search(run.err.text()), run.err.text()
+    assert 0.5 <= took < 5, run.err.text()
+    assert len(nginx.requests()) == before + (not code) and ("subject=" in run.out.text()) == (not code)
+    assert re.search(r"\d+ times a key was not taken in time: these connections (were refused|went on)", run.err.text())
+
+
+def test_without_a_grant_nobody_waits_for_the_collector(place, starts, nginx, world, folder):
+    place.grant(names=("other.test",), consent="unilateral")
+    run = starts(_acking(place, starts(Collector(place)), folder, world, nginx, "closed", 20000))
+    assert run.wait() == 0 and "2 under no grant" in run.err.text(), run.err.text()
+
+
+@pytest.mark.parametrize("left_out, told", [("--certificate", "--certificate"), ("--grants", "--grants, --signer and --log"),
+                                            ("--log", "--grants, --signer and --log")])
+def test_what_is_missing_for_a_collector_is_said(left_out, told, place, collector, folder):
+    words = list(map(str, _sending(place, collector, folder)))
+    at = words.index(left_out)
+    done = subprocess.run([*words[:at], *words[at + 2:], "--", "true"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2 and told in done.stderr, done.stderr
