@@ -182,6 +182,13 @@ static int ascending(const void *a, const void *b)
 	return (*one > *two) - (*one < *two);
 }
 
+/* Of the sorted waits. */
+static double waited_ms(const struct load *load, size_t percent)
+{
+	size_t at = load->batches * percent / 100;
+	return (double)load->waited_ns[at < load->batches ? at : load->batches - 1] / 1e6;
+}
+
 static size_t number(const char *text, size_t most)
 {
 	uint64_t value;
@@ -228,9 +235,8 @@ int main(int argc, char **argv)
 	printf("seal %.0f ns/key; took %.3f s: %.0f keys/s; collector CPU %.2f s: %.2f us/key, %.0f keys/s of one "
 	       "core\n",
 		seal_ns, took_s, keys / took_s, cpu, cpu > 0 ? cpu / keys * 1e6 : 0, cpu > 0 ? keys / cpu : 0);
-	printf("batch acknowledged after p50 %.2f p90 %.2f p99 %.2f max %.2f ms\n",
-		(double)load.waited_ns[load.batches / 2] / 1e6, (double)load.waited_ns[load.batches * 9 / 10] / 1e6,
-		(double)load.waited_ns[load.batches * 99 / 100] / 1e6, (double)load.waited_ns[load.batches - 1] / 1e6);
+	printf("batch acknowledged after p50 %.2f p90 %.2f p99 %.2f max %.2f ms\n", waited_ms(&load, 50),
+		waited_ms(&load, 90), waited_ms(&load, 99), waited_ms(&load, 100));
 	SSL_free(load.ssl);
 	close(load.fd);
 	sealer_free(sealer);

@@ -18,8 +18,14 @@ _overt_options()
 			--accord-burst --accord-server --server-cert --server-key"
 		;;
 	exec)
-		flags=$both_flags
-		values="$both_values --accord --accord-rule --accord-server --proxy --role --proxy-name --approval-key"
+		flags="$both_flags --share"
+		values="$both_values --accord --accord-rule --accord-server --proxy --role --proxy-name --approval-key
+			--interface --plaintext --export-objects --late --deadline --collector --certificate --key --ca --grants
+			--signer --audit --ack --door"
+		;;
+	explain)
+		flags="--help -h --json --no-color"
+		values="--html --host"
 		;;
 	watch)
 		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
@@ -30,7 +36,7 @@ _overt_options()
 	collect)
 		flags="--help -h --verbose -v --follow -F"
 		values="--dir -d --listen -l --signer -s --grants --log --certificate --key --ca --lifetime --memory --client-memory
-			--clients --rate --spool --name -n --collector -c --reader-key -k --certificate-key --keylog -o --dsb -w"
+			--clients --rate --spool --name -n --collector -c --reader-key -k --certificate-key --keylog -o --dsb -w --enough"
 		;;
 	grant)
 		flags="--help -h --until-reader"
@@ -102,6 +108,11 @@ _overt_value()
 		_overt_reply < <(compgen -f -- "$current")
 		return
 		;;
+	explain--html)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
 	log--as)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -d -- "$current")
@@ -165,11 +176,24 @@ _overt_value()
 		_overt_reply < <(compgen -W "jsonl" -- "$current")
 		return
 		;;
-	watch--interface | watch-i)
+	exec--certificate | exec--key | exec--ca | exec--signer | exec--audit | exec--door)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	exec--late)
+		_overt_reply < <(compgen -W "open closed" -- "$current")
+		return
+		;;
+	exec--ack)
+		_overt_reply < <(compgen -W "host collector" -- "$current")
+		return
+		;;
+	watch--interface | watch-i | exec--interface)
 		_overt_reply < <(compgen -W "any $(ls /sys/class/net 2>/dev/null)" -- "$current")
 		return
 		;;
-	watch--plaintext | watch--export-objects)
+	watch--plaintext | watch--export-objects | exec--plaintext | exec--export-objects | exec--grants)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -d -- "$current")
 		return
@@ -246,7 +270,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec watch collect grant get local accord ca check log refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord ca check log refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -264,13 +288,15 @@ _overt()
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec watch collect grant get local accord ca check log refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord ca check log refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
 	elif [[ $verb == collect ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "init client fetch" -- "$current")
 	elif [[ $verb == grant ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "key signer new list show revoke" -- "$current")
+	elif [[ $verb == explain ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "dropout schedule visibility readonly accord" -- "$current")
 	elif [[ $verb == log ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show verify prove witness" -- "$current")
 	elif [[ $verb == accord ]] && ((COMP_CWORD == 2)); then

@@ -20,6 +20,7 @@ TARGETS = [
     ("peak-short", "overt", None, None, False),
     ("peak-large", "overt", None, None, False),
     ("peak-last", "overt", None, None, False),
+    ("peak-index", "overt", None, None, False),
     ("cores-bulk", "overt, 2 workers", "overt", 1.8, True),
     ("cores-short", "overt, 2 workers", "overt", 1.8, True),
     ("bound-bulk", "overt, 2 workers", "overt", 1.8, True),
@@ -174,6 +175,13 @@ def memory(bench):
     bench.peak("peak-last", "peak with 1 GiB whose keys come last, MB", last, PEAK_MB)
 
 
+def index(bench):
+    sessions = bench.scaled(10_000_000)
+    found = bench.captures.among_others("index", sessions=sessions, octets=1000, connections=1000, suite=AES_128)
+    bench.peak("peak-index", f"peak with a key log of {sessions:,} sessions, MB", found,
+               PEAK_MB + sessions * INDEX_OCTETS / 1e6)
+
+
 def cores(bench):
     """By the clock, and what the CPU time spent would allow on two cores that do nothing else."""
     flows = bench.captures.get("flows", octets=bench.scaled(2 * MIB), connections=400, distinct=20, suite=AES_128)
@@ -189,4 +197,4 @@ def cores(bench):
                            amount / spent.cpu_s * kind.workers)
 
 
-PARTS = {"bulk": bulk, "short": short, "suites": suites, "memory": memory, "cores": cores}
+PARTS = {"bulk": bulk, "short": short, "suites": suites, "memory": memory, "index": index, "cores": cores}

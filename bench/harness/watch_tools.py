@@ -13,6 +13,8 @@ from fault import Fault
 from terminal import Terminal
 
 SUMMARY = re.compile(r"(\d+) TLS connections?: (\d+) decrypted")
+OTHER_LINE = 176  # octets in a key log of a session of TLS 1.2
+OTHERS_AT_ONCE = 10_000
 SPEED = re.compile(r"^\S+\s+([\d.]+)k\s*$", re.MULTILINE)
 
 
@@ -53,6 +55,22 @@ class Captures:
             raise Fault(f"the capture {name} has another number of connections")
         self.made[name] = Capture(path, None if keys_inside else keys, connections, octets * connections)
         return self.made[name]
+
+    def among_others(self, name, *, sessions, **options):
+        """A capture whose key log holds `sessions` sessions, of which its own come last."""
+        capture = self.get(name, **options)
+        own = capture.keys.read_bytes()
+        left = os.statvfs(self.folder)
+        if sessions * OTHER_LINE > left.f_bavail * left.f_frsize * 0.8:
+            raise Fault(f"{self.folder}: too little room for a key log of {sessions:,} sessions; name a folder with --folder")
+        with capture.keys.open("wb") as log:
+            for at in range(0, sessions - capture.connections, OTHERS_AT_ONCE):
+                count = min(OTHERS_AT_ONCE, sessions - capture.connections - at)
+                drawn = os.urandom(80 * count).hex()
+                log.write("".join(f"CLIENT_RANDOM {drawn[i:i + 64]} {drawn[i + 64:i + 160]}\n"
+                                  for i in range(0, len(drawn), 160)).encode())
+            log.write(own)
+        return capture
 
     def clear(self):
         for capture in self.made.values():

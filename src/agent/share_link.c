@@ -286,7 +286,10 @@ static bool give(const struct link *link, const struct share_item *items, size_t
 	bool ok = true;
 	for (size_t i = 0; i < count; i++)
 		ok = put(link, &items[i], &ticket) && ok;
-	share_bell_ring(link->bell, link->number);
+	/* Keys of a handshake are of use with those of data, which follow at once: they need not wake anybody. */
+	const struct share_item *last = &items[count - 1];
+	if (wait || last->kind != SHARE_KEY || last->key.stage == RECORD_STAGE_APPLICATION)
+		share_bell_ring(link->bell, link->number);
 	if (!wait || !ok || still_late(link))
 		return ok && !(wait && atomic_load(&late));
 	if (share_ring_wait(link->ring, ticket, now_ns() + settings->deadline_ms * NS_PER_MS))

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -45,14 +46,23 @@ struct library {
 		unsigned char *out, unsigned int *out_len);
 	const EVP_MD *(*sha256)(void);
 	const EVP_MD *(*sha384)(void);
+	/* NULL in builds without what is deprecated; then `hmac` serves. */
+	int (*sha256_init)(SHA256_CTX *ctx);
+	int (*sha256_update)(SHA256_CTX *ctx, const void *data, size_t len);
+	int (*sha256_final)(unsigned char *out, SHA256_CTX *ctx);
+	int (*sha384_init)(SHA512_CTX *ctx);
+	int (*sha384_update)(SHA512_CTX *ctx, const void *data, size_t len);
+	int (*sha384_final)(unsigned char *out, SHA512_CTX *ctx);
 	int ctx_slot; /* of contexts: the program's own keylog callback */
 	int slot;     /* of connections: how often each side has changed its key */
 };
 
-static const struct {
+struct name {
 	const char *name;
 	size_t at;
-} names[] = {
+};
+
+static const struct name names[] = {
 	{"OpenSSL_version_num", offsetof(struct library, version_num)},
 	{"OpenSSL_version", offsetof(struct library, version)},
 	{"CRYPTO_get_ex_new_index", offsetof(struct library, new_index)},
@@ -77,6 +87,15 @@ static const struct {
 	{"EVP_sha384", offsetof(struct library, sha384)},
 };
 
+static const struct name direct_names[] = {
+	{"SHA256_Init", offsetof(struct library, sha256_init)},
+	{"SHA256_Update", offsetof(struct library, sha256_update)},
+	{"SHA256_Final", offsetof(struct library, sha256_final)},
+	{"SHA384_Init", offsetof(struct library, sha384_init)},
+	{"SHA384_Update", offsetof(struct library, sha384_update)},
+	{"SHA384_Final", offsetof(struct library, sha384_final)},
+};
+
 /* A place that calls CRYPTO_new_ex_data, and what stands behind it for that place. */
 struct site {
 	_Atomic(const void *) caller; /* NULL: free. Set last */
@@ -93,13 +112,45 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the making of bot
 #define COUNT_BITS 31
 #define COUNT_MASK (((uintptr_t)1 << COUNT_BITS) - 1)
 
+/* HMAC (RFC 2104): the hash of the outer pad and of the hash of the inner pad and the data. */
+#define HMAC_OF(name, ctx_type, block, octets)                                                                         \
+	static bool name(const struct library *library, struct bytes key, struct bytes data, uint8_t *out)             \
+	{                                                                                                              \
+		ctx_type ctx;                                                                                          \
+		uint8_t pad[block], inner[octets];                                                                     \
+		for (size_t i = 0; i < (block); i++)                                                                   \
+			pad[i] = (i < key.len ? key.data[i] : 0) ^ 0x36;                                               \
+		bool ok = library->name##_init(&ctx) == 1 && library->name##_update(&ctx, pad, block) == 1 &&          \
+		          library->name##_update(&ctx, data.data, data.len) == 1 &&                                    \
+		          library->name##_final(inner, &ctx) == 1;                                                     \
+		for (size_t i = 0; i < (block); i++)                                                                   \
+			pad[i] ^= 0x36 ^ 0x5c;                                                                         \
+		ok = ok && library->name##_init(&ctx) == 1 && library->name##_update(&ctx, pad, block) == 1 &&         \
+		     library->name##_update(&ctx, inner, octets) == 1 && library->name##_final(out, &ctx) == 1;        \
+		explicit_bzero(&ctx, sizeof(ctx));                                                                     \
+		explicit_bzero(pad, sizeof(pad));                                                                      \
+		explicit_bzero(inner, sizeof(inner));                                                                  \
+		return ok;                                                                                             \
+	}
+
+HMAC_OF(sha256, SHA256_CTX, SHA256_CBLOCK, SHA256_DIGEST_LENGTH)
+HMAC_OF(sha384, SHA512_CTX, SHA512_CBLOCK, SHA384_DIGEST_LENGTH)
+
+/*
+ * HMAC() of OpenSSL 3 looks its algorithms up each time, which costs many times what computing does, in every handshake.
+ * Its hashes alone do not.
+ */
 static bool compute(const void *ctx, enum suite_hash hash, struct bytes key, struct bytes data, uint8_t *out)
 {
 	const struct library *library = ctx;
+	unsigned int len;
+	if (hash == SUITE_HASH_SHA256 && library->sha256_init && key.len <= SHA256_CBLOCK)
+		return sha256(library, key, data, out);
+	if (hash == SUITE_HASH_SHA384 && library->sha384_init && key.len <= SHA512_CBLOCK)
+		return sha384(library, key, data, out);
 	const EVP_MD *md = hash == SUITE_HASH_SHA256   ? library->sha256()
 	                   : hash == SUITE_HASH_SHA384 ? library->sha384()
 	                                               : NULL;
-	unsigned int len;
 	return md && library->hmac(md, key.data, (int)key.len, data.data, data.len, out, &len);
 }
 
@@ -170,7 +221,8 @@ static bool share_line(
 	size_t count = share_derive(&hmac, &from, keys);
 	for (size_t i = 0; i < count; i++) {
 		items[i].key = keys[i];
-		add_place(library, ssl, &items[i]);
+		if (keys[i].stage == RECORD_STAGE_APPLICATION)
+			add_place(library, ssl, &items[i]);
 	}
 	bool wait = must_wait(library, ssl, line->label);
 	bool ok = share_link_give(items, count, wait);
@@ -221,17 +273,27 @@ static const SSL_CTX_keylog_cb_func callbacks[LIBRARIES] = {on_line_0, on_line_1
 
 /* Libraries. */
 
+/* False when one is missing. */
+static bool find_all(struct library *library, void *handle, const struct name *wanted, size_t count)
+{
+	bool ok = true;
+	for (size_t i = 0; i < count; i++) {
+		void *found = dlsym(handle, wanted[i].name);
+		memcpy((char *)library + wanted[i].at, &found, sizeof(found));
+		ok = ok && found;
+	}
+	return ok;
+}
+
 static bool look_up(struct library *library, const char *file)
 {
 	void *handle = dlopen(file, RTLD_LAZY | RTLD_NOLOAD);
-	bool ok = handle != NULL;
-	for (size_t i = 0; ok && i < sizeof(names) / sizeof(names[0]); i++) {
-		void *found = dlsym(handle, names[i].name);
-		memcpy((char *)library + names[i].at, &found, sizeof(found));
-		ok = found != NULL;
-	}
-	if (handle)
-		dlclose(handle);
+	if (!handle)
+		return false;
+	bool ok = find_all(library, handle, names, sizeof(names) / sizeof(names[0]));
+	if (!find_all(library, handle, direct_names, sizeof(direct_names) / sizeof(direct_names[0])))
+		library->sha256_init = NULL, library->sha384_init = NULL;
+	dlclose(handle);
 	return ok && library->version_num() >= OLDEST && library->version_num() != LIBRESSL;
 }
 
@@ -308,7 +370,7 @@ static void take(const struct library *library, SSL_CTX *ctx)
 /* Others than OpenSSL have a function of this name, with a pointer for its first argument: all of it is passed on. */
 int share_new_ex_data(uintptr_t class_index, void *object, void *data)
 {
-	struct site room = {0};
+	struct site room = {.next = NULL};
 	bool context = (int)class_index == CRYPTO_EX_INDEX_SSL_CTX;
 	bool connection = (int)class_index == CRYPTO_EX_INDEX_SSL;
 	const struct site *site = find_site(WHO);

@@ -64,16 +64,16 @@ void report_add(struct report *report, const char *check, enum grade grade, cons
 	report->lost += !finding->probed || !finding->why || !finding->seen;
 }
 
-void report_verdict(struct report *report, const char *name, const char *verdict, bool bad, const char *reason, ...)
+void report_conclude(struct report *report, const char *name, const char *verdict, bool bad, const char *reason, ...)
 {
 	va_list list;
 	if (report->verdicts == REPORT_VERDICTS) {
 		report->lost++;
 		return;
 	}
-	struct report_verdict *at = &report->verdict[report->verdicts++];
+	struct report_conclude *at = &report->verdict[report->verdicts++];
 	va_start(list, reason);
-	*at = (struct report_verdict){.name = name, .verdict = verdict, .bad = bad, .reason = keep_format(reason, list)};
+	*at = (struct report_conclude){.name = name, .verdict = verdict, .bad = bad, .reason = keep_format(reason, list)};
 	va_end(list);
 	report->lost += !at->reason;
 }

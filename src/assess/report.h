@@ -33,7 +33,7 @@ struct finding {
 };
 
 /* A judgement of its own beside the grade. */
-struct report_verdict {
+struct report_conclude {
 	const char *name;    /* "dropout"; a literal */
 	const char *verdict; /* "exposed", "not-exposed"; a literal */
 	bool bad;
@@ -46,7 +46,7 @@ struct report {
 	struct finding finding[REPORT_FINDINGS];
 	size_t findings;
 	size_t lost; /* past the cap, or for want of memory: the report is not whole */
-	struct report_verdict verdict[REPORT_VERDICTS];
+	struct report_conclude verdict[REPORT_VERDICTS];
 	size_t verdicts;
 	unsigned connections;
 	uint64_t took_ns;
@@ -59,7 +59,7 @@ void report_free(struct report *report); /* NULL is allowed */
 /* `why` may be NULL where nothing is to be explained. */
 void report_add(struct report *report, const char *check, enum grade grade, const char *probed, const char *why,
 	const char *seen, ...) printf_like(6, 7);
-void report_verdict(struct report *report, const char *name, const char *verdict, bool bad, const char *reason, ...)
+void report_conclude(struct report *report, const char *name, const char *verdict, bool bad, const char *reason, ...)
 	printf_like(5, 6);
 
 /* The worst grade of its lines; GRADE_UNKNOWN when no line has one. */

@@ -47,7 +47,7 @@ static void tell_finding(struct html *page, const struct finding *finding)
 	html_say(page, "</span></td></tr>\n");
 }
 
-static void tell_verdict(struct html *page, const struct report_verdict *verdict)
+static void tell_verdict(struct html *page, const struct report_conclude *verdict)
 {
 	html_say(page, "<h2>");
 	plain(page, verdict->name);

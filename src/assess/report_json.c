@@ -27,7 +27,7 @@ static void write_verdicts(struct jsonout *json, const struct report *report)
 {
 	jsonout_array(json, "verdicts");
 	for (size_t i = 0; i < report->verdicts; i++) {
-		const struct report_verdict *verdict = &report->verdict[i];
+		const struct report_conclude *verdict = &report->verdict[i];
 		jsonout_object(json, NULL);
 		jsonout_word(json, "name", verdict->name);
 		jsonout_word(json, "verdict", verdict->verdict);

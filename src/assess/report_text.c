@@ -75,7 +75,7 @@ bool report_tell_text(const struct report *report, bool colour, unsigned columns
 	for (size_t i = 0; i < report->findings; i++)
 		tell_finding(&page, &report->finding[i]);
 	for (size_t i = 0; i < report->verdicts; i++) {
-		const struct report_verdict *verdict = &report->verdict[i];
+		const struct report_conclude *verdict = &report->verdict[i];
 		fputc('\n', out);
 		snprintf(line, sizeof(line), "%s: %s", verdict->name, verdict->verdict);
 		say(&page, verdict->bad ? BAD : GOOD, line);

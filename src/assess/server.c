@@ -25,7 +25,7 @@ static bool begin(struct server *server, struct error *err)
 {
 	const struct server_options *options = server->options;
 	struct target *target = &server->target;
-	if (!target_parse(options->host, "443", target, err))
+	if (!target_of_word(options->host, "443", target, err))
 		return false;
 	server->name = target->name;
 	if (options->name) {

@@ -134,28 +134,28 @@ void server_dropout(struct server *server)
 {
 	struct report *report = server->report;
 	if (server_classic(server) == 0) {
-		report_verdict(report, "dropout", "not-exposed", false,
+		report_conclude(report, "dropout", "not-exposed", false,
 			"Only TLS 1.3 is spoken: every secret depends on a key share that the proxy cannot carry over, and on all "
 			"messages of the handshake, so two connections never share one.");
 	} else if (server->rsa_free == YES) {
-		report_verdict(report, "dropout", "exposed", true,
+		report_conclude(report, "dropout", "exposed", true,
 			"RSA key exchange is taken without extended master secret: a proxy whose certificate a client accepts can "
 			"encrypt the client's own premaster secret and randoms on to this server, so that both connections have one "
 			"master secret, and leave. Require extended master secret, or give RSA key exchange up.");
 	} else if (server->dhe_free == YES) {
-		report_verdict(report, "dropout", "exposed", true,
+		report_conclude(report, "dropout", "exposed", true,
 			"DHE is taken without extended master secret: towards a client that takes any group unchecked, a proxy can "
 			"make one in which the client's premaster secret becomes this server's, and leave. Require extended master "
 			"secret, or give DHE up for ECDHE.");
 	} else if (server->rsa_free == NOT_KNOWN && server->rsa != NO) {
-		report_verdict(report, "dropout", "unknown", true, "whether RSA key exchange is taken could not be found out");
+		report_conclude(report, "dropout", "unknown", true, "whether RSA key exchange is taken could not be found out");
 	} else if (server->dhe_free == NOT_KNOWN && server->dhe != NO) {
-		report_verdict(report, "dropout", "unknown", true, "whether DHE is taken could not be found out");
+		report_conclude(report, "dropout", "unknown", true, "whether DHE is taken could not be found out");
 	} else if (server->rsa == NO && server->dhe == NO) {
-		report_verdict(report, "dropout", "not-exposed", false,
+		report_conclude(report, "dropout", "not-exposed", false,
 			"Neither RSA key exchange nor DHE is taken: in ECDHE a proxy cannot choose the secret of both connections.");
 	} else {
-		report_verdict(report, "dropout", "not-exposed", false,
+		report_conclude(report, "dropout", "not-exposed", false,
 			"RSA key exchange and DHE are taken only with extended master secret, which binds the master secret to the "
 			"certificate and all messages of one connection.");
 	}

@@ -25,9 +25,12 @@ size_t server_list(uint16_t version, bool (*keep)(const struct suite *suite), ui
 {
 	const struct suite *suite;
 	size_t count = 0;
-	for (size_t i = 0; (suite = suite_at(i)) != NULL && count < cap; i++) {
-		if (any(suite) && suite_fits_version(suite, version) && keep(suite))
-			out[count++] = suite->value;
+	/* The strong first: where the client's order decides, they are told before a bound is reached. */
+	for (int strength = SUITE_STRONG; strength >= SUITE_BROKEN; strength--) {
+		for (size_t i = 0; (suite = suite_at(i)) != NULL && count < cap; i++) {
+			if ((int)suite->strength == strength && any(suite) && suite_fits_version(suite, version) && keep(suite))
+				out[count++] = suite->value;
+		}
 	}
 	return count;
 }

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-bool target_parse(const char *text, const char *default_port, struct target *out, struct error *err)
+bool target_of_word(const char *text, const char *default_port, struct target *out, struct error *err)
 {
 	uint64_t port = 0;
 	size_t len = strlen(text);

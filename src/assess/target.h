@@ -21,7 +21,7 @@ struct target {
 };
 
 /* "HOST", "HOST:PORT" or "[IPV6]:PORT". */
-must_check bool target_parse(const char *text, const char *default_port, struct target *out, struct error *err);
+must_check bool target_of_word(const char *text, const char *default_port, struct target *out, struct error *err);
 /* Looks the name up, and connects once to find an address that answers. The budget must be set. */
 must_check bool target_find(struct target *target, struct error *err);
 

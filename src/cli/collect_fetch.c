@@ -1,5 +1,6 @@
 /* overt collect fetch — a reader that writes what it gets to a key log, a FIFO, or blocks of a pcapng file. */
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/collect_parts.h"
 #include "cli/collect_reader.h"
@@ -23,7 +24,8 @@
 struct fetching {
 	struct collect_reader reader;
 	const char *keylog, *dsb;
-	bool follow, verbose;
+	bool follow, verbose, has_enough;
+	uint8_t enough[RELEASE_GRANT];
 	int keylog_fd;
 	struct sink sink; /* of `blocks`: its counts */
 	struct output blocks;
@@ -40,6 +42,15 @@ ARGUMENT_TEXT(read_dsb, fetching, dsb)
 ARGUMENT_FLAG(read_follow, fetching, follow)
 ARGUMENT_FLAG(read_verbose, fetching, verbose)
 
+static bool read_enough(void *ctx, const char *value, struct error *err)
+{
+	struct fetching *fetching = ctx;
+	size_t len;
+	(void)err;
+	fetching->has_enough = true;
+	return text_unhex(fetching->enough, RELEASE_GRANT, &len, bytes_str(value)) && len == RELEASE_GRANT;
+}
+
 static const struct argument table[] = {
 	{"collector", 'c', "HOST:PORT", read_collector, "where the collector is"},
 	{"reader-key", 'k', "FILE", read_reader_key, "the reader's private key (overt grant key)"},
@@ -49,6 +60,7 @@ static const struct argument table[] = {
 	{"keylog", 'o', "FILE", read_keylog, "append lines of a key log there; a FIFO too; - is standard output"},
 	{"dsb", 'w', "FILE", read_dsb, "a pcapng file with nothing but the keys, to be merged with a capture"},
 	{"follow", 'F', NULL, read_follow, "go on as keys come"},
+	{"enough", 0, "GRANT", read_enough, "say of this grant that it is enough, once what is held was fetched"},
 	{"verbose", 'v', NULL, read_verbose, "log more"},
 };
 
@@ -141,7 +153,7 @@ static int report(const struct fetching *fetching, const struct fetch_counts *co
 	fprintf(stderr, "overt collect fetch: %llu keys: %llu lines written, %llu lost, %llu not opened\n",
 		(unsigned long long)counts->keys, (unsigned long long)fetching->lines,
 		(unsigned long long)fetching->lost, (unsigned long long)counts->unopened);
-	if (fetching->records > 0)
+	if (fetching->records > 0 && (fetching->keylog || fetching->dsb))
 		fprintf(stderr,
 			"overt collect fetch: %llu record keys cannot be written: a key log has secrets, of which "
 			"record "
@@ -149,7 +161,8 @@ static int report(const struct fetching *fetching, const struct fetch_counts *co
 			"grants with grade raw only.\n",
 			(unsigned long long)fetching->records);
 	bool lost = fetching->lost + fetching->sink.counts.lost_records + counts->unopened > 0;
-	return lost || (fetching->records > 0 && fetching->lines == 0) ? EXIT_FAILURE : EXIT_SUCCESS;
+	bool nothing = (fetching->keylog || fetching->dsb) && fetching->records > 0 && fetching->lines == 0;
+	return lost || nothing ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static bool ready(struct fetching *fetching, int argc, char **argv, struct error *err)
@@ -159,8 +172,10 @@ static bool ready(struct fetching *fetching, int argc, char **argv, struct error
 		return false;
 	if (!fetching->reader.collector)
 		return error_set(err, "where is the collector? Say --collector HOST:PORT");
-	if (!fetching->keylog && !fetching->dsb)
+	if (!fetching->keylog && !fetching->dsb && !fetching->has_enough)
 		return error_set(err, "where to? Say --keylog FILE or --dsb FILE");
+	if (fetching->has_enough && fetching->follow)
+		return error_set(err, "--enough ends a grant, and --follow waits for more: one of them");
 	return collect_reader_complete(&fetching->reader, err);
 }
 
@@ -183,7 +198,8 @@ int collect_fetch(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fetching.sink.name = "dsb";
 	struct fetch *fetch = open_outputs(&fetching, &err)
-	                              ? collect_reader_begin(&fetching.reader, fetching.follow, took, &fetching, &err)
+	                              ? collect_reader_begin(&fetching.reader, fetching.follow,
+						fetching.has_enough ? fetching.enough : NULL, took, &fetching, &err)
 	                              : NULL;
 	if (!fetch)
 		return complain("collect fetch", &err, EXIT_FAILURE);

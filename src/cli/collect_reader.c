@@ -29,13 +29,14 @@ bool collect_reader_complete(struct collect_reader *reader, struct error *err)
 	       error_set(err, "--certificate: the path is too long");
 }
 
-struct fetch *collect_reader_begin(const struct collect_reader *reader, bool follow,
+struct fetch *collect_reader_begin(const struct collect_reader *reader, bool follow, const uint8_t *enough,
 	void (*took)(const struct release *release, const char *sender, void *ctx), void *ctx, struct error *err)
 {
 	const struct fetch_options options = {
 		.files = {.certificate = reader->certificate, .key = reader->key, .ca = reader->ca},
 		.address = reader->collector,
 		.follow = follow,
+		.enough = enough,
 		.took = took,
 		.ctx = ctx,
 	};

@@ -17,7 +17,7 @@ struct collect_reader {
 /* Whether all that is needed was said; fills in the rest. */
 must_check bool collect_reader_complete(struct collect_reader *reader, struct error *err);
 /* As fetch_begin, with the key from its file. */
-must_check struct fetch *collect_reader_begin(const struct collect_reader *reader, bool follow,
+must_check struct fetch *collect_reader_begin(const struct collect_reader *reader, bool follow, const uint8_t *enough,
 	void (*took)(const struct release *release, const char *sender, void *ctx), void *ctx, struct error *err);
 
 #endif

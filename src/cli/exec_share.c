@@ -79,7 +79,7 @@ READ_TEXT(read_certificate, send.files.certificate)
 READ_TEXT(read_key, send.files.key)
 READ_TEXT(read_ca, send.files.ca)
 READ_TEXT(read_grants, send.grants)
-READ_TEXT(read_log, send.audit)
+READ_TEXT(read_audit, send.audit)
 READ_TEXT(read_door, door)
 READ_FLAG(read_show_secrets, view_options.outputs.unmasked)
 READ_FLAG(read_quiet, quiet)
@@ -132,7 +132,7 @@ static const struct argument table[] = {
 	{"ca", 0, "FILE", read_ca, "who vouches for the collector [ca.pem beside the certificate]"},
 	{"grants", 0, "DIR", read_grants, "the folder of the grants; changes are seen"},
 	{"signer", 0, "FILE", read_signer, "verifier keys of those whose grants count; several times"},
-	{"log", 0, "FILE", read_log, "the audit log of what is released"},
+	{"audit", 0, "FILE", read_audit, "the audit log of what is released"},
 	{"ack", 0, "WHERE", read_ack, "a handshake waits until its key is there: host, or collector [host]"},
 	{"door", 0, "PATH", read_door, "a socket at which services share too: who may write to it may share"},
 	{"quiet", 'q', NULL, read_quiet, "no table"},

@@ -45,8 +45,9 @@ static bool complete(struct exec_send *send, struct error *err)
 	if (!send->files.certificate)
 		return error_set(err, "--collector needs --certificate: who sends");
 	if (!send->grants || send->signer_count == 0 || !send->audit)
-		return error_set(err, "--collector needs --grants, --signer and --log: without a grant no key leaves, "
-				      "and none without an entry");
+		return error_set(err,
+			"--collector needs --grants, --signer and --audit: without a grant no key leaves, "
+			"and none without an entry");
 	return find_files(send, err);
 }
 

@@ -24,9 +24,18 @@ static const struct chapter {
 	{"schedule", "The key schedule, secret by secret",
 		"Where do the keys of a connection come from, and what does each of them depend on?",
 		"the whole key schedule of one connection, compared with OpenSSL and RFC 8448", explain_schedule},
+	{"visibility", "Keys for a reader: in the handshake, beside it, or one at a time",
+		"What does a reader get when a server hands out its secrets, and what can it do with them beyond reading?",
+		"proposals to hand session secrets to a reader, as running code, and what is wrong with them", explain_visibility},
+	{"accord", "Accord: who signed what",
+		"What do client, proxy and server know of each other, and how far is that from three parties that all agree?",
+		"handshakes of Accord, who signed what in them, and what the ideal would be", explain_accord},
 	{"dropout", "Why a proxy can leave a TLS 1.2 connection, and no TLS 1.3 one",
 		"Can somebody who has read a TLS connection leave it later, so that the two ends go on alone?",
 		"a relay tries to leave connections that it terminated, in every way there is", explain_dropout},
+	{"readonly", "Reading without writing",
+		"Can somebody who was given keys to read a connection be kept from writing in it?",
+		"what a reader with record keys can forge, and when it cannot", explain_readonly},
 };
 
 #define CHAPTERS (sizeof(chapters) / sizeof(chapters[0]))

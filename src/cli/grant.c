@@ -7,7 +7,6 @@
 
 #include "audit/log.h"
 #include "base/clock.h"
-#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -90,50 +89,6 @@ bool grant_publish(const struct grant_author *author, struct bytes text, const s
 	if (file_exists(path))
 		return error_set(err, "%s stands there already: nothing was changed", path);
 	return log_entry(entry, log, err) && collect_write_new(path, note, 0644, err);
-}
-
-static void until_text(const struct grant *grant, char *out, size_t cap)
-{
-	size_t len = 0;
-	out[0] = '\0';
-	if (grant->until_octets)
-		len += (size_t)snprintf(out, cap, "%llu octets", (unsigned long long)grant->until_octets);
-	if (grant->until_conn_ns)
-		len += (size_t)snprintf(out + len, cap - len, "%s%llu s", len ? ", " : "",
-			(unsigned long long)(grant->until_conn_ns / NS_PER_S));
-	if (grant->until_reader)
-		snprintf(out + len, cap - len, "%sthe reader says enough", len ? ", " : "");
-}
-
-void grant_entry(const struct grant *grant, struct grant_texts *texts, struct audit_entry *entry)
-{
-	size_t len = 0;
-	text_hex(texts->id, sizeof(texts->id), bytes_of(grant->id, RELEASE_GRANT));
-	text_hex(texts->key, sizeof(texts->key), bytes_of(grant->key_id, SEAL_KEY_ID));
-	text_hex(texts->sha256, sizeof(texts->sha256), bytes_of(grant->sha256, sizeof(grant->sha256)));
-	until_text(grant, texts->until, sizeof(texts->until));
-	texts->names[0] = '\0';
-	for (size_t i = 0; i < grant->name_count && len + GRANT_NAME_MAX + 2 < sizeof(texts->names); i++)
-		len += (size_t)snprintf(
-			texts->names + len, sizeof(texts->names) - len, "%s%s", i ? " " : "", grant->names[i]);
-	const char *directions = grant->from_client && grant->from_server ? "client server"
-	                         : grant->from_client                     ? "client"
-	                                                                  : "server";
-	const struct audit_field fields[] = {AUDIT_T("grant", bytes_str(texts->id)),
-		AUDIT_T("reader_key", bytes_str(texts->key)), AUDIT_T("reader", bytes_str(grant->reader)),
-		AUDIT_T("names", bytes_str(texts->names)), AUDIT_T("directions", bytes_str(directions)),
-		AUDIT_T("mode", bytes_str(grant->mode == RELEASE_LIVE ? "live" : "after-rotation")),
-		AUDIT_T("grade", bytes_str(grant->grade == RELEASE_GRADE_RAW ? "raw" : "record")),
-		AUDIT_T("purpose", bytes_str(grant->purpose)), AUDIT_T("until", bytes_str(texts->until)),
-		AUDIT_T("consent", bytes_str(grant->consent == RELEASE_BOTH ? "both" : "unilateral")),
-		AUDIT_T("reason", bytes_str(grant->reason)),
-		AUDIT_T("ends", bytes_str(grant->until_s ? grant_time_text(grant->until_s, texts->ends) : "")),
-		AUDIT_T("grant_sha256", bytes_str(texts->sha256)), AUDIT_T("signer", bytes_str(grant->signer))};
-	*entry = (struct audit_entry){.kind = AUDIT_GRANT};
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		if (fields[i].text.len > 0)
-			(void)!audit_entry_add(entry, fields[i]);
-	}
 }
 
 int verb_grant(int argc, char **argv)

@@ -1,5 +1,4 @@
 /* overt grant new, overt grant revoke. */
-#include "audit/entry.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/arguments.h"
@@ -206,14 +205,13 @@ static bool issue(const struct wish *wish, const struct grant_author *author, st
 	struct bytes text;
 	char name[64], path[FILE_PATH_MAX];
 	/* What is read back is what is meant, and what counts. */
-	bool ok = grant_write(&wish->grant, &to) && writer_done(&to, &text)
-	                  ? grant_parse(text, "the grant", &again, err)
-	                  : error_set(err, "the grant is too long");
-	if (!ok)
+	if (!grant_write(&wish->grant, &to) || !writer_done(&to, &text))
+		return error_set(err, "the grant is too long");
+	if (!grant_parse(text, "the grant", &again, err))
 		return false;
 	(void)!EVP_Digest(text.data, text.len, again.sha256, NULL, EVP_sha256(), NULL);
 	memcpy(again.signer, author->signer.name, sizeof(again.signer));
-	grant_entry(&again, &texts, &entry);
+	entry_of_grant(&again, &texts, &entry);
 	snprintf(name, sizeof(name), "%s.grant", texts.id);
 	if (!file_make_directory(wish->folder, err) || !file_join(path, wish->folder, name, err) ||
 		!grant_publish(author, text, &entry, wish->log, path, err))
@@ -264,7 +262,7 @@ static bool revoke(struct wish *wish, const struct grant_author *author, struct 
 	struct grant_revocation again;
 	struct grant grant;
 	struct grant_texts texts;
-	struct audit_entry entry = {.kind = AUDIT_REVOKE};
+	struct audit_entry entry;
 	struct bytes text;
 	char name[64], path[FILE_PATH_MAX];
 	if (!read_grant(wish->file, &grant, err))
@@ -275,11 +273,7 @@ static bool revoke(struct wish *wish, const struct grant_author *author, struct 
 		return error_set(err, "the revocation is too long");
 	if (!grant_revocation_parse(text, "the revocation", &again, err))
 		return false;
-	text_hex(texts.id, sizeof(texts.id), bytes_of(grant.id, RELEASE_GRANT));
-	text_hex(texts.key, sizeof(texts.key), bytes_of(grant.key_id, SEAL_KEY_ID));
-	(void)!audit_entry_add(&entry, AUDIT_T("grant", bytes_str(texts.id)));
-	(void)!audit_entry_add(&entry, AUDIT_T("reason", bytes_str(revocation.reason)));
-	(void)!audit_entry_add(&entry, AUDIT_T("reader_key", bytes_str(texts.key)));
+	entry_of_revocation(&grant, revocation.reason, &texts, &entry);
 	const char *slash = strrchr(wish->file, '/');
 	snprintf(name, sizeof(name), "%s.revoked", texts.id);
 	int len = wish->folder ? snprintf(path, sizeof(path), "%s/%s", wish->folder, name)

@@ -2,6 +2,7 @@
 #ifndef CLI_GRANT_PARTS_H
 #define CLI_GRANT_PARTS_H
 
+#include "collect/entry.h"
 #include "keys/grant.h"
 #include "keys/secret.h"
 #include "pki/file.h"
@@ -18,16 +19,8 @@ void grant_author_wipe(struct grant_author *author);
  * Signs `text`, has `log` (an audit log) say so with `entry` on the disk, and only then writes the note to `path`, which
  * must not be there yet.
  */
-struct audit_entry;
 must_check bool grant_publish(const struct grant_author *author, struct bytes text, const struct audit_entry *entry,
 	const char *log, const char *path, struct error *err);
-/* The fields of an entry of kind AUDIT_GRANT; the texts are the caller's and must live as long as the entry. */
-struct grant_texts {
-	char id[2 * RELEASE_GRANT + 1], key[2 * SEAL_KEY_ID + 1], sha256[65], until[128], ends[GRANT_TIME_TEXT];
-	char names[2048];
-};
-void grant_entry(const struct grant *grant, struct grant_texts *texts, struct audit_entry *entry);
-
 /* The actions; argv[0] is the action's name. */
 int grant_key(int argc, char **argv);
 int grant_signer_make(int argc, char **argv);

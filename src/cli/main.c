@@ -21,6 +21,7 @@ static const struct verb {
 	{"local", verb_local, "on one's own machine: Accord for browsers and all other programs"},
 	{"accord", verb_accord, "make and show the Accord anchor, and check saved proofs"},
 	{"explain", verb_explain, "show on this machine why TLS is as it is: what a proxy can and cannot do"},
+	{"assess", verb_assess, "measure a server, a client, a proxy or a path: what is exposed, graded line by line"},
 	{"ca", verb_ca, "show, install, remove, export or rotate the local CA"},
 	{"check", verb_check, "check a rules file, and say which rule would decide"},
 	{"log", verb_log, "show, verify, prove or witness the audit log"},

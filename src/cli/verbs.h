@@ -5,6 +5,7 @@
 #define EXIT_MISUSE 2
 
 int verb_accord(int argc, char **argv);
+int verb_assess(int argc, char **argv);
 int verb_ca(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_collect(int argc, char **argv);

@@ -141,8 +141,7 @@ static const struct argument table[] = {
 	{"reader-key", 0, "FILE", read_reader_key, "with --collector: the private key that opens them"},
 	{"certificate", 0, "FILE", read_certificate, "with --collector: the certificate that says who asks"},
 	{"certificate-key", 0, "FILE", read_certificate_key, "its key [the certificate's name with .key]"},
-	{"collector-ca", 0, "FILE", read_collector_ca,
-		"who vouches for the collector [ca.pem beside the certificate]"},
+	{"collector-ca", 0, "FILE", read_collector_ca, "who vouches for the collector [ca.pem beside the certificate]"},
 	{"format", 'T', "jsonl", read_format, "JSON lines on standard output in place of the table"},
 	{"jsonl", 0, "FILE", read_jsonl, "JSON lines to a file; - is standard output"},
 	{"pcapng", 'w', "FILE", read_pcapng, "the packets as they came, with the secrets that open them"},
@@ -165,11 +164,14 @@ static const struct arguments arguments = {
 static int help(void)
 {
 	puts("usage: overt watch [OPTIONS] [FILE...]\n\n"
-	     "Reads TLS 1.2 and 1.3 connections out of captures or off an interface, with keys that an endpoint\n"
-	     "gave away. Nothing is sent, and the connections do not notice.\n\n"
+	     "Reads connections of TLS 1.2, TLS 1.3 and DTLS 1.2 out of captures or off an interface, with keys\n"
+	     "that an endpoint gave away. Nothing is sent, and the connections do not notice.\n\n"
 	     "  overt watch -k keys.log capture.pcapng          what a server and its clients said\n"
 	     "  overt watch -k keys.log -i eth0 -f 'port 443'   the same, while they say it\n");
 	arguments_help(&arguments);
+	puts("\nAt the end a line on standard error tells what was decrypted, what not, and why; overt-watch(1)\n"
+	     "explains it. Exits with 0 when all was read, 1 when the input broke off or an output lost something,\n"
+	     "2 when misused or when nothing could be read.");
 	return 0;
 }
 
@@ -227,7 +229,7 @@ static bool begin_fetch(struct keyring *ring, bool follow, void *ctx, struct err
 {
 	struct wish *wish = ctx;
 	wish->ring = ring;
-	wish->fetch = collect_reader_begin(&wish->reader, follow, key_took, wish, err);
+	wish->fetch = collect_reader_begin(&wish->reader, follow, NULL, key_took, wish, err);
 	return wish->fetch != NULL;
 }
 

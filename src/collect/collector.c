@@ -186,8 +186,8 @@ static bool begin(struct collector *collector, struct error *err)
 	if (!collector->loop || !collector->store || RAND_bytes(collector->instance, COURIER_INSTANCE) != 1)
 		return error_set(err, "no memory for the collector");
 	collector->ctx = collect_server_context(&options->files, err);
-	if (!collector->ctx || !open_log(collector, err) || !grants_load(collector, err) ||
-		!spool_open(collector, err) || !watch_signals(collector, err))
+	if (!collector->ctx || !open_log(collector, err) || !grants_read_enough(collector, err) ||
+		!grants_load(collector, err) || !spool_open(collector, err) || !watch_signals(collector, err))
 		return false;
 	for (size_t i = 0; i < options->listen_count; i++) {
 		if (!listen_one(collector, i, err))

@@ -32,7 +32,8 @@ struct fetch {
 	struct loop_timer timer; /* patience, or when to try again */
 	struct opener *opener;
 	struct link link;
-	bool linked, told;
+	bool linked, told, enough_said;
+	bool current; /* this connection has given all that was held when it began */
 	struct buffer in;
 	uint8_t instance[COURIER_INSTANCE];
 	uint64_t cursor, again_ns;
@@ -87,7 +88,7 @@ static void lost(struct fetch *fetch, const char *why, bool for_good)
 	struct error said;
 	(void)error_set(&said, "%s", why && *why ? why : "the connection ended");
 	drop_link(fetch);
-	if (for_good || !fetch->options.follow || fetch->counts.connected == 0) {
+	if (for_good || !fetch->options.follow || !fetch->caught_up) {
 		finish(fetch, said.text);
 		return;
 	}
@@ -100,7 +101,15 @@ static void lost(struct fetch *fetch, const char *why, bool for_good)
 
 static void too_slow(struct loop_timer *timer)
 {
-	lost((struct fetch *)((char *)timer - offsetof(struct fetch, timer)), "no answer in time", false);
+	lost((struct fetch *)((char *)timer - offsetof(struct fetch, timer)),
+		"no answer in time; it gives nothing while its audit log cannot be written", false);
+}
+
+/* What is held already comes without long pauses; what comes later, comes when it comes. */
+static void be_patient(struct fetch *fetch)
+{
+	if (!fetch->current)
+		loop_timer_set(fetch->loop, &fetch->timer, clock_monotonic_ns() + PATIENCE_NS, too_slow);
 }
 
 /* Frames. */
@@ -130,6 +139,7 @@ static bool take_give(struct fetch *fetch, struct bytes body)
 		return false;
 	while (courier_given_take(&items, &given))
 		take_key(fetch, &given);
+	be_patient(fetch);
 	fetch->cursor = next;
 	return items.len == 0;
 }
@@ -145,16 +155,46 @@ static bool take_instance(struct fetch *fetch, struct bytes body)
 	memcpy(fetch->instance, instance, COURIER_INSTANCE);
 	fetch->counts.connected++;
 	fetch->again_ns = 0;
-	loop_timer_clear(fetch->loop, &fetch->timer);
+	be_patient(fetch);
 	return true;
+}
+
+static bool say_enough(struct fetch *fetch)
+{
+	uint8_t room[64];
+	struct writer to = writer_over(room, sizeof(room));
+	struct bytes frame;
+	fetch->enough_said = true;
+	fetch->current = false;
+	be_patient(fetch);
+	courier_enough_write(&to, fetch->options.enough);
+	return writer_done(&to, &frame) && link_send(&fetch->link, frame) != LINK_FAILED;
 }
 
 static bool take_caught_up(struct fetch *fetch, struct bytes body)
 {
 	if (!courier_caught_up_read(body, &fetch->cursor))
 		return false;
+	fetch->current = true;
+	loop_timer_clear(fetch->loop, &fetch->timer);
+	if (fetch->options.enough && !fetch->enough_said)
+		return say_enough(fetch);
 	tell(fetch, true, false);
 	if (!fetch->options.follow) {
+		drop_link(fetch);
+		finish(fetch, NULL);
+	}
+	return true;
+}
+
+/* The collector has ended the grant, and has said so in its log. */
+static bool take_ended(struct fetch *fetch, struct bytes body)
+{
+	uint8_t grant[RELEASE_GRANT], why;
+	if (!courier_ended_read(body, grant, &why))
+		return false;
+	if (fetch->enough_said && memcmp(grant, fetch->options.enough, RELEASE_GRANT) == 0) {
+		tell(fetch, true, false);
 		drop_link(fetch);
 		finish(fetch, NULL);
 	}
@@ -187,6 +227,9 @@ static void take_frame(struct fetch *fetch, const struct courier_frame *frame)
 		break;
 	case COURIER_CAUGHT_UP:
 		ok = take_caught_up(fetch, frame->body);
+		break;
+	case COURIER_ENDED:
+		ok = take_ended(fetch, frame->body);
 		break;
 	case COURIER_SORRY:
 		take_sorry(fetch, frame->body);
@@ -287,14 +330,14 @@ static void connect_now(struct fetch *fetch)
 		lost(fetch, "no memory for TLS", false);
 		return;
 	}
-	fetch->told = false;
+	fetch->told = fetch->current = false;
 	fetch->in.cap = IN_CAP;
 	if (!link_init(&fetch->link, fetch->loop, ssl, fd, OUT_CAP, ready)) {
 		lost(fetch, "no memory for a connection", false);
 		return;
 	}
 	fetch->linked = true;
-	loop_timer_set(fetch->loop, &fetch->timer, clock_monotonic_ns() + PATIENCE_NS, too_slow);
+	be_patient(fetch);
 	ready(&fetch->link.io);
 }
 

@@ -15,6 +15,11 @@ struct fetch_options {
 	struct collect_files files;
 	const char *address; /* HOST:PORT; its certificate must name HOST */
 	bool follow;
+	/*
+	 * A grant of RELEASE_GRANT octets for which the reader says that it is enough, once it has what is held; NULL: none.
+	 * Not with `follow`.
+	 */
+	const uint8_t *enough;
 	/* From the fetch's thread. `sender` is the common name of the certificate of whoever sent it. */
 	void (*took)(const struct release *release, const char *sender, void *ctx);
 	void *ctx;

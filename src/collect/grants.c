@@ -61,64 +61,19 @@ static bool read_folder(struct collector *collector, struct grant_set *set, stru
 	return true;
 }
 
-static void names_text(const struct grant *grant, char out[AUDIT_TEXT_MAX])
-{
-	size_t len = 0;
-	for (size_t i = 0; i < grant->name_count && len < AUDIT_TEXT_MAX - GRANT_NAME_MAX - 8; i++)
-		len += (size_t)snprintf(out + len, AUDIT_TEXT_MAX - len, "%s%s", i ? " " : "", grant->names[i]);
-}
-
-static void until_text(const struct grant *grant, char out[128])
-{
-	size_t len = 0;
-	out[0] = '\0';
-	if (grant->until_octets)
-		len += (size_t)snprintf(out + len, 128 - len, "%llu octets ", (unsigned long long)grant->until_octets);
-	if (grant->until_conn_ns)
-		len += (size_t)snprintf(
-			out + len, 128 - len, "%llu s ", (unsigned long long)(grant->until_conn_ns / NS_PER_S));
-	if (grant->until_reader)
-		(void)snprintf(out + len, 128 - len, "reader");
-}
-
 static enum audit_result log_grant(struct collector *collector, const struct grant *grant)
 {
-	char id[2 * RELEASE_GRANT + 1], key[2 * SEAL_KEY_ID + 1], sha256[65], ends_at[GRANT_TIME_TEXT], until[128];
-	char names[AUDIT_TEXT_MAX];
-	struct audit_entry entry = {.kind = AUDIT_GRANT};
-	text_hex(id, sizeof(id), bytes_of(grant->id, RELEASE_GRANT));
-	text_hex(key, sizeof(key), bytes_of(grant->key_id, SEAL_KEY_ID));
-	text_hex(sha256, sizeof(sha256), bytes_of(grant->sha256, sizeof(grant->sha256)));
-	names_text(grant, names);
-	until_text(grant, until);
-	entry_add(&entry, AUDIT_T("grant", bytes_str(id)));
-	entry_add(&entry, AUDIT_T("reader_key", bytes_str(key)));
-	entry_add(&entry, AUDIT_T("reader", bytes_str(grant->reader)));
-	entry_add(&entry, AUDIT_T("names", bytes_str(names)));
-	entry_add(&entry, AUDIT_T("directions", bytes_str(grant->from_client && grant->from_server ? "client server"
-							  : grant->from_client                     ? "client"
-												   : "server")));
-	entry_add(&entry, AUDIT_T("mode", bytes_str(grant->mode == RELEASE_LIVE ? "live" : "after-rotation")));
-	entry_add(&entry, AUDIT_T("grade", bytes_str(grant->grade == RELEASE_GRADE_RAW ? "raw" : "record")));
-	entry_add(&entry, AUDIT_T("purpose", bytes_str(grant->purpose)));
-	entry_add(&entry, AUDIT_T("until", bytes_str(until)));
-	entry_add(&entry, AUDIT_T("consent", bytes_str(grant->consent == RELEASE_BOTH ? "both" : "unilateral")));
-	entry_add(&entry, AUDIT_T("reason", bytes_str(grant->reason)));
-	entry_add(&entry, AUDIT_T("ends", bytes_str(grant->until_s ? grant_time_text(grant->until_s, ends_at) : "")));
-	entry_add(&entry, AUDIT_T("grant_sha256", bytes_str(sha256)));
-	entry_add(&entry, AUDIT_T("signer", bytes_str(grant->signer)));
+	struct grant_texts texts;
+	struct audit_entry entry;
+	entry_of_grant(grant, &texts, &entry);
 	return audit_append(collector->log, &entry, clock_wall_ns(), NULL);
 }
 
 static enum audit_result log_revocation(struct collector *collector, const struct grant *grant, const char *reason)
 {
-	char id[2 * RELEASE_GRANT + 1], key[2 * SEAL_KEY_ID + 1];
-	struct audit_entry entry = {.kind = AUDIT_REVOKE};
-	text_hex(id, sizeof(id), bytes_of(grant->id, RELEASE_GRANT));
-	text_hex(key, sizeof(key), bytes_of(grant->key_id, SEAL_KEY_ID));
-	entry_add(&entry, AUDIT_T("grant", bytes_str(id)));
-	entry_add(&entry, AUDIT_T("reason", bytes_str(reason)));
-	entry_add(&entry, AUDIT_T("reader_key", bytes_str(key)));
+	struct grant_texts texts;
+	struct audit_entry entry;
+	entry_of_revocation(grant, reason, &texts, &entry);
 	return audit_append(collector->log, &entry, clock_wall_ns(), NULL);
 }
 
@@ -138,18 +93,22 @@ static bool log_changes(struct collector *collector, const struct grant_set *set
 	return ok && audit_flush(collector->log);
 }
 
-static void tell_senders(struct collector *collector, const uint8_t id[static RELEASE_GRANT], enum courier_why why)
+static void tell(struct peer *peer, const uint8_t id[static RELEASE_GRANT], enum courier_why why)
 {
 	uint8_t room[64];
 	struct writer to = writer_over(room, sizeof(room));
 	struct bytes frame;
 	courier_ended_write(&to, id, why);
-	if (!writer_done(&to, &frame))
-		return;
+	if (writer_done(&to, &frame))
+		peer_send(peer, frame);
+}
+
+static void tell_senders(struct collector *collector, const uint8_t id[static RELEASE_GRANT], enum courier_why why)
+{
 	for (struct peer *peer = collector->peers, *next; peer; peer = next) {
 		next = peer->next;
 		if (peer->stage == PEER_KEYS && !peer->dead)
-			peer_send(peer, frame);
+			tell(peer, id, why);
 	}
 }
 
@@ -193,11 +152,12 @@ bool grants_load(struct collector *collector, struct error *err)
 		return error_set(err, "the audit log cannot be written: %s", audit_log_closed(collector->log));
 	}
 	struct grant_set *old = collector->grants;
+	if (!old || grant_set_count(old) != grant_set_count(fresh))
+		log_info("grants", LOG_N("count", grant_set_count(fresh)));
 	collector->grants = fresh;
 	collector->generation++;
 	end_old(collector, old, fresh);
 	grant_set_free(old);
-	log_info("grants", LOG_N("count", grant_set_count(fresh)), LOG_N("left-out", collector->counts.grant_errors));
 	return true;
 }
 
@@ -208,8 +168,57 @@ bool grants_stale(struct collector *collector)
 		return false;
 	bool same = now.st_mtim.tv_sec == collector->folder_changed.tv_sec &&
 	            now.st_mtim.tv_nsec == collector->folder_changed.tv_nsec;
+	/* A change within the same tick of the clock leaves the time as it is: what is young is looked at again. */
+	int64_t age_s = collect_now_s() - (int64_t)now.st_mtim.tv_sec;
 	collector->folder_changed = now.st_mtim;
-	return !same;
+	return !same || (age_s >= 0 && age_s <= 1);
+}
+
+/*
+ * What readers have ended stands in a file beside the audit log, an id a line, so that a restart does not begin it again.
+ */
+static bool enough_path(const struct collector *collector, char path[FILE_PATH_MAX])
+{
+	return snprintf(path, FILE_PATH_MAX, "%s.enough", collector->options->audit) < FILE_PATH_MAX;
+}
+
+bool grants_read_enough(struct collector *collector, struct error *err)
+{
+	char path[FILE_PATH_MAX];
+	struct file_bytes file = {0};
+	struct bytes line;
+	size_t len;
+	if (!enough_path(collector, path))
+		return error_set(err, "--log: the path is too long");
+	if (!file_exists(path))
+		return true;
+	if (!file_read(path, (size_t)GRANT_MAX * 64, &file, NULL, err))
+		return false;
+	struct bytes text = bytes_of(file.data, file.len);
+	while (text.len > 0 && collector->enough_count < GRANT_MAX) {
+		(void)!bytes_take(&text, bytes_find(text, '\n', 0), &line);
+		(void)!bytes_skip(&text, 1);
+		if (text_unhex(collector->enough[collector->enough_count], RELEASE_GRANT, &len, line) &&
+			len == RELEASE_GRANT)
+			collector->enough_count++;
+	}
+	file_bytes_free(&file);
+	return true;
+}
+
+static bool write_enough(const struct collector *collector)
+{
+	char path[FILE_PATH_MAX], hex[2 * RELEASE_GRANT + 1];
+	struct error err;
+	char *text = malloc((size_t)GRANT_MAX * sizeof(hex));
+	size_t len = 0;
+	for (size_t i = 0; text && i < collector->enough_count; i++) {
+		len += text_hex(text + len, sizeof(hex), bytes_of(collector->enough[i], RELEASE_GRANT));
+		text[len++] = '\n';
+	}
+	bool ok = text && enough_path(collector, path) && file_replace(path, bytes_of(text, len), 0600, &err);
+	free(text);
+	return ok;
 }
 
 static bool said_enough(const struct collector *collector, const uint8_t id[static RELEASE_GRANT])
@@ -266,8 +275,11 @@ void grants_enough(struct collector *collector, struct peer *peer, const uint8_t
 		return;
 	}
 	memcpy(collector->enough[collector->enough_count++], id, RELEASE_GRANT);
+	if (!write_enough(collector))
+		log_error("a grant's end is not kept", LOG_S("in-force", "until the collector is started again"));
 	collector->generation++;
 	drop_keys(collector, id);
 	tell_senders(collector, id, COURIER_WHY_ENOUGH);
+	tell(peer, id, COURIER_WHY_ENOUGH);
 	log_info("grant ended by its reader", LOG_S("reader", grant->reader));
 }

@@ -5,6 +5,7 @@
 #include "audit/log.h"
 #include "base/clock.h"
 #include "collect/collector.h"
+#include "collect/entry.h"
 #include "collect/link.h"
 #include "keys/courier.h"
 #include "keys/keylog_split.h"
@@ -148,6 +149,8 @@ void sources_free(struct collector *collector);
 must_check bool grants_load(struct collector *collector, struct error *err);
 /* Whether the folder may have changed since. */
 must_check bool grants_stale(struct collector *collector);
+/* What readers have ended before this start. */
+must_check bool grants_read_enough(struct collector *collector, struct error *err);
 /* The grant in force of this id, else NULL with the reason. */
 must_check const struct grant *grants_in_force(
 	const struct collector *collector, const uint8_t id[static RELEASE_GRANT], enum courier_why *why);
@@ -199,8 +202,5 @@ void lines_free(struct collector *collector);
 must_check bool spool_open(struct collector *collector, struct error *err);
 void spool_batch(struct collector *collector, uint64_t from, uint64_t to);
 void spool_close(struct collector *collector);
-
-/* entry.c: entries of the audit log. `add` leaves out what this log's table does not have. */
-void entry_add(struct audit_entry *entry, struct audit_field field);
 
 #endif

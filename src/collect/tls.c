@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 #include <time.h>
 
 #define SECURITY_LEVEL 2 /* as elsewhere: no RSA below 2048 bits, no SHA-1 */
@@ -73,6 +74,8 @@ SSL_CTX *collect_server_context(const struct collect_files *files, struct error 
 	SSL_CTX *ctx = context(TLS_server_method(), files, err);
 	if (!ctx)
 		return NULL;
+	/* Lines are secrets: libssl wipes what it has given out. */
+	SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
 	/* Without sessions each connection shows its certificate anew. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(ctx, 0);
@@ -108,7 +111,7 @@ SSL *collect_client_ssl(SSL_CTX *ctx, const char *host)
 	bool is_ip = inet_pton(AF_INET, host, &ip) == 1 || inet_pton(AF_INET6, host, &ip) == 1;
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	bool ok = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1
-	                : SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+	                : SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)host) == 1;
 	if (ok) {
 		SSL_set_connect_state(ssl);
 		return ssl;

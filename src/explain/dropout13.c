@@ -7,7 +7,8 @@ struct sides {
 	struct lab_end *at_server, *server;
 };
 
-static const struct lab_setup plain = {.version = TLS_VERSION_13, .suites = "TLS_AES_128_GCM_SHA256", .groups = "X25519"};
+static const struct lab_setup plain = {
+	.version = TLS_VERSION_13, .suites = "TLS_AES_128_GCM_SHA256", .groups = "X25519"};
 
 static void sides_free(struct sides *sides)
 {
@@ -51,7 +52,7 @@ static void tell(struct story *story, const struct sides *sides, bool handed)
 	bool read = carry(sides), equal = same_secret(sides, "CLIENT_TRAFFIC_SECRET_0", &a, &b);
 	bool flows = dropout_flows(sides->client, sides->server);
 	bool same = SSL_get0_peer_certificate(lab_ssl(sides->client)) &&
-		    X509_cmp(SSL_get0_peer_certificate(lab_ssl(sides->client)),
+	            X509_cmp(SSL_get0_peer_certificate(lab_ssl(sides->client)),
 			    SSL_get0_peer_certificate(lab_ssl(sides->at_server))) == 0;
 	story_row(story, handed ? "tls13-certificate-handed" : "tls13-two-handshakes",
 		handed ? "TLS 1.3, the relay was handed the server's certificate, and its private key too"
@@ -64,11 +65,15 @@ static void tell(struct story *story, const struct sides *sides, bool handed)
 	story_flag(story, "data_flows", "data flows once the relay left", flows);
 	story_words(story, "fault", "ended by", lab_fault(sides->server)[0] ? lab_fault(sides->server) : "nothing");
 	story_held(story, read && !equal && !flows && same == handed, "%s",
-		handed ? "The certificate is no longer hidden from anybody, and still the relay cannot leave. What is in the way is not "
-			 "that TLS 1.3 encrypts the certificate, but that both sides put their own Diffie-Hellman share and every "
+		handed ? "The certificate is no longer hidden from anybody, and still the relay cannot leave. What is "
+	                 "in the way is not "
+			 "that TLS 1.3 encrypts the certificate, but that both sides put their own Diffie-Hellman "
+	                 "share and every "
 			 "message they saw into the keys."
-		       : "Groups are named in TLS 1.3, so the relay agrees on one secret with the client and on another with the "
-			 "server; and every traffic secret is derived from the hash of all messages, of which there are two "
+		       : "Groups are named in TLS 1.3, so the relay agrees on one secret with the client and on "
+	                 "another with the "
+			 "server; and every traffic secret is derived from the hash of all messages, of which there "
+	                 "are two "
 			 "different sets. There is no extension to strip.");
 	tls_secret_wipe(&a);
 	tls_secret_wipe(&b);

@@ -81,8 +81,8 @@ static bool walk(struct crypto *crypto, enum suite_hash hash, const struct given
 			at = HELLOS;
 		else if (message.type == HANDSHAKE_FINISHED)
 			at = finished++ == 0 ? TO_SERVER_FINISHED : TO_CLIENT_FINISHED;
-		if (at != STEPS && (transcript_value(t, &out->value[at]) != TRANSCRIPT_OK ||
-					   !derive_all(crypto, hash, out, at)))
+		if (at != STEPS &&
+			(transcript_value(t, &out->value[at]) != TRANSCRIPT_OK || !derive_all(crypto, hash, out, at)))
 			return false;
 	}
 	return finished == 2;
@@ -95,9 +95,9 @@ static bool compute(struct crypto *crypto, const struct given *given, struct sch
 	struct tls_secret *v = out->value;
 	transcript_init(&t, TRANSCRIPT_CAP);
 	bool ok = schedule13_early(crypto, hash, BYTES_NONE, &v[EARLY]) && tls_secret_set(&v[SHARED], given->shared) &&
-		  schedule13_handshake(crypto, hash, &v[EARLY], given->shared, &v[HANDSHAKE_SECRET]) &&
-		  schedule13_master(crypto, hash, &v[HANDSHAKE_SECRET], &v[MASTER]) &&
-		  transcript_choose(&t, hash) == TRANSCRIPT_OK && walk(crypto, hash, given, &t, out);
+	          schedule13_handshake(crypto, hash, &v[EARLY], given->shared, &v[HANDSHAKE_SECRET]) &&
+	          schedule13_master(crypto, hash, &v[HANDSHAKE_SECRET], &v[MASTER]) &&
+	          transcript_choose(&t, hash) == TRANSCRIPT_OK && walk(crypto, hash, given, &t, out);
 	transcript_free(&t);
 	return ok;
 }
@@ -120,9 +120,9 @@ static bool agrees(const struct schedule *schedule, const struct lab_end *end)
 {
 	for (enum step at = EARLY; at < STEPS; at++) {
 		struct tls_secret logged = {0};
-		bool ok = !step_label[at] ||
-			  (lab_secret(end, step_label[at], 0, &logged) &&
-				  bytes_equal_secret(tls_secret_bytes(&logged), tls_secret_bytes(&schedule->value[at])));
+		bool ok = !step_label[at] || (lab_secret(end, step_label[at], 0, &logged) &&
+						     bytes_equal_secret(tls_secret_bytes(&logged),
+							     tls_secret_bytes(&schedule->value[at])));
 		tls_secret_wipe(&logged);
 		if (!ok)
 			return false;
@@ -130,12 +130,14 @@ static bool agrees(const struct schedule *schedule, const struct lab_end *end)
 	return true;
 }
 
-static void tell_table(struct story *story, const struct schedule *a, const struct schedule *b, const struct schedule *c)
+static void tell_table(
+	struct story *story, const struct schedule *a, const struct schedule *b, const struct schedule *c)
 {
 	static const char *const columns[] = {
 		"step", "client and relay", "relay and server", "only the certificate differs", NULL};
 	const struct schedule *const all[] = {a, b, c};
-	story_table(story, "The key schedule, first octets of each value (the fourth column is the second, save for one message)",
+	story_table(story,
+		"The key schedule, first octets of each value (the fourth column is the second, save for one message)",
 		columns);
 	for (enum step at = EARLY; at < STEPS; at++) {
 		char cell[3][2 * SHOWN + 16];
@@ -143,7 +145,8 @@ static void tell_table(struct story *story, const struct schedule *a, const stru
 			char hex[2 * SHOWN + 1];
 			struct bytes value = tls_secret_bytes(&all[i]->value[at]);
 			text_hex(hex, sizeof(hex), bytes_of(value.data, value.len < SHOWN ? value.len : SHOWN));
-			snprintf(cell[i], sizeof(cell[i]), "%s%s", hex, i > 0 && !same(a, all[i], at) ? " differs" : "");
+			snprintf(
+				cell[i], sizeof(cell[i]), "%s%s", hex, i > 0 && !same(a, all[i], at) ? " differs" : "");
 		}
 		story_line(story, at == first_difference(a, b) || at == first_difference(a, c),
 			(const char *const[]){step_name[at], cell[0], cell[1], cell[2], NULL});
@@ -161,9 +164,11 @@ static bool opens(struct crypto *crypto, const struct schedule *by, const struct
 	struct record record;
 	struct opened opened;
 	bool ok = suite && schedule13_keys(crypto, suite, &by->value[C_AP], &seal) &&
-		  schedule13_keys(crypto, suite, &with->value[C_AP], &open);
-	struct protect *sealing = ok ? protect_new(crypto, &(struct protect_setup){suite, TLS_VERSION_13, false, &seal, 0}) : NULL;
-	struct protect *opening = ok ? protect_new(crypto, &(struct protect_setup){suite, TLS_VERSION_13, false, &open, 0}) : NULL;
+	          schedule13_keys(crypto, suite, &with->value[C_AP], &open);
+	struct protect *sealing =
+		ok ? protect_new(crypto, &(struct protect_setup){suite, TLS_VERSION_13, false, &seal, 0}) : NULL;
+	struct protect *opening =
+		ok ? protect_new(crypto, &(struct protect_setup){suite, TLS_VERSION_13, false, &open, 0}) : NULL;
 	ok = sealing && opening &&
 	     protect_seal(sealing, RECORD_APPLICATION_DATA, bytes_str(DROPOUT_REQUEST), 0, &w) == PROTECT_OK &&
 	     writer_done(&w, &octets) && record_read(&octets, &record) == RECORD_OK &&
@@ -188,8 +193,10 @@ static void tell(struct crypto *crypto, struct story *story, struct lab_end *cli
 	story_flag(story, "secrets_equal", "traffic secrets equal", equal);
 	story_flag(story, "data_flows", "records of one open on the other side", flows);
 	story_held(story, logged && first == SHARED && !equal && !flows,
-		"The early secret is the same, since there is no pre-shared key: HKDF-Extract of zeros. Then each side puts in the "
-		"Diffie-Hellman secret it shares with the relay. Each line below is HMAC under a line above it; no line further "
+		"The early secret is the same, since there is no pre-shared key: HKDF-Extract of zeros. Then each side "
+	        "puts in the "
+		"Diffie-Hellman secret it shares with the relay. Each line below is HMAC under a line above it; no "
+	        "line further "
 		"down could become equal again unless HMAC or its hash were broken.");
 	equal = same(&s[0], &s[2], C_AP) || same(&s[0], &s[2], S_AP);
 	flows = opens(crypto, &s[0], &s[2]);
@@ -199,9 +206,12 @@ static void tell(struct crypto *crypto, struct story *story, struct lab_end *cli
 	story_flag(story, "data_flows", "records of one open on the other side", flows);
 	story_flag(story, "own_records_open", "records of one open on the same side", opens(crypto, &s[0], &s[0]));
 	story_held(story, only == TO_SERVER_FINISHED && !equal && !flows && opens(crypto, &s[0], &s[0]),
-		"Same secret, same hellos, every message the same but the certificate: the master secret is the same too. But traffic "
-		"secrets are HKDF-Expand-Label(master secret, label, hash of all messages), and that hash has another certificate in "
-		"it. TLS 1.2 with extended master secret does the same thing one step earlier. The table's fourth column is "
+		"Same secret, same hellos, every message the same but the certificate: the master secret is the same "
+	        "too. But traffic "
+		"secrets are HKDF-Expand-Label(master secret, label, hash of all messages), and that hash has another "
+	        "certificate in "
+		"it. TLS 1.2 with extended master secret does the same thing one step earlier. The table's fourth "
+	        "column is "
 		"computed; all else in it happened.");
 }
 
@@ -243,13 +253,14 @@ static bool compare(struct story *story, struct lab_end *client, struct lab_end 
 
 bool dropout_table(const struct lab *lab, struct story *story, struct error *err)
 {
-	const struct lab_setup setup = {.version = TLS_VERSION_13, .suites = "TLS_AES_128_GCM_SHA256", .groups = "X25519"};
+	const struct lab_setup setup = {
+		.version = TLS_VERSION_13, .suites = "TLS_AES_128_GCM_SHA256", .groups = "X25519"};
 	struct lab_setup relays = setup;
 	relays.who = LAB_RELAY;
 	struct lab_end *client = lab_client(lab, &setup, err), *at_client = lab_server(lab, &relays, err);
 	struct lab_end *at_server = lab_client(lab, &setup, err), *server = lab_server(lab, &setup, err);
 	bool ok = client && at_client && at_server && server && lab_join(client, at_client, NULL, NULL, err) &&
-		  lab_join(at_server, server, NULL, NULL, err) && compare(story, client, server, err);
+	          lab_join(at_server, server, NULL, NULL, err) && compare(story, client, server, err);
 	lab_end_free(client);
 	lab_end_free(at_client);
 	lab_end_free(at_server);

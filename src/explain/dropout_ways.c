@@ -16,7 +16,7 @@ static bool ends_agree(const struct lab_end *client, const struct lab_end *serve
 	const char *label = version == TLS_VERSION_13 ? "CLIENT_TRAFFIC_SECRET_0" : "CLIENT_RANDOM";
 	struct tls_secret a = {0}, b = {0};
 	bool equal = lab_secret(client, label, 0, &a) && lab_secret(server, label, 0, &b) &&
-		     bytes_equal_secret(tls_secret_bytes(&a), tls_secret_bytes(&b));
+	             bytes_equal_secret(tls_secret_bytes(&a), tls_secret_bytes(&b));
 	tls_secret_wipe(&a);
 	tls_secret_wipe(&b);
 	return equal;
@@ -35,18 +35,17 @@ static bool look(const struct lab *lab, const struct lab_setup *setup, bool *see
 	return ok;
 }
 
+/* Held: the client waits while the relay looks; then the hello goes out as it came in. */
 static bool hold_and_forward(struct lab_end *client, struct lab_end *server, bool *untouched, struct error *err)
 {
-	/* Held: the client waits while the relay looks; then the hello goes out as it came in. */
-	struct bytes hello = lab_take(client), got;
-	size_t len = hello.len;
-	if (!lab_give(server, hello) || !lab_join(client, server, NULL, NULL, err))
-		return false;
+	struct buffer held = {.cap = LAB_STREAM};
+	bool ok = buffer_add(&held, lab_take(client)) && lab_give(server, buffer_bytes(&held)) &&
+	          lab_join(client, server, NULL, NULL, err);
 	/* What the server hashed begins with what the client sent, behind the record's header. */
-	got = lab_messages(server);
-	*untouched = len > RECORD_HEADER && got.len >= len - RECORD_HEADER &&
-		     bytes_skip(&hello, RECORD_HEADER) && bytes_starts(got, hello);
-	return true;
+	struct bytes hello = buffer_bytes(&held);
+	*untouched = ok && bytes_skip(&hello, RECORD_HEADER) && bytes_starts(lab_messages(server), hello);
+	buffer_clear(&held);
+	return ok;
 }
 
 static bool step_aside(const struct lab *lab, const struct lab_setup *setup, struct story *story, struct error *err)
@@ -54,7 +53,7 @@ static bool step_aside(const struct lab *lab, const struct lab_setup *setup, str
 	bool is13 = setup->version == TLS_VERSION_13, seen = false, untouched = false;
 	struct lab_end *client = lab_client(lab, setup, err), *server = lab_server(lab, setup, err);
 	bool ok = client && server && lab_step(client) == LAB_WAITS && look(lab, setup, &seen, err) &&
-		  hold_and_forward(client, server, &untouched, err);
+	          hold_and_forward(client, server, &untouched, err);
 	if (ok) {
 		bool equal = ends_agree(client, server, setup->version), flows = dropout_flows(client, server);
 		story_row(story, is13 ? "tls13-step-aside" : "tls12-step-aside",
@@ -66,9 +65,12 @@ static bool step_aside(const struct lab *lab, const struct lab_setup *setup, str
 		story_flag(story, "secrets_equal", "secrets equal, end to end", equal);
 		story_flag(story, "data_flows", "data flows", flows);
 		story_held(story, seen && untouched && equal && flows,
-			"The relay holds the ClientHello, looks at the server with a handshake of its own, and closes that. Then it "
-			"either answers the client itself, and stays; or it opens a fresh connection, forwards the held hello "
-			"untouched and copies octets. In the second case there is one handshake, and the relay is no party to it.");
+			"The relay holds the ClientHello, looks at the server with a handshake of its own, and closes "
+		        "that. Then it "
+			"either answers the client itself, and stays; or it opens a fresh connection, forwards the "
+		        "held hello "
+			"untouched and copies octets. In the second case there is one handshake, and the relay is no "
+		        "party to it.");
 	}
 	lab_end_free(client);
 	lab_end_free(server);
@@ -149,7 +151,8 @@ static bool talk(struct lab_end *client, struct lab_end *server, struct buffer t
 {
 	buffer_clear(&tap[0]);
 	buffer_clear(&tap[1]);
-	return lab_says(client, server, DROPOUT_REQUEST, &tap[0]) && lab_says(server, client, DROPOUT_RESPONSE, &tap[1]);
+	return lab_says(client, server, DROPOUT_REQUEST, &tap[0]) &&
+	       lab_says(server, client, DROPOUT_RESPONSE, &tap[1]);
 }
 
 static void tell_share(struct story *story, struct lab_end *client, struct lab_end *server, struct reader *reader,
@@ -161,13 +164,15 @@ static void tell_share(struct story *story, struct lab_end *client, struct lab_e
 	see(reader->by_server, buffer_bytes(&tap[1]), &down);
 	bool reads = saw(&up, DROPOUT_REQUEST) && saw(&down, DROPOUT_RESPONSE);
 	bool equal = ends_agree(client, server, TLS_VERSION_13);
-	story_row(story, "tls13-share", "Sharing keys: one connection, and an endpoint gives its record keys to a reader");
+	story_row(story, "tls13-share",
+		"Sharing keys: one connection, and an endpoint gives its record keys to a reader");
 	story_flag(story, "secrets_equal", "secrets equal, end to end", equal);
 	story_flag(story, "data_flows", "data flows", flows);
 	story_flag(story, "reader_reads", "the reader reads request and answer", reads);
 	story_number(story, "records_opened", "records that opened", up.opened + down.opened);
 	story_held(story, equal && flows && reads && up.closed + down.closed == 0,
-		"Nobody terminates anything. The reader gets key and IV of each direction, copies records from the wire and opens "
+		"Nobody terminates anything. The reader gets key and IV of each direction, copies records from the "
+	        "wire and opens "
 		"them. It was no party to the handshake and changed no octet of it.");
 	buffer_clear(&up.text);
 	buffer_clear(&down.text);
@@ -188,16 +193,20 @@ static void tell_drop_out(struct story *story, struct lab_end *client, struct la
 	see(reader->by_server, buffer_bytes(&tap[1]), &down);
 	bool blind = up.opened + down.opened == 0 && up.closed + down.closed == 2 && last.text.len == 0;
 	bool equal = ends_agree(client, server, TLS_VERSION_13);
-	story_row(story, "tls13-honest-drop-out", "The honest drop-out: the grant ends, the keys rotate, nothing more is given");
+	story_row(story, "tls13-honest-drop-out",
+		"The honest drop-out: the grant ends, the keys rotate, nothing more is given");
 	story_flag(story, "key_update_seen", "the last that the reader saw is KeyUpdate, both ways", told);
 	story_flag(story, "reader_reads", "the reader reads what follows", !blind);
 	story_number(story, "records_closed", "records that did not open", last.closed + up.closed + down.closed);
 	story_flag(story, "secrets_equal", "secrets equal, end to end", equal);
 	story_flag(story, "data_flows", "data flows", lives);
 	story_held(story, equal && lives && told && blind,
-		"The same connection goes on. Each traffic secret is replaced by HKDF-Expand-Label of itself, which the reader never "
-		"had: it had a key made from it. So whoever was let in is out from the next record on, by arithmetic and not by a "
-		"promise, and the endpoints need not connect anew. A server rotates when it next writes: an idle one does so late.");
+		"The same connection goes on. Each traffic secret is replaced by HKDF-Expand-Label of itself, which "
+	        "the reader never "
+		"had: it had a key made from it. So whoever was let in is out from the next record on, by arithmetic "
+	        "and not by a "
+		"promise, and the endpoints need not connect anew. A server rotates when it next writes: an idle one "
+	        "does so late.");
 	buffer_clear(&up.text);
 	buffer_clear(&down.text);
 	buffer_clear(&last.text);
@@ -209,7 +218,7 @@ static bool share(const struct lab *lab, struct story *story, struct error *err)
 	struct buffer tap[2] = {{.cap = LAB_STREAM}, {.cap = LAB_STREAM}};
 	struct lab_end *client = lab_client(lab, &tls13, err), *server = lab_server(lab, &tls13, err);
 	bool ok = client && server && lab_join(client, server, NULL, NULL, err) &&
-		  (reader_new(&reader, client) || error_set(err, "the reader's keys cannot be made"));
+	          (reader_new(&reader, client) || error_set(err, "the reader's keys cannot be made"));
 	if (ok) {
 		tell_share(story, client, server, &reader, tap);
 		tell_drop_out(story, client, server, &reader, tap);

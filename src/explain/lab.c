@@ -42,8 +42,8 @@ static bool set_up(SSL_CTX *ctx, const struct lab_setup *setup)
 		SSL_CTX_set_num_tickets(ctx, 0);
 	if (!SSL_CTX_set_min_proto_version(ctx, setup->version) || !SSL_CTX_set_max_proto_version(ctx, setup->version))
 		return false;
-	if (setup->suites && !(tls13 ? SSL_CTX_set_ciphersuites(ctx, setup->suites)
-				     : SSL_CTX_set_cipher_list(ctx, setup->suites)))
+	if (setup->suites &&
+		!(tls13 ? SSL_CTX_set_ciphersuites(ctx, setup->suites) : SSL_CTX_set_cipher_list(ctx, setup->suites)))
 		return false;
 	return !setup->groups || SSL_CTX_set1_groups_list(ctx, setup->groups) == 1;
 }
@@ -72,7 +72,8 @@ static bool set_up_server(const struct lab *lab, struct lab_end *end, enum lab_w
 		EVP_PKEY_free(group);
 		return false;
 	}
-	if (SSL_CTX_use_certificate(end->ctx, identity->cert) != 1 || SSL_CTX_use_PrivateKey(end->ctx, identity->key) != 1)
+	if (SSL_CTX_use_certificate(end->ctx, identity->cert) != 1 ||
+		SSL_CTX_use_PrivateKey(end->ctx, identity->key) != 1)
 		return false;
 	end->ssl = SSL_new(end->ctx);
 	if (end->ssl)
@@ -190,7 +191,8 @@ struct bytes lab_take(struct lab_end *end)
 bool lab_give(struct lab_end *end, struct bytes octets)
 {
 	size_t written = 0;
-	return octets.len == 0 || (BIO_write_ex(end->in, octets.data, octets.len, &written) == 1 && written == octets.len);
+	return octets.len == 0 ||
+	       (BIO_write_ex(end->in, octets.data, octets.len, &written) == 1 && written == octets.len);
 }
 
 bool lab_pass(struct lab_end *from, struct lab_end *to, struct buffer *tap)
@@ -257,11 +259,13 @@ bool lab_secret(const struct lab_end *end, const char *label, unsigned nth, stru
 		if (line.len == 0)
 			return false;
 		/* LABEL RANDOM SECRET */
-		if (!bytes_starts(line, wanted) || !bytes_skip(&line, wanted.len) || !bytes_starts(line, bytes_str(" ")))
+		if (!bytes_starts(line, wanted) || !bytes_skip(&line, wanted.len) ||
+			!bytes_starts(line, bytes_str(" ")))
 			continue;
 		if (nth-- > 0)
 			continue;
-		if (!bytes_skip(&line, 1) || !bytes_take(&line, bytes_find(line, ' ', 0), &random) || !bytes_skip(&line, 1))
+		if (!bytes_skip(&line, 1) || !bytes_take(&line, bytes_find(line, ' ', 0), &random) ||
+			!bytes_skip(&line, 1))
 			return false;
 		return text_unhex(out->octets, sizeof(out->octets), &out->len, line);
 	}
@@ -279,8 +283,8 @@ bool lab_shared(const struct lab_end *end, struct tls_secret *out)
 	EVP_PKEY_CTX *ctx = NULL;
 	size_t len = sizeof(out->octets);
 	bool ok = SSL_get_tmp_key(end->ssl, &own) == 1 && SSL_get_peer_tmp_key(end->ssl, &peer) == 1 &&
-		  (ctx = EVP_PKEY_CTX_new(own, NULL)) && EVP_PKEY_derive_init(ctx) == 1 &&
-		  EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, out->octets, &len) == 1;
+	          (ctx = EVP_PKEY_CTX_new(own, NULL)) && EVP_PKEY_derive_init(ctx) == 1 &&
+	          EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, out->octets, &len) == 1;
 	out->len = ok ? len : 0;
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(own);

@@ -14,7 +14,7 @@
 
 #include <openssl/ssl.h>
 
-#define LAB_NAME   "server.example" /* that the server's certificate is for, and the client asks for */
+#define LAB_NAME   "server.example"      /* that the server's certificate is for, and the client asks for */
 #define LAB_STREAM ((size_t)1024 * 1024) /* octets kept of one end's key log, messages, or unsent records */
 
 enum lab_who { LAB_SERVER, LAB_RELAY, LAB_IDENTITIES };

@@ -23,13 +23,17 @@ static bool extend(X509 *cert, X509 *issuer, int nid, const char *value)
 static X509 *certify(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *by, long serial)
 {
 	X509 *cert = X509_new();
-	bool ok = cert && X509_set_version(cert, X509_VERSION_3) && ASN1_INTEGER_set(X509_get_serialNumber(cert), serial) &&
-		  X509_gmtime_adj(X509_getm_notBefore(cert), -DAY_S) && X509_gmtime_adj(X509_getm_notAfter(cert), DAY_S) &&
-		  X509_NAME_add_entry_by_txt(
+	bool ok = cert && X509_set_version(cert, X509_VERSION_3) &&
+	          ASN1_INTEGER_set(X509_get_serialNumber(cert), serial) &&
+	          X509_gmtime_adj(X509_getm_notBefore(cert), -DAY_S) &&
+	          X509_gmtime_adj(X509_getm_notAfter(cert), DAY_S) &&
+	          X509_NAME_add_entry_by_txt(
 			  X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0) &&
-		  X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) && X509_set_pubkey(cert, key) &&
-		  extend(cert, issuer ? issuer : cert, NID_basic_constraints, issuer ? "critical,CA:FALSE" : "critical,CA:TRUE") &&
-		  extend(cert, issuer ? issuer : cert, NID_subject_key_identifier, "hash");
+	          X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) &&
+	          X509_set_pubkey(cert, key) &&
+	          extend(cert, issuer ? issuer : cert, NID_basic_constraints,
+			  issuer ? "critical,CA:FALSE" : "critical,CA:TRUE") &&
+	          extend(cert, issuer ? issuer : cert, NID_subject_key_identifier, "hash");
 	if (ok && issuer)
 		ok = extend(cert, issuer, NID_subject_alt_name, "DNS:" LAB_NAME);
 	if (ok && X509_sign(cert, by, EVP_sha256()) > 0)

@@ -222,14 +222,16 @@ static bool pass_answer(struct relay *relay, const struct flight *flight, struct
 static bool derive(struct relay *relay, struct leg *leg)
 {
 	struct bytes premaster = bytes_of(leg->premaster, leg->premaster_len);
-	struct bytes client = bytes_of(relay->client_random, HELLO_RANDOM), server = bytes_of(relay->server_random, HELLO_RANDOM);
+	struct bytes client = bytes_of(relay->client_random, HELLO_RANDOM),
+		     server = bytes_of(relay->server_random, HELLO_RANDOM);
 	struct traffic_keys by_client = {0}, by_server = {0};
 	struct tls_secret session;
 	bool ok = relay->ems ? transcript_value(&leg->transcript, &session) == TRANSCRIPT_OK &&
-				       prf12_extended_master(relay->crypto, relay->suite->prf, premaster,
+	                               prf12_extended_master(relay->crypto, relay->suite->prf, premaster,
 					       tls_secret_bytes(&session), &leg->master)
-			     : prf12_master(relay->crypto, relay->suite->prf, premaster, client, server, &leg->master);
-	ok = ok && prf12_keys(relay->crypto, relay->suite, tls_secret_bytes(&leg->master), client, server, &by_client, &by_server);
+	                     : prf12_master(relay->crypto, relay->suite->prf, premaster, client, server, &leg->master);
+	ok = ok && prf12_keys(relay->crypto, relay->suite, tls_secret_bytes(&leg->master), client, server, &by_client,
+			   &by_server);
 	struct protect_setup setup = {.suite = relay->suite, .version = TLS_VERSION_12, .keys = &by_client};
 	if (ok)
 		leg->by_client = protect_new(relay->crypto, &setup);
@@ -334,10 +336,11 @@ bool relay_carry(struct relay *relay, struct lab_end *from, struct lab_end *to, 
 		return false;
 	octets = lab_take(from);
 	return record_read(&octets, &record) == RECORD_OK && record.fragment.len <= sizeof(room) &&
-	       protect_open(from_client ? in->by_client : in->by_server, &record, room, sizeof(room), &opened) == PROTECT_OK &&
+	       protect_open(from_client ? in->by_client : in->by_server, &record, room, sizeof(room), &opened) ==
+	               PROTECT_OK &&
 	       bytes_equal(opened.plaintext, bytes_str(text)) &&
-	       protect_seal(from_client ? out->by_client : out->by_server, RECORD_APPLICATION_DATA, opened.plaintext, 0, &w) ==
-		       PROTECT_OK &&
+	       protect_seal(from_client ? out->by_client : out->by_server, RECORD_APPLICATION_DATA, opened.plaintext, 0,
+		       &w) == PROTECT_OK &&
 	       writer_done(&w, &octets) && lab_give(to, octets) && lab_reads(to, bytes_str(text));
 }
 
@@ -349,8 +352,13 @@ struct bytes relay_master(const struct relay *relay, enum relay_leg leg)
 bool relay_premasters_equal(const struct relay *relay)
 {
 	const struct leg *a = &relay->legs[RELAY_CLIENT], *b = &relay->legs[RELAY_SERVER];
-	return a->premaster_len > 0 && bytes_equal_secret(
-		bytes_of(a->premaster, a->premaster_len), bytes_of(b->premaster, b->premaster_len));
+	return a->premaster_len > 0 &&
+	       bytes_equal_secret(bytes_of(a->premaster, a->premaster_len), bytes_of(b->premaster, b->premaster_len));
+}
+
+bool relay_saw_certificate(const struct relay *relay)
+{
+	return relay->server_key != NULL;
 }
 
 bool relay_has_ems(const struct relay *relay)

@@ -32,6 +32,8 @@ must_check bool relay_carry(
 must_check struct bytes relay_master(const struct relay *relay, enum relay_leg leg);
 /* What both sides take for their premaster secret is the same. */
 must_check bool relay_premasters_equal(const struct relay *relay);
+/* The server's certificate came by, in the clear. */
+must_check bool relay_saw_certificate(const struct relay *relay);
 must_check bool relay_has_ems(const struct relay *relay);
 /* Bits of the modulus that it made for the client; 0 when it made none. */
 must_check unsigned relay_modulus_bits(const struct relay *relay);

@@ -42,12 +42,15 @@ static BIGNUM *number_of(struct bytes octets)
  */
 static bool search(struct relay *relay, const struct server_key_exchange *of, BIGNUM *secret, BN_CTX *ctx)
 {
-	BIGNUM *p = number_of(of->dh_p), *g = number_of(of->dh_g), *ys = number_of(of->key), *x = BN_new(), *own = BN_new();
+	BIGNUM *p = number_of(of->dh_p), *g = number_of(of->dh_g), *ys = number_of(of->key), *x = BN_new(),
+	       *own = BN_new();
 	bool found = false, ok = p && g && ys && x && own;
 	while (ok && !found) {
-		ok = BN_rand(x, 256, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 && BN_mod_exp(secret, ys, x, p, ctx) == 1;
+		ok = BN_rand(x, 256, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
+		     BN_mod_exp(secret, ys, x, p, ctx) == 1;
 		/* As long as p, so that the client does not find the modulus too short. */
-		found = ok && BN_is_odd(secret) && BN_mod_word(secret, 3) == 1 && BN_num_bits(secret) >= BN_num_bits(p) - 1;
+		found = ok && BN_is_odd(secret) && BN_mod_word(secret, 3) == 1 &&
+		        BN_num_bits(secret) >= BN_num_bits(p) - 1;
 	}
 	ok = ok && BN_mod_exp(own, g, x, p, ctx) == 1 && number_bytes(own, relay->to_server, &relay->to_server_len);
 	BN_free(p);
@@ -67,9 +70,9 @@ static bool make_group(struct relay *relay, const struct server_key_exchange *of
 	BIGNUM *secret = BN_new();
 	struct leg *client = &relay->legs[RELAY_CLIENT], *server = &relay->legs[RELAY_SERVER];
 	bool ok = ctx && secret && search(relay, of, secret, ctx) &&
-		  number_bytes(secret, client->premaster, &client->premaster_len) &&
-		  number_bytes(secret, server->premaster, &server->premaster_len) && BN_mul_word(secret, 3) == 1 &&
-		  number_bytes(secret, modulus, &len);
+	          number_bytes(secret, client->premaster, &client->premaster_len) &&
+	          number_bytes(secret, server->premaster, &server->premaster_len) && BN_mul_word(secret, 3) == 1 &&
+	          number_bytes(secret, modulus, &len);
 	if (ok) {
 		relay->modulus_bits = (unsigned)BN_num_bits(secret);
 		writer_vec16(params, bytes_of(modulus, len));
@@ -87,7 +90,7 @@ static bool agree(EVP_PKEY *own, struct bytes point, struct leg *leg)
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
 	size_t len = sizeof(leg->premaster);
 	bool ok = peer && ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
-		  EVP_PKEY_derive(ctx, leg->premaster, &len) == 1;
+	          EVP_PKEY_derive(ctx, leg->premaster, &len) == 1;
 	leg->premaster_len = ok ? len : 0;
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(peer);
@@ -105,7 +108,8 @@ static bool own_point(struct relay *relay, uint8_t point[POINT_X25519])
 static bool make_point(struct relay *relay, const struct server_key_exchange *of, struct writer *params)
 {
 	uint8_t point[POINT_X25519];
-	if (of->group != GROUP_X25519 || !own_point(relay, point) || !agree(relay->own, of->key, &relay->legs[RELAY_SERVER]))
+	if (of->group != GROUP_X25519 || !own_point(relay, point) ||
+		!agree(relay->own, of->key, &relay->legs[RELAY_SERVER]))
 		return false;
 	/* u = 0 has order 2: every multiple of it is 0. */
 	if (relay->setup.low_order)
@@ -121,11 +125,11 @@ static bool sign(struct relay *relay, struct bytes params, struct writer *out)
 	uint8_t signature[RELAY_KEY];
 	size_t len = sizeof(signature);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx &&
-		  EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, lab_key(relay->lab, LAB_RELAY)) == 1 &&
-		  EVP_DigestSignUpdate(ctx, relay->client_random, HELLO_RANDOM) == 1 &&
-		  EVP_DigestSignUpdate(ctx, relay->server_random, HELLO_RANDOM) == 1 &&
-		  EVP_DigestSignUpdate(ctx, params.data, params.len) == 1 && EVP_DigestSignFinal(ctx, signature, &len) == 1;
+	bool ok = ctx && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, lab_key(relay->lab, LAB_RELAY)) == 1 &&
+	          EVP_DigestSignUpdate(ctx, relay->client_random, HELLO_RANDOM) == 1 &&
+	          EVP_DigestSignUpdate(ctx, relay->server_random, HELLO_RANDOM) == 1 &&
+	          EVP_DigestSignUpdate(ctx, params.data, params.len) == 1 &&
+	          EVP_DigestSignFinal(ctx, signature, &len) == 1;
 	EVP_MD_CTX_free(ctx);
 	if (!ok)
 		return false;
@@ -157,12 +161,12 @@ static bool encrypt_again(struct relay *relay, struct bytes encrypted, struct wr
 	EVP_PKEY_CTX *from = EVP_PKEY_CTX_new(lab_key(relay->lab, LAB_RELAY), NULL);
 	EVP_PKEY_CTX *to = EVP_PKEY_CTX_new(relay->server_key, NULL);
 	bool ok = from && to && EVP_PKEY_decrypt_init(from) == 1 &&
-		  EVP_PKEY_CTX_set_rsa_padding(from, RSA_PKCS1_PADDING) == 1 &&
-		  EVP_PKEY_decrypt(from, secret, &len, encrypted.data, encrypted.len) == 1 &&
-		  EVP_PKEY_encrypt_init(to) == 1 && EVP_PKEY_CTX_set_rsa_padding(to, RSA_PKCS1_PADDING) == 1 &&
-		  EVP_PKEY_encrypt(to, again, &again_len, secret, len) == 1 &&
-		  set_premaster(&relay->legs[RELAY_CLIENT], bytes_of(secret, len)) &&
-		  set_premaster(&relay->legs[RELAY_SERVER], bytes_of(secret, len));
+	          EVP_PKEY_CTX_set_rsa_padding(from, RSA_PKCS1_PADDING) == 1 &&
+	          EVP_PKEY_decrypt(from, secret, &len, encrypted.data, encrypted.len) == 1 &&
+	          EVP_PKEY_encrypt_init(to) == 1 && EVP_PKEY_CTX_set_rsa_padding(to, RSA_PKCS1_PADDING) == 1 &&
+	          EVP_PKEY_encrypt(to, again, &again_len, secret, len) == 1 &&
+	          set_premaster(&relay->legs[RELAY_CLIENT], bytes_of(secret, len)) &&
+	          set_premaster(&relay->legs[RELAY_SERVER], bytes_of(secret, len));
 	EVP_PKEY_CTX_free(from);
 	EVP_PKEY_CTX_free(to);
 	OPENSSL_cleanse(secret, sizeof(secret));

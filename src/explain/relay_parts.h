@@ -27,8 +27,8 @@ struct relay {
 	bool ems;
 	uint8_t client_random[HELLO_RANDOM], server_random[HELLO_RANDOM];
 	struct leg legs[RELAY_LEGS];
-	EVP_PKEY *server_key; /* of the server's certificate */
-	EVP_PKEY *own;        /* ECDHE: the relay's share, the same on both legs */
+	EVP_PKEY *server_key;         /* of the server's certificate */
+	EVP_PKEY *own;                /* ECDHE: the relay's share, the same on both legs */
 	uint8_t to_server[RELAY_KEY]; /* DHE: the relay's public value for the server */
 	size_t to_server_len;
 	unsigned modulus_bits;

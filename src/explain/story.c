@@ -163,7 +163,7 @@ static void cells(struct story *story, struct story_item *item, const char *cons
 {
 	for (item->count = 0; item->count < count && from[item->count]; item->count++)
 		item->cell[item->count] = copy(story, from[item->count]);
-	story->lacking |= item->count == count && from[count - 1] == NULL;
+	story->lacking |= item->count == count && from[count] != NULL;
 }
 
 void story_table(struct story *story, const char *title, const char *const *columns)

@@ -8,7 +8,8 @@
  *
  *     sender     PUT       uint64 batch; { opaque sealed<1..2^16-1>; } ...     batches rise by any step
  *     collector  TAKEN     uint64 batch; uint32 fresh, known, contradictory, refused; uint8 why (of the first refused)
- *     collector  ENDED     opaque grant[16]; uint8 why                         nothing more is taken under this grant
+ *     collector  ENDED     opaque grant[16]; uint8 why                         nothing more is taken under this grant; to
+ *                                                                              senders, and to who has said ENOUGH
  *     reader     WANT      uint8 follow; opaque instance[16]; uint64 from      once, first
  *     reader     ENOUGH    opaque grant[16]                                    where the grant says `until: reader`
  *     collector  INSTANCE  opaque instance[16]; uint64 lifetime_ms             answers WANT

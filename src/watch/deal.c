@@ -94,7 +94,9 @@ void dealer_free(struct dealer *dealer)
 
 struct dealer_report dealer_report(const struct dealer *dealer)
 {
-	return dealer->report;
+	struct dealer_report report = dealer->report;
+	report.fragments_lost = fragments_lost(dealer->fragments);
+	return report;
 }
 
 /* Dealing: one at a time, without the lock. */

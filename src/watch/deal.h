@@ -37,9 +37,10 @@ struct hand {
 struct dealer_report {
 	struct capture_counts capture;
 	struct link_counts link;
-	uint64_t no_memory; /* packets that could not be dealt for want of memory */
-	bool stopped;       /* the stop descriptor became readable */
-	bool cut, failed;   /* the capture ended within a frame: `note`; it is broken: `err` */
+	uint64_t fragments_lost; /* fragments_lost */
+	uint64_t no_memory;      /* packets that could not be dealt for want of memory */
+	bool stopped;            /* the stop descriptor became readable */
+	bool cut, failed;        /* the capture ended within a frame: `note`; it is broken: `err` */
 	struct error note, err;
 };
 

@@ -89,6 +89,25 @@ static void session_said(void *arg, void *user, const struct event *event)
 		feed_event(&engine->source, event);
 }
 
+static struct hostport end_of(const struct flow_address *address)
+{
+	struct hostport end = {.ip = {[10] = 0xff, [11] = 0xff}, .port = address->port};
+	if (address->family == 4)
+		memcpy(end.ip + 12, address->ip, 4);
+	else
+		memcpy(end.ip, address->ip, sizeof(end.ip));
+	return end;
+}
+
+static bool session_asked(void *arg, void *user, struct keyring_ends *ends)
+{
+	const struct watched *w = user;
+	(void)arg;
+	for (int i = 0; i < 2; i++)
+		ends->end[i] = end_of(&w->connection->address[i]);
+	return true;
+}
+
 /* What the table says. */
 
 /* NULL, and counted, without memory. */
@@ -183,7 +202,7 @@ static const char *const cause_texts[SESSION_CAUSES] = {
 	[SESSION_GAP] = "octets are missing in the capture",
 	[SESSION_START_MISSING] = "not decrypted: its beginning was not captured, and no key at hand fits",
 	[SESSION_START_12] = "not decrypted: its beginning was not captured (TLS 1.2 needs both randoms)",
-	[SESSION_PARK_FULL] = "not decrypted: its key did not come in time",
+	[SESSION_PARK_FULL] = "not decrypted: there was no room to wait for its key",
 	[SESSION_SUITE] = "not decrypted: its cipher suite is not supported",
 	[SESSION_VERSION] = "not decrypted: only TLS 1.2, TLS 1.3 and DTLS 1.2 are supported",
 	[SESSION_CONNECTION_ID] = "not decrypted: connection IDs of DTLS are not supported",
@@ -335,6 +354,7 @@ struct engine *engine_new(const struct engine_options *options, struct error *er
 		.own_thread = true,
 		.wake_fd = -1,
 		.emit = session_said,
+		.ends = session_asked,
 		.arg = engine};
 	engine->options = *options;
 	engine->watched.size = sizeof(struct watched);
@@ -478,4 +498,5 @@ void engine_count(const struct engine *engine, struct engine_counts *total)
 	total->dtls += counts->dtls;
 	total->not_tls += counts->not_tls;
 	total->no_memory += counts->no_memory;
+	total->fragments_lost += fragments_lost(engine->fragments);
 }

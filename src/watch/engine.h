@@ -57,6 +57,7 @@ struct engine_counts {
 	uint64_t not_tls;                      /* TCP connections with data that is no TLS */
 	struct datagram_counts datagrams;      /* QUIC */
 	uint64_t no_memory;                    /* connections passed over for want of memory */
+	uint64_t fragments_lost;               /* IP datagrams given up: parts of them never came, or had no room */
 };
 
 /* Adds counts of frames. */

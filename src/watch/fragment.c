@@ -266,3 +266,9 @@ struct fragment_counts fragments_count(const struct fragments *fragments)
 {
 	return fragments->counts;
 }
+
+uint64_t fragments_lost(const struct fragments *fragments)
+{
+	struct fragment_counts counts = fragments_count(fragments);
+	return counts.overlaps + counts.aged + counts.evicted + counts.held;
+}

@@ -60,5 +60,7 @@ must_check enum link_result fragments_take(struct fragments *fragments, const st
 	uint64_t now_ns, struct bytes *datagram, uint8_t *protocol);
 
 must_check struct fragment_counts fragments_count(const struct fragments *fragments);
+/* Datagrams that were given up, and those that still lack something. */
+must_check uint64_t fragments_lost(const struct fragments *fragments);
 
 #endif

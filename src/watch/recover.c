@@ -3,28 +3,17 @@
  * epochs, other stages, other secrets. Nothing is taken on trust: what is given out has passed its tag or MAC, and what
  * inversion says about a number is only where to try.
  */
+#include "watch/recover.h"
 #include "tls/invert.h"
 #include "tls/schedule13.h"
-#include "watch/session_parts.h"
 
 #include <openssl/crypto.h>
 
-#define EPOCHS_AHEAD    8  /* KeyUpdates that a loss may have held */
-#define SECRETS_EACH    4  /* secrets that a log may give for one label and epoch */
-#define UNSURE_AHEAD    4  /* numbers tried where nothing is known to be lost */
-#define STRANGE_AHEAD   64 /* the same with the secret of who knows which connection, and a small record */
-#define STRANGE_LEN     512
-#define STRANGE_RECORDS 8 /* records of an unknown connection that are each tried with all candidates */
+#define EPOCHS_AHEAD 8 /* KeyUpdates that a loss may have held */
+#define SECRETS_EACH 4 /* secrets that a log may give for one label and epoch */
+#define UNSURE_AHEAD 4 /* numbers tried where nothing is known to be lost */
 
-/* One attempt: a secret or keys, and what may be tried with them. */
-struct attempt {
-	const struct suite *suite;
-	uint16_t version;
-	uint64_t from, count; /* sequence numbers for a search; an inversion's result is at least `from` */
-	bool etm;
-};
-
-static bool pay(struct session *s, struct lane *lane, uint64_t octets)
+bool recover_pay(struct session *s, struct lane *lane, uint64_t octets)
 {
 	s->room->counts.trials++;
 	if (octets > s->trial_left) {
@@ -37,8 +26,7 @@ static bool pay(struct session *s, struct lane *lane, uint64_t octets)
 	return true;
 }
 
-/* Finds the number of the record under these keys. True: it is open, and `*out` stands behind it. */
-static bool try_keys(struct session *s, struct lane *lane, const struct attempt *attempt, struct traffic_keys *keys,
+bool recover_keys(struct session *s, struct lane *lane, const struct attempt *attempt, struct traffic_keys *keys,
 	const struct record *record, struct protect **out, struct opened *opened)
 {
 	struct session_room *room = s->room;
@@ -48,7 +36,7 @@ static bool try_keys(struct session *s, struct lane *lane, const struct attempt 
 		.keys = keys,
 		.sequence = attempt->from};
 	uint64_t from = attempt->from, count = attempt->count;
-	if (!pay(s, lane, record->fragment.len + 64))
+	if (!recover_pay(s, lane, record->fragment.len + 64))
 		return false;
 	switch (invert_gcm(room->crypto, &setup, record, &from)) {
 	case INVERT_FOUND:
@@ -72,27 +60,18 @@ static bool try_keys(struct session *s, struct lane *lane, const struct attempt 
 		return true;
 	}
 	if (count > 1)
-		(void)pay(s, lane, count * (record->fragment.len + 64));
+		(void)!recover_pay(s, lane, count * (record->fragment.len + 64));
 	protect_free(protect);
 	return false;
 }
 
-/*
- * How many numbers a search has to look at: no more records can have been lost than the octets hold, and where none are
- * lost only a few.
- */
-static uint64_t reach(const struct session *s, const struct lane *lane)
+uint64_t recover_reach(const struct session *s, const struct lane *lane)
 {
 	uint64_t least = RECORD_HEADER + session_overhead(s);
 	return lane->loss.records + lane->loss.loose / least + UNSURE_AHEAD;
 }
 
-struct place {
-	enum lane_stage stage;
-	uint32_t epoch;
-};
-
-static bool try_secret(struct session *s, struct lane *lane, const struct attempt *attempt, struct bytes secret,
+bool recover_secret(struct session *s, struct lane *lane, const struct attempt *attempt, struct bytes secret,
 	struct place place, const struct record *record, struct opened *opened)
 {
 	struct tls_secret traffic = {0};
@@ -100,7 +79,7 @@ static bool try_secret(struct session *s, struct lane *lane, const struct attemp
 	struct protect *protect = NULL;
 	bool ok = secret.len == crypto_hash_len(attempt->suite->prf) && tls_secret_set(&traffic, secret) &&
 	          schedule13_keys(s->room->crypto, attempt->suite, &traffic, &keys) &&
-	          try_keys(s, lane, attempt, &keys, record, &protect, opened);
+	          recover_keys(s, lane, attempt, &keys, record, &protect, opened);
 	if (ok) {
 		if (lane->stage != place.stage || lane->epoch != place.epoch)
 			lane_enter13(s, lane, place.stage, place.epoch);
@@ -121,7 +100,7 @@ static bool try_logged(struct session *s, struct lane *lane, const struct attemp
 	for (size_t nth = 0; nth < SECRETS_EACH && !lane->hopeless; nth++) {
 		if (!keyset_get(session_keys(s), label, place.epoch, nth, &secret))
 			return false;
-		if (try_secret(s, lane, attempt, secret, place, record, opened))
+		if (recover_secret(s, lane, attempt, secret, place, record, opened))
 			return true;
 	}
 	return false;
@@ -138,7 +117,7 @@ static bool try_ahead(struct session *s, struct lane *lane, const struct attempt
 		if (!schedule13_next(s->room->crypto, attempt->suite->prf, &next, &next))
 			break;
 		struct place place = {LANE_DATA, ++epoch};
-		ok = try_secret(s, lane, attempt, tls_secret_bytes(&next), place, record, opened);
+		ok = recover_secret(s, lane, attempt, tls_secret_bytes(&next), place, record, opened);
 	}
 	tls_secret_wipe(&next);
 	return ok;
@@ -153,7 +132,7 @@ static bool try_one_record_key(struct session *s, struct lane *lane, struct atte
 		attempt.count = attempt.count > later ? attempt.count - later : 1;
 		attempt.from = first;
 	}
-	if (!try_keys(s, lane, &attempt, keys, record, &protect, opened))
+	if (!recover_keys(s, lane, &attempt, keys, record, &protect, opened))
 		return false;
 	if (lane->stage != place.stage || lane->epoch != place.epoch)
 		lane_enter13(s, lane, place.stage, place.epoch);
@@ -188,12 +167,12 @@ bool recover_13(struct session *s, struct lane *lane, const struct record *recor
 	struct attempt later = {.suite = s->suite, .version = TLS_VERSION_13};
 	if (!s->suite || lane->hopeless)
 		return false;
-	here.count = later.count = reach(s, lane);
+	here.count = later.count = recover_reach(s, lane);
 	/* In the stage where it is: what was lost is of it, or its key is another one. */
 	if (lane->secret.len > 0) {
 		struct tls_secret secret = lane->secret;
 		struct place place = {stage, lane->epoch};
-		bool ok = try_secret(s, lane, &here, tls_secret_bytes(&secret), place, record, opened);
+		bool ok = recover_secret(s, lane, &here, tls_secret_bytes(&secret), place, record, opened);
 		tls_secret_wipe(&secret);
 		if (ok)
 			return true;
@@ -225,7 +204,7 @@ static bool try_master(struct session *s, struct lane *lane, const struct tls_se
 {
 	struct traffic_keys keys;
 	struct protect *protect = protect_of_master(s, lane, master, &keys), *found = NULL;
-	bool ok = protect && try_keys(s, lane, attempt, &keys, record, &found, opened);
+	bool ok = protect && recover_keys(s, lane, attempt, &keys, record, &found, opened);
 	protect_free(protect);
 	if (ok) {
 		struct opening *opening = s->opening;
@@ -246,7 +225,7 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 	struct attempt attempt = {.suite = s->suite, .version = TLS_VERSION_12, .from = lane->next};
 	if (!s->suite || lane->hopeless || (!lane->loss.any && lane->protect))
 		return false;
-	attempt.count = reach(s, lane);
+	attempt.count = recover_reach(s, lane);
 	if (lane->protect) {
 		struct traffic_keys keys = lane->keys;
 		uint64_t from = lane->loss.from, count = attempt.count, sequence;
@@ -257,7 +236,7 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 		}
 		struct protect_setup setup = {s->suite, TLS_VERSION_12, false, &keys, from};
 		bool tried = false, ok = false;
-		if (!pay(s, lane, record->fragment.len + 64))
+		if (!recover_pay(s, lane, record->fragment.len + 64))
 			return false;
 		switch (invert_gcm(s->room->crypto, &setup, record, &sequence)) {
 		case INVERT_FOUND:
@@ -278,7 +257,7 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 			ok = invert_search(lane->protect, record, from, count, s->room->scratch,
 				     sizeof(s->room->scratch), opened) == INVERT_FOUND;
 		if (!ok && count > 1)
-			(void)pay(s, lane, count * (record->fragment.len + 64));
+			(void)!recover_pay(s, lane, count * (record->fragment.len + 64));
 		traffic_keys_wipe(&keys);
 		return ok;
 	}
@@ -296,118 +275,4 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 		ok = try_master(s, lane, &masters[i], &attempt, record, opened);
 	OPENSSL_cleanse(masters, sizeof(masters));
 	return ok;
-}
-
-/* The suites of TLS 1.3 that a secret of this length may be for; those that invert first. */
-static const uint16_t suites_13[] = {0x1301, 0x1302, 0x1303, 0x1304, 0x1305};
-
-static bool offered(const struct session *s, uint16_t value)
-{
-	const struct opening *opening = s->opening;
-	if (s->suite)
-		return s->suite->value == value;
-	if (!opening || !opening->has_client)
-		return true;
-	for (size_t i = 0; i < opening->offered_count; i++)
-		if (opening->offered[i] == value)
-			return true;
-	return false;
-}
-
-/* A secret of nobody knows which suite. `client` says whose it is; the roles may follow from it. */
-static bool try_unknown(struct session *s, struct lane *lane, struct bytes secret, bool client, struct place place,
-	uint64_t count, const struct record *record, struct opened *opened)
-{
-	if (s->settled_roles && client != lane->client)
-		return false;
-	for (size_t i = 0; i < sizeof(suites_13) / sizeof(*suites_13) && !lane->hopeless; i++) {
-		const struct suite *suite = suite_find(suites_13[i]);
-		struct attempt attempt = {.suite = suite, .version = TLS_VERSION_13, .count = count};
-		/* A search is for small records, or for few candidates. */
-		if (!offered(s, suites_13[i]) || (suite->cipher != SUITE_CIPHER_AES_GCM && count == 0) ||
-			protect_supports(s->room->crypto, suite, TLS_VERSION_13) != PROTECT_SUPPORTED)
-			continue;
-		if (!try_secret(s, lane, &attempt, secret, place, record, opened))
-			continue;
-		s->suite = suite;
-		s->outcome.suite = suite->value;
-		s->outcome.version = s->version = TLS_VERSION_13;
-		if (!s->settled_roles)
-			session_set_roles(s, client ? lane : session_peer(s, lane));
-		session_peer(s, lane)->framer.tls13 = true;
-		return true;
-	}
-	return false;
-}
-
-/* The secrets that stand under the random that is known, or hinted at. */
-static bool try_own(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
-{
-	const struct keyset *keys = session_keys(s);
-	uint64_t count = reach(s, lane) + STRANGE_AHEAD;
-	struct keyset_key key;
-	for (size_t i = 0; keyset_at(keys, i, &key) && !lane->hopeless; i++) {
-		enum lane_stage stage = LANE_DATA;
-		bool client = key.label == KEYLOG_CLIENT_TRAFFIC || key.label == KEYLOG_CLIENT_HANDSHAKE;
-		if (key.label == KEYLOG_CLIENT_HANDSHAKE || key.label == KEYLOG_SERVER_HANDSHAKE)
-			stage = LANE_HANDSHAKE;
-		else if (key.label != KEYLOG_CLIENT_TRAFFIC && key.label != KEYLOG_SERVER_TRAFFIC)
-			continue;
-		if (try_unknown(s, lane, key.secret, client, (struct place){stage, key.epoch}, count, record, opened))
-			return true;
-	}
-	return false;
-}
-
-struct strangers {
-	struct session *s;
-	struct lane *lane;
-	const struct record *record;
-	struct opened *opened;
-	bool found;
-};
-
-static bool visit(const struct keyring_candidate *candidate, void *ctx)
-{
-	struct strangers *in = ctx;
-	bool client = candidate->label == KEYLOG_CLIENT_TRAFFIC;
-	/* Where the log does not say which epoch, the next ones are found as after any loss. */
-	uint32_t epoch = candidate->epoch == KEYLOG_EPOCH_UNNAMED ? 1 : candidate->epoch;
-	uint64_t count = in->record->fragment.len <= STRANGE_LEN ? STRANGE_AHEAD : 0;
-	in->found = try_unknown(in->s, in->lane, candidate->secret, client, (struct place){LANE_DATA, epoch}, count,
-		in->record, in->opened);
-	if (in->found && candidate->id.kind == KEYLOG_ID_RANDOM && candidate->id.len == HELLO_RANDOM) {
-		session_note_random(in->s, candidate->id.octets);
-		in->s->hinted = in->s->looked = false;
-	}
-	return !in->found && !in->lane->hopeless;
-}
-
-/*
- * Those of other connections. The first records may be handshake, whose secrets are not among the candidates: the first
- * eight are tried, then every second, fourth and so on, as far as the session's trials go.
- */
-static bool try_strangers(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
-{
-	struct session_room *room = s->room;
-	struct strangers in = {s, lane, record, opened, false};
-	struct keyring_cursor cursor = {0};
-	if (s->outcome.has_random && !s->hinted)
-		return false;
-	if (s->generation != room->generation) {
-		s->generation = room->generation;
-		s->strange_records = 0;
-	}
-	uint32_t nth = s->strange_records++;
-	if (nth > STRANGE_RECORDS && (nth & (nth - 1)) != 0)
-		return false;
-	(void)!keyring_candidates(room->setup.ring, &cursor, room->setup.limits.candidates, visit, &in);
-	return in.found;
-}
-
-bool recover_start(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
-{
-	if (lane->hopeless || (s->version != 0 && s->version != TLS_VERSION_13))
-		return false;
-	return try_own(s, lane, record, opened) || try_strangers(s, lane, record, opened);
 }

@@ -346,15 +346,6 @@ void session_room_keys_final(struct session_room *room, uint64_t now_ns)
 	}
 }
 
-void session_hint(struct session *s, const uint8_t client_random[32])
-{
-	if (!s->outcome.has_random && !s->opening) {
-		session_note_random(s, client_random);
-		s->hinted = true;
-		s->looked = false;
-	}
-}
-
 bool session_swapped(const struct session *s)
 {
 	return s->swapped;

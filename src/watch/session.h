@@ -51,6 +51,11 @@ struct session_setup {
 	 * of one session may come while another one is fed (a bound was hit, or its key was learned).
 	 */
 	void (*emit)(void *arg, void *user, const struct event *event);
+	/*
+	 * Between which ends the connection runs: where its hello was not seen, keys that are said to be of these are
+	 * tried before others. False: not known. NULL: nobody knows.
+	 */
+	bool (*ends)(void *arg, void *user, struct keyring_ends *ends);
 	void *arg;
 };
 
@@ -77,12 +82,6 @@ struct session_start {
 must_check struct session *session_new(struct session_room *room, const struct session_start *start);
 /* NULL is allowed. Emits nothing: session_close first. */
 void session_free(struct session *s);
-
-/*
- * The connection is said to be the one with this client_random (a DSB that stands beside it, a hint of the endpoint's
- * about addresses). Used where no ClientHello was seen, before other candidates; need not be true.
- */
-void session_hint(struct session *s, const uint8_t client_random[32]);
 
 /*
  * In-order octets of one direction, and missing ones. `direction` is as the caller knows it and always means the same

@@ -132,6 +132,8 @@ struct opening {
 	size_t master_count;
 	bool gathered, chosen; /* masters were looked for; masters[0] is the one */
 	bool exchanged;        /* TLS 1.2: ClientKeyExchange was seen */
+	uint64_t
+		strangers; /* TLS 1.2, where the ClientHello is lost: 1 + the keyring's generation when all were tried */
 };
 
 struct dtls; /* session_dtls.c */
@@ -162,7 +164,6 @@ struct session {
 	bool given_up; /* waits no more, until a key comes */
 	bool force;    /* nothing waits now */
 	bool closed, not_tls;
-	bool hinted;      /* outcome.client_random is only a hint */
 	bool record_seen; /* in either direction */
 	bool dead;        /* version or suite are not done here: `dead_cause` */
 	uint8_t dead_cause;
@@ -363,7 +364,11 @@ void loss_close(struct session *s, struct lane *lane);
  */
 must_check bool recover_13(struct session *s, struct lane *lane, const struct record *record, struct opened *opened);
 must_check bool recover_12(struct session *s, struct lane *lane, const struct record *record, struct opened *opened);
+/* recover_start.c */
 /* Version, suite or secret are not known. */
 must_check bool recover_start(struct session *s, struct lane *lane, const struct record *record, struct opened *opened);
+/* TLS 1.2, whose ServerHello is known and whose ClientHello is not: tries the first record with secrets of all logs. */
+must_check bool recover_hello12(
+	struct session *s, struct lane *lane, const struct record *record, struct opened *opened);
 
 #endif

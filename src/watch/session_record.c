@@ -240,6 +240,12 @@ static void guess_version(struct session *s, struct lane *lane, const struct rec
 	lane->nonce = nonce;
 }
 
+/* No hello was seen in either direction: what one has shown of the connection does not say where the other one is. */
+static bool from_middle(const struct session *s, const struct lane *lane)
+{
+	return lane->start_lost && !s->opening && s->version != 0;
+}
+
 /* Protected, and nobody knows how: the hellos are missing, or one of them. */
 static enum step unknown_start(struct session *s, struct lane *lane, const struct stretch *stretch)
 {
@@ -248,7 +254,7 @@ static enum step unknown_start(struct session *s, struct lane *lane, const struc
 		s->outcome.early_refused += stretch->octets;
 		return STEP_DONE;
 	}
-	if (session_peer_may_tell(s, lane))
+	if (session_peer_may_tell(s, lane) && !from_middle(s, lane))
 		return STEP_WAIT_PEER;
 	if (recover_start(s, lane, &stretch->record, &opened)) {
 		lane_opened(s, lane, stretch, &opened, LANE_START, 0);
@@ -263,7 +269,7 @@ static enum step unknown_start(struct session *s, struct lane *lane, const struc
 static enum step start_13(struct session *s, struct lane *lane, const struct stretch *stretch)
 {
 	/* Without the ClientHello's random no secret can be looked up: candidates are. */
-	if (!s->outcome.has_random || !s->suite)
+	if (!s->outcome.has_random || !s->suite || from_middle(s, lane))
 		return unknown_start(s, lane, stretch);
 	if (lane->client && s->early == EARLY_REFUSED && s->opening && s->opening->retry && !s->opening->again &&
 		!lane->unsure) {

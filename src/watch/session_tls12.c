@@ -288,7 +288,8 @@ bool opening_open(struct session *s, struct lane *lane, const struct record *rec
 	struct opening *opening = s->opening;
 	opening_gather(s);
 	if (opening->master_count == 0)
-		return record_key_open(s, lane, record, opened);
+		return record_key_open(s, lane, record, opened) ||
+		       (!s->dtls && recover_hello12(s, lane, record, opened));
 	return masters_open(s, lane, record, opened) || (opening->has_psk && more_psks_open(s, lane, record, opened));
 }
 
@@ -380,6 +381,13 @@ enum step lane_record12(struct session *s, struct lane *lane, const struct stret
 	if (type == RECORD_CHANGE_CIPHER_SPEC) {
 		change_cipher(s, lane);
 		return STEP_DONE;
+	}
+	/* A connection from its middle on: the other direction's record key has told the version. */
+	if (lane->start_lost && !s->opening) {
+		if (recover_start(s, lane, &stretch->record, &opened))
+			return content12(s, lane, stretch, &opened, lane->next, lane->epoch);
+		if (session_wait_key(s) != STEP_DONE)
+			return STEP_WAIT_KEY;
 	}
 	if (type == RECORD_APPLICATION_DATA) {
 		lane_lose(s, lane, stretch, lane->start_lost ? SESSION_START_12 : SESSION_MALFORMED);

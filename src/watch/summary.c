@@ -79,40 +79,62 @@ static void say_ech(struct text *t, const uint64_t ech[SESSION_ECHES])
 		(unsigned long long)ech[SESSION_ECH_TAKEN], (unsigned long long)ech[SESSION_ECH_REFUSED]);
 }
 
+/* Nothing of it when the number is 0: "; 3 frames that are broken". */
+static void say_if(struct text *t, uint64_t n, const char *what)
+{
+	if (n > 0)
+		say(t, "; %llu %s", (unsigned long long)n, what);
+}
+
+static void say_frames(struct text *t, const struct watch_report *report)
+{
+	const struct engine_counts *counts = &report->engines;
+	uint64_t broken = 0;
+	for (unsigned i = LINK_SHORT; i < LINK_RESULTS; i++)
+		broken += counts->link.frames[i];
+	say_if(t, report->live.dropped + report->capture.dropped_interface, "frames dropped while capturing");
+	say_if(t, counts->link.frames[LINK_UNKNOWN], "frames of link types that are not read");
+	say_if(t, broken, "frames that are broken or cut off");
+	say_if(t, counts->fragments_lost, "fragmented IP packets that are not whole");
+}
+
+static void say_keys(struct text *t, const struct keyring_counts *keys)
+{
+	const struct keylog_index_counts *files = &keys->files.index;
+	uint64_t held = keys->text.evicted + keys->records.evicted;
+	if (files->lines > 0 && files->secrets == 0)
+		say(t, "; the key logs hold no secret");
+	say_if(t, files->bad + files->too_long, "lines of key logs that cannot be read");
+	say_if(t, files->refused, "lines of key logs over the limit");
+	say_if(t, held, "secrets had to leave memory");
+	say_if(t, keys->text.refused + keys->records.refused, "secrets too many of one connection");
+}
+
 /* What a user should know that went wrong on the way. */
 static void say_losses(struct text *t, const struct watch_report *report)
 {
 	const struct engine_counts *counts = &report->engines;
-	uint64_t dropped = report->live.dropped + report->capture.dropped_interface;
-	uint64_t link_unknown = counts->link.frames[LINK_UNKNOWN];
+	uint64_t full = counts->table.stream.gap_octets[STREAM_FULL];
 	if (counts->missing > 0) {
 		say(t, "; missing plaintext: ");
 		say_octets(t, counts->missing);
 	}
-	if (dropped > 0)
-		say(t, "; %llu frames dropped while capturing", (unsigned long long)dropped);
-	if (link_unknown > 0)
-		say(t, "; %llu frames of link types that are not read", (unsigned long long)link_unknown);
-	if (counts->table.closed[TABLE_EVICTED] > 0)
-		say(t, "; %llu connections left out for others",
-			(unsigned long long)counts->table.closed[TABLE_EVICTED]);
+	if (full > 0) {
+		say(t, "; no room to wait for segments: ");
+		say_octets(t, full);
+	}
+	say_frames(t, report);
+	say_if(t, counts->table.closed[TABLE_EVICTED], "connections left out for others");
+	say_if(t, counts->session.trials_exhausted, "searches for a key ended at their bound");
 	uint64_t no_memory = counts->no_memory + counts->table.no_memory + counts->datagrams.no_memory;
 	if (no_memory > 0)
 		say(t, "; no memory for %llu", (unsigned long long)no_memory);
-	if (counts->session.missing > 0)
-		say(t, "; %llu DTLS records are not in the capture", (unsigned long long)counts->session.missing);
-	if (counts->session.repeated > 0)
-		say(t, "; %llu DTLS records came again", (unsigned long long)counts->session.repeated);
-	if (counts->session.fragments_refused > 0)
-		say(t, "; %llu fragments of DTLS handshakes refused",
-			(unsigned long long)counts->session.fragments_refused);
-	if (counts->datagrams.hellos.evicted > 0)
-		say(t, "; %llu hellos of QUIC left out for others",
-			(unsigned long long)counts->datagrams.hellos.evicted);
-	if (report->keys.text.evicted > 0)
-		say(t, "; %llu secrets had to leave memory", (unsigned long long)report->keys.text.evicted);
-	if (report->sink_lost > 0)
-		say(t, "; %llu records could not be written", (unsigned long long)report->sink_lost);
+	say_if(t, counts->session.missing, "DTLS records are not in the capture");
+	say_if(t, counts->session.repeated, "DTLS records came again");
+	say_if(t, counts->session.fragments_refused, "fragments of DTLS handshakes refused");
+	say_if(t, counts->datagrams.hellos.evicted, "hellos of QUIC left out for others");
+	say_keys(t, &report->keys);
+	say_if(t, report->sink_lost, "records could not be written");
 }
 
 size_t watch_summary(const struct watch_report *report, char out[static WATCH_SUMMARY_ROOM])

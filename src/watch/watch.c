@@ -453,6 +453,7 @@ static bool collect_dealt(const struct dealer *dealer, struct watch_report *repo
 	struct dealer_report dealt = dealer_report(dealer);
 	report->capture = dealt.capture;
 	engine_add_link(&report->engines.link, &dealt.link);
+	report->engines.fragments_lost += dealt.fragments_lost;
 	report->engines.no_memory += dealt.no_memory;
 	if (dealt.cut) {
 		report->cut = true;

@@ -96,6 +96,16 @@ def test_lines_that_openssl_sends_open_what_nginx_and_curl_say(place, starts, wo
     assert running.wait('"type":"request"')["path"] == "/who"
 
 
+def test_lines_come_from_socat_too(place, starts, tmp_path):
+    place.grant(grade="raw", consent="unilateral")
+    collector = starts(Collector(place))
+    done = clients.run(servers.needs_program("socat"), "-u", "STDIN",
+                       f"OPENSSL:{collector.address},cafile={place.dir}/ca.pem,cert={place.dir}/web1.pem,"
+                       f"key={place.dir}/web1.key,openssl-min-proto-version=TLS1.3", input=LINE.encode())
+    assert done.returncode == 0, done.stderr
+    collector.wait("lines ended from=web1 lines=1 refused=0 bad=0")
+
+
 def test_record_keys_alone_open_what_nginx_and_curl_say(place, starts, world, nginx, live, sender, tmp_path):
     grant = place.grant(names=("site.test",))
     collector = starts(Collector(place))
@@ -342,6 +352,36 @@ def test_a_revoked_grant_ends_at_once_for_sender_and_reader(place, starts, sende
     assert (entry["grant"], entry["reason"]) == (grant, "no longer")
 
 
+def test_a_grant_ends_when_its_time_is_over(place, starts, sender, tmp_path):
+    grant = place.grant("--until", "3s")
+    collector = starts(Collector(place))
+    frames, sealer, number = sender(collector), Sealer(place.keys / "ops.pub"), 0
+
+    def ended():
+        nonlocal number
+        number += 1
+        taken = frames.put(number, sealer.seal(grant, _keys(number)))
+        assert taken in ((1, 0, 0, 0, 0), (0, 0, 0, 1, 5))
+        return taken[0] == 0
+    eventually(ended, "the grant ends")
+    assert number > 1
+    assert "0 keys:" in _fetch(place, collector, "--keylog", tmp_path / "log").stderr
+
+
+def test_what_cannot_be_read_again_stays_as_it_was(place, starts, sender):
+    place.grant()
+    collector = starts(Collector(place))
+    good = (place.dir / "collector.pem").read_bytes()
+    (place.dir / "collector.pem").write_text("nothing")
+    os.kill(collector.process.pid, signal.SIGHUP)
+    collector.wait("not reloaded .*collector.pem: no certificate to show")
+    sender(collector)
+    (place.dir / "collector.pem").write_bytes(good)
+    os.kill(collector.process.pid, signal.SIGHUP)
+    collector.wait(r"collect: reloaded$")
+    sender(collector)
+
+
 def test_the_reader_can_say_that_it_is_enough_where_the_grant_lets_it(place, starts, sender):
     grant, firm = place.grant("--until-reader"), place.grant()
     collector = starts(Collector(place))
@@ -350,10 +390,26 @@ def test_the_reader_can_say_that_it_is_enough_where_the_grant_lets_it(place, sta
     reader.send(collect.ENOUGH, bytes.fromhex(grant))
     assert frames.take() == (collect.ENDED, bytes.fromhex(grant) + b"\x06")
     assert frames.put(1, sealer.seal(grant, _keys(1))) == (0, 0, 0, 1, 6)
+    assert reader.take() == (collect.ENDED, bytes.fromhex(grant) + b"\x06")
     reader.send(collect.ENOUGH, bytes.fromhex(firm))
     assert reader.take()[0] == collect.SORRY
     assert frames.put(2, sealer.seal(firm, _keys(1))) == (1, 0, 0, 0, 0)
     reader.close()
+    collector.stop()
+    assert sender(starts(Collector(place))).put(1, sealer.seal(grant, _keys(1))) == (0, 0, 0, 1, 6)
+
+
+def test_a_reader_says_enough_on_the_command_line(place, starts, sender):
+    grant, firm = place.grant("--until-reader"), place.grant()
+    collector = starts(Collector(place))
+    frames, sealer = sender(collector), Sealer(place.keys / "ops.pub")
+    assert frames.put(1, sealer.seal(grant, _keys(1)))[0] == 1
+    done = _fetch(place, collector, "--enough", firm)
+    assert done.code == 1 and "only the reader of a grant with" in done.stderr
+    done = _fetch(place, collector, "--enough", grant)
+    assert done.code == 0 and "1 keys:" in done.stderr
+    assert frames.take() == (collect.ENDED, bytes.fromhex(grant) + b"\x06")
+    assert "the reader has said" in place.entries("revoke")[0]["reason"]
 
 
 def test_a_key_lives_as_long_as_its_lifetime(place, starts, sender, tmp_path):

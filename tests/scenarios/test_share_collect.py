@@ -36,7 +36,7 @@ def collector(place, grant, starts):
 
 def _sending(place, collector, folder):
     return [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
-            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--log", folder / "release.log"]
+            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", folder / "release.log"]
 
 
 def _running(starts, port, *options):
@@ -205,8 +205,8 @@ def test_without_a_grant_nobody_waits_for_the_collector(place, starts, nginx, wo
     assert run.wait() == 0 and "2 under no grant" in run.err.text(), run.err.text()
 
 
-@pytest.mark.parametrize("left_out, told", [("--certificate", "--certificate"), ("--grants", "--grants, --signer and --log"),
-                                            ("--log", "--grants, --signer and --log")])
+@pytest.mark.parametrize("left_out, told", [("--certificate", "--certificate"), ("--grants", "--grants, --signer and --audit"),
+                                            ("--audit", "--grants, --signer and --audit")])
 def test_what_is_missing_for_a_collector_is_said(left_out, told, place, collector, folder):
     words = list(map(str, _sending(place, collector, folder)))
     at = words.index(left_out)

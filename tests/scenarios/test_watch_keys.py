@@ -63,7 +63,13 @@ def test_garbage_in_a_key_log_does_not_hide_what_is_right_in_it(folder, talk):
             b"CLIENT_RANDOM " + b"a" * (1 << 20), b"SERVER_TRAFFIC_SECRET_0 " + b"00" * 32 + b" 00", b"\0" * 500,
             b"CLIENT_RANDOM " + b"11" * 32 + b" " + b"22" * 4000, b"FUTURE_LABEL " + b"11" * 32 + b" " + b"22" * 48]
     text = b"\n".join(part for pair in zip(junk, [t.encode() for t in _lines(talk)] + [b""] * 9) for part in pair)
-    _right(watch.of_bytes(folder, talk.pcap(), keys=text + b"\n"), talk)
+    seen = watch.of_bytes(folder, talk.pcap(), keys=text + b"\n")
+    _right(seen, talk)
+    assert re.search(r"; \d+ lines of key logs that cannot be read", seen.err)
+
+
+def test_a_file_that_is_no_key_log_is_said_so(folder, talk):
+    assert "the key logs hold no secret" in watch.of_bytes(folder, talk.pcap(), keys=b"no key log\n").err
 
 
 def test_keys_of_other_connections_open_nothing(folder, talk, other):

@@ -319,28 +319,6 @@ static void a_capture_that_begins_in_the_middle_is_read(void **state)
 	}
 }
 
-static void a_hint_finds_the_key_of_a_search_suite(void **state)
-{
-	uint64_t seed = 16;
-	(void)state;
-	struct talk_setup setup = {.keys = &keys, .version = TLS1_3_VERSION, .suite = forms[2].suite};
-	struct talk *talk = talk_new(&setup);
-	struct watcher w;
-	converse(talk, 3, &seed);
-	size_t first = talk->count;
-	size_t before = talk->plain_len[0];
-	converse(talk, 6, &seed);
-	watcher_begin(&w, talk, &(struct watcher_setup){.keys_final = true, .from_middle = true});
-	watcher_keys(&w, talk->log);
-	session_hint(w.session, talk->client_random);
-	feed_from(&w, first, false);
-	watcher_close(&w);
-	assert_int_equal(w.wrong, 0);
-	assert_int_equal(w.data[0], talk->plain_len[0] - before);
-	watcher_end(&w);
-	talk_free(talk);
-}
-
 static void an_altered_octet_costs_its_record(void **state)
 {
 	uint64_t seed = 17;
@@ -380,7 +358,6 @@ int main(void)
 		cmocka_unit_test(a_key_update_in_a_hole_is_found),
 		cmocka_unit_test(a_lost_server_hello_is_made_up_for),
 		cmocka_unit_test(a_capture_that_begins_in_the_middle_is_read),
-		cmocka_unit_test(a_hint_finds_the_key_of_a_search_suite),
 		cmocka_unit_test(an_altered_octet_costs_its_record),
 	};
 	return cmocka_run_group_tests(tests, make_keys, free_keys);

@@ -76,6 +76,14 @@ static void heard(void *arg, void *user, const struct event *event)
 	}
 }
 
+static bool asked(void *arg, void *user, struct keyring_ends *ends)
+{
+	const struct watcher *w = user;
+	(void)arg;
+	*ends = w->ends;
+	return !hostport_is_none(&w->ends.end[0]);
+}
+
 static void forget(struct watcher *w)
 {
 	struct keyring *ring = w->ring;
@@ -103,6 +111,7 @@ void watcher_begin(struct watcher *w, const struct talk *talk, const struct watc
 		.keys_final = setup->keys_final,
 		.wake_fd = -1,
 		.emit = heard,
+		.ends = asked,
 		.arg = w,
 	});
 	MUST(w->room);

@@ -12,6 +12,7 @@ struct watcher {
 	struct session_room *room;
 	struct session *session;
 	const struct talk *talk;
+	struct keyring_ends ends; /* of the session; both none: not known */
 	uint64_t now_ns;
 	/* What was heard. */
 	size_t at[2];       /* in the talk's plaintext: behind what was found last */

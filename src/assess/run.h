@@ -1,0 +1,20 @@
+/* assess/run.h — runs a client's command once, within a time, with nothing of its output kept. */
+#ifndef ASSESS_RUN_H
+#define ASSESS_RUN_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+
+struct run_wish {
+	char **command; /* ends with NULL; "{}" in its words is replaced by `url` */
+	const char *url, *ca_file;
+	uint64_t patience_ns;
+};
+
+enum run_end { RUN_EXITED, RUN_KILLED, RUN_LATE };
+
+/* In *code the exit code or signal. One that takes longer is killed with its process group. False: it cannot be run. */
+must_check bool run_once(const struct run_wish *wish, enum run_end *end, int *code, struct error *err);
+
+#endif

@@ -1,0 +1,184 @@
+#include "explain/tell.h"
+
+#include "sink/utf8.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define HOSTILE "<script>alert('\"&\\\x1b[2J')</script> \xe2\x80\xae \xc3\xa9"
+
+/* Everything a story can hold, with a text in it that is no friend of any of the three forms. */
+static struct story *make(bool held)
+{
+	static const char *const lanes[] = {"client", "<relay>", "server", NULL};
+	static const char *const cells[] = {"one", HOSTILE, NULL};
+	struct story *story = story_new("test", "A <title>", "Why?");
+	assert_non_null(story);
+	story_chapter(story, HOSTILE);
+	story_say(story, "%s", HOSTILE);
+	story_row(story, "case-\"1\"", HOSTILE);
+	story_words(story, "words", "some words", HOSTILE);
+	story_flag(story, "flag", "a flag", true);
+	story_number(story, "number", "a number", 42);
+	story_held(story, held, "%s", HOSTILE);
+	story_row(story, "case-2", "second");
+	story_held(story, true, "so");
+	story_table(story, "table", cells);
+	story_line(story, true, cells);
+	story_figure(story, "figure", lanes);
+	story_arrow(story, 0, 2, HOSTILE, "note");
+	story_arrow(story, 2, 1, "back", NULL);
+	story_mark(story, 1, true, HOSTILE);
+	story_command(story, "overt explain test");
+	return story;
+}
+
+struct told {
+	char *text;
+	size_t len;
+};
+
+static void tell(const struct story *story, char how, unsigned columns, struct told *told)
+{
+	const struct tell_style style = {.columns = columns, .utf8 = true};
+	FILE *out = open_memstream(&told->text, &told->len);
+	assert_non_null(out);
+	assert_true(how == 'j'   ? tell_json(story, out)
+		    : how == 'h' ? tell_html(story, out)
+				 : tell_text(story, &style, out));
+	fclose(out);
+}
+
+static void the_json_is_a_list_with_an_object_per_row(void **state)
+{
+	(void)state;
+	struct story *story = make(true);
+	struct told told;
+	json_error_t error;
+	tell(story, 'j', 0, &told);
+	json_t *list = json_loadb(told.text, told.len, JSON_REJECT_DUPLICATES, &error);
+	assert_non_null(list);
+	assert_int_equal(json_array_size(list), 2);
+	const json_t *first = json_array_get(list, 0);
+	assert_string_equal(json_string_value(json_object_get(first, "case")), "case-\"1\"");
+	assert_true(json_is_true(json_object_get(first, "flag")));
+	assert_int_equal(json_integer_value(json_object_get(first, "number")), 42);
+	assert_true(json_is_true(json_object_get(first, "as_expected")));
+	assert_true(json_is_string(json_object_get(first, "why")));
+	json_decref(list);
+	free(told.text);
+	story_free(story);
+}
+
+static void a_story_without_rows_is_an_empty_list(void **state)
+{
+	(void)state;
+	struct story *story = story_new("test", "A", "B");
+	struct told told;
+	assert_non_null(story);
+	tell(story, 'j', 0, &told);
+	json_t *list = json_loadb(told.text, told.len, 0, NULL);
+	assert_true(json_is_array(list));
+	assert_int_equal(json_array_size(list), 0);
+	json_decref(list);
+	free(told.text);
+	story_free(story);
+}
+
+static void the_page_has_no_markup_but_its_own_and_fetches_nothing(void **state)
+{
+	(void)state;
+	struct story *story = make(true);
+	struct told told;
+	tell(story, 'h', 0, &told);
+	assert_null(strstr(told.text, "<script"));
+	assert_null(strstr(told.text, "<relay>"));
+	assert_null(strstr(told.text, "<title>A <"));
+	assert_null(strstr(told.text, "http:"));
+	assert_null(strstr(told.text, "https:"));
+	assert_null(strchr(told.text, '\x1b'));
+	assert_non_null(strstr(told.text, "&lt;script"));
+	assert_non_null(strstr(told.text, "as it is told"));
+	assert_null(strstr(told.text, "not what was expected"));
+	free(told.text);
+	story_free(story);
+}
+
+static void what_did_not_hold_is_told_in_every_form(void **state)
+{
+	(void)state;
+	struct story *story = make(false);
+	struct told told;
+	tell(story, 'h', 0, &told);
+	assert_non_null(strstr(told.text, "This is not what was expected."));
+	assert_non_null(strstr(told.text, "Something did not happen"));
+	free(told.text);
+	tell(story, 't', 80, &told);
+	assert_non_null(strstr(told.text, "This is not what was expected."));
+	assert_non_null(strstr(told.text, "Something did not happen"));
+	free(told.text);
+	tell(story, 'j', 0, &told);
+	assert_non_null(strstr(told.text, "\"as_expected\":false"));
+	free(told.text);
+	story_free(story);
+}
+
+static void no_line_of_words_is_wider_than_the_terminal(void **state)
+{
+	(void)state;
+	static const unsigned widths[] = {40, 80, 120};
+	struct story *story = story_new("test", "A title", "A question?");
+	assert_non_null(story);
+	static const char words[] =
+		"some words that go on and on, with \xc3\xa4 and \xc3\xb6 in between, until a line is full";
+	static const char *const cells[] = {words, words, NULL};
+	story_say(story, "%s. %s. %s.", words, words, words);
+	story_row(story, "case", words);
+	story_words(story, "words", "label", words);
+	story_held(story, true, "%s. %s.", words, words);
+	story_table(story, "table", cells);
+	story_line(story, false, cells);
+	for (unsigned i = 0; i < 3; i++) {
+		struct told told;
+		tell(story, 't', widths[i], &told);
+		/* The last line says how it ended, and is one sentence. */
+		const char *stop = strstr(told.text, "All of this happened");
+		assert_non_null(stop);
+		for (const char *line = told.text, *end; line < stop && (end = strchr(line, '\n')); line = end + 1)
+			assert_true(utf8_columns(bytes_of(line, (size_t)(end - line))) <= widths[i]);
+		free(told.text);
+	}
+	story_free(story);
+}
+
+static void text_keeps_its_words_and_a_figure_its_lanes(void **state)
+{
+	(void)state;
+	struct story *story = make(true);
+	struct told told;
+	tell(story, 't', 80, &told);
+	assert_non_null(strstr(told.text, "a number"));
+	assert_non_null(strstr(told.text, "$ overt explain test"));
+	assert_non_null(strstr(told.text, "client"));
+	assert_non_null(strstr(told.text, "server"));
+	assert_null(strstr(told.text, "\033[1m"));
+	free(told.text);
+	story_free(story);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_json_is_a_list_with_an_object_per_row),
+		cmocka_unit_test(a_story_without_rows_is_an_empty_list),
+		cmocka_unit_test(the_page_has_no_markup_but_its_own_and_fetches_nothing),
+		cmocka_unit_test(what_did_not_hold_is_told_in_every_form),
+		cmocka_unit_test(no_line_of_words_is_wider_than_the_terminal),
+		cmocka_unit_test(text_keeps_its_words_and_a_figure_its_lanes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
