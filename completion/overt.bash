@@ -55,6 +55,10 @@ _overt_options()
 		flags="--help -h --at-present --json -j"
 		values="--state --name --accord -a --trust --proxy-name"
 		;;
+	assess)
+		flags="--help -h --json -j --no-color --direct"
+		values="--html --at-least --timeout --total --pause --name --trust --ca --origin --origin-port"
+		;;
 	ca)
 		flags="--help -h --everything"
 		values="--state --permit --format --lead --system-dir --nss"
@@ -106,6 +110,20 @@ _overt_value()
 	log--log | log--key | log--checkpoint | log-c | log--witness | log--proof | log--from | log--out | log-o)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	assess--at-least)
+		_overt_reply < <(compgen -W "A B C" -- "$current")
+		return
+		;;
+	assess--html | assess--ca)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -f -- "$current")
+		return
+		;;
+	assess--origin)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -d -- "$current")
 		return
 		;;
 	explain--html)
@@ -270,7 +288,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord ca check log refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess ca check log refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -288,13 +306,15 @@ _overt()
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord ca check log refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess ca check log refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
 	elif [[ $verb == collect ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "init client fetch" -- "$current")
 	elif [[ $verb == grant ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "key signer new list show revoke" -- "$current")
+	elif [[ $verb == assess ]] && ((COMP_CWORD == 2)); then
+		_overt_reply < <(compgen -W "server client proxy root" -- "$current")
 	elif [[ $verb == explain ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "dropout schedule visibility readonly accord" -- "$current")
 	elif [[ $verb == log ]] && ((COMP_CWORD == 2)); then

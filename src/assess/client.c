@@ -35,16 +35,19 @@ struct conduct {
 
 static const struct conduct conducts[] = {
 	{"no-extended-master-secret", "a server of TLS 1.2 without extended master secret",
-		"Most clients have to take it, for old servers. With RSA key exchange or DHE, it lets a proxy drop out of the "
+		"Most clients have to take it, for old servers. With RSA key exchange or DHE, it lets a proxy drop out "
+                "of the "
 		"connection.",
 		GRADE_NONE, {.max = TLS_VERSION_12, .no_ems = true}},
-	{"rsa-key-exchange", "a server of TLS 1.2 with RSA key exchange only", "Without forward secrecy, a key that is stolen later opens all that was recorded.",
-		GRADE_B, {.max = TLS_VERSION_12, .suites = "kRSA+AES:@SECLEVEL=0"}},
+	{"rsa-key-exchange", "a server of TLS 1.2 with RSA key exchange only",
+		"Without forward secrecy, a key that is stolen later opens all that was recorded.", GRADE_B,
+		{.max = TLS_VERSION_12, .suites = "kRSA+AES:@SECLEVEL=0"}},
 	{"rsa-without-ems", "RSA key exchange without extended master secret",
 		"A proxy can give both its connections one master secret, and drop out.", GRADE_B,
 		{.max = TLS_VERSION_12, .no_ems = true, .suites = "kRSA+AES:@SECLEVEL=0"}},
 	{"dhe-custom-group", "DHE in a group of 2048 bits whose modulus is not prime",
-		"Whoever knows its factors reads along; a relay can make one in which both its connections share a secret.",
+		"Whoever knows its factors reads along; a relay can make one in which both its connections share a "
+                "secret.",
 		GRADE_C, {.max = TLS_VERSION_12, .custom_group = true, .suites = "DHE+AESGCM:@SECLEVEL=0"}},
 	{"dhe-without-ems", "the same without extended master secret",
 		"A proxy can give both its connections one master secret, and drop out.", GRADE_C,
@@ -59,12 +62,13 @@ static const struct conduct conducts[] = {
 		{.min = TLS_VERSION_10, .max = TLS_VERSION_10, .suites = "ALL:@SECLEVEL=0"}},
 	{"tls11", "TLS 1.1 only", "Deprecated by RFC 8996.", GRADE_B,
 		{.min = TLS_VERSION_11, .max = TLS_VERSION_11, .suites = "ALL:@SECLEVEL=0"}},
-	{"damaged-finished", "a server's Finished with one bit changed", "Nothing of the handshake is authenticated.", GRADE_F,
-		{.damage = true}},
+	{"damaged-finished", "a server's Finished with one bit changed", "Nothing of the handshake is authenticated.",
+		GRADE_F, {.damage = true}},
 };
 
 /* One run of the command. False with err set when it cannot be run. */
-static bool visit(struct client *client, const struct origin_case *play, enum run_end *end, int *code, struct error *err)
+static bool visit(
+	struct client *client, const struct origin_case *play, enum run_end *end, int *code, struct error *err)
 {
 	const struct run_wish wish = {.command = client->options->command,
 		.url = client->url,
@@ -81,10 +85,11 @@ static void tell_refusal(const struct client *client, enum run_end end, int code
 {
 	const char *alert = client->seen.alert ? alert_name(client->seen.alert) : NULL;
 	int n = client->seen.connections == 0 ? snprintf(out, cap, "refused: it made no connection")
-					      : snprintf(out, cap, "refused: no octet of a request came%s%s",
+	                                      : snprintf(out, cap, "refused: no octet of a request came%s%s",
 							alert ? ", alert " : "", alert ? alert : "");
 	if (n > 0 && (size_t)n < cap)
-		snprintf(out + n, cap - (size_t)n, end == RUN_LATE ? "; ended for taking too long" : "; exit code %d", code);
+		snprintf(out + n, cap - (size_t)n, end == RUN_LATE ? "; ended for taking too long" : "; exit code %d",
+			code);
 }
 
 /* A case that a client should refuse. */
@@ -95,7 +100,8 @@ static bool try_case(struct client *client, const char *check, enum grade grade,
 	int code;
 	char seen[200];
 	if (clock_monotonic_ns() + client->options->patience_ns > client->deadline_ns) {
-		report_add(client->report, check, GRADE_UNKNOWN, probed, NULL, "not tried: the time for the whole is spent");
+		report_add(client->report, check, GRADE_UNKNOWN, probed, NULL,
+			"not tried: the time for the whole is spent");
 		return true;
 	}
 	struct error fault = {""};
@@ -119,17 +125,22 @@ static bool try_certificates(struct client *client, struct error *err)
 	for (enum identity_fault fault = IDENTITY_SELF_SIGNED; fault < IDENTITY_FAULTS; fault++) {
 		struct identity identity;
 		char check[48], probed[160];
-		bool fine = fault == IDENTITY_MUST_STAPLE || fault == IDENTITY_NO_SAN || fault == IDENTITY_WILDCARD_PARTIAL;
+		bool fine =
+			fault == IDENTITY_MUST_STAPLE || fault == IDENTITY_NO_SAN || fault == IDENTITY_WILDCARD_PARTIAL;
 		bool weak = fault == IDENTITY_SHA1 || fault == IDENTITY_RSA_1024;
 		snprintf(check, sizeof(check), "certificate-%s", identity_fault_name(fault));
 		snprintf(probed, sizeof(probed), "a certificate: %s", identity_fault_text(fault));
 		const struct origin_case play = {.identity = &identity};
 		bool ok = identity_make(client->maker, fault, false, &identity);
 		if (ok)
-			ok = try_case(client, identity_fault_name(fault), fine ? GRADE_B : weak ? GRADE_C : GRADE_F, probed,
-				"Anybody who is in between can pass for the server.", &play, err);
+			ok = try_case(client, identity_fault_name(fault),
+				fine   ? GRADE_B
+				: weak ? GRADE_C
+				       : GRADE_F,
+				probed, "Anybody who is in between can pass for the server.", &play, err);
 		else
-			report_add(client->report, identity_fault_name(fault), GRADE_UNKNOWN, probed, NULL, "could not be made");
+			report_add(client->report, identity_fault_name(fault), GRADE_UNKNOWN, probed, NULL,
+				"could not be made");
 		identity_free(&identity);
 	}
 	return true;
@@ -143,14 +154,16 @@ static bool try_downgrade(struct client *client, bool speaks_13, struct error *e
 	enum run_end end;
 	int code;
 	if (!speaks_13) {
-		report_add(client->report, "downgrade-sentinel", GRADE_NONE, probed, NULL, "not tried: it does not offer TLS 1.3");
+		report_add(client->report, "downgrade-sentinel", GRADE_NONE, probed, NULL,
+			"not tried: it does not offer TLS 1.3");
 		return true;
 	}
 	if (!visit(client, &play, &end, &code, err))
 		return false;
 	bool ignored = client->seen.key_exchange;
 	report_add(client->report, "downgrade-sentinel", ignored ? GRADE_C : GRADE_A, probed,
-		ignored ? "An attacker who breaks TLS 1.2's signatures or key exchange could take TLS 1.3 away unseen." : NULL,
+		ignored ? "An attacker who breaks TLS 1.2's signatures or key exchange could take TLS 1.3 away unseen."
+			: NULL,
 		ignored ? "ignored: it went on with its key exchange" : "heeded: it ended the handshake%s%s",
 		client->seen.alert && alert_name(client->seen.alert) ? " with alert " : "",
 		client->seen.alert && alert_name(client->seen.alert) ? alert_name(client->seen.alert) : "");
@@ -168,9 +181,11 @@ static void tell_dropout(struct client *client)
 		: known          ? "not-exposed"
 				 : "unknown",
 		by_rsa || by_dhe || !known, "%s",
-		by_rsa   ? "It takes RSA key exchange without extended master secret: a proxy whose certificate it accepts can give "
+		by_rsa   ? "It takes RSA key exchange without extended master secret: a proxy whose certificate it "
+	                   "accepts can give "
 			   "this and the server's connection one master secret, and leave."
-		: by_dhe ? "It takes DHE in an unchecked group without extended master secret: a proxy whose certificate it accepts "
+		: by_dhe ? "It takes DHE in an unchecked group without extended master secret: a proxy whose "
+	                   "certificate it accepts "
 			   "can choose the secret, give it to both connections, and leave."
 		: known  ? "It takes neither RSA key exchange nor unchecked groups without extended master secret."
 			 : "Not all that this rests on could be tried.");
@@ -187,13 +202,16 @@ static bool assess(struct client *client, struct error *err)
 		return false;
 	if (client->seen.request == 0)
 		return error_set(err,
-			"the command does not fetch %s although all is well there (%s, %s %d): does it take the URL from {} or "
+			"the command does not fetch %s although all is well there (%s, %s %d): does it take the URL "
+		        "from {} or "
 			"OVERT_URL, and the root from SSL_CERT_FILE or OVERT_CA?",
 			client->url, client->seen.connections ? "it connected" : "it made no connection",
-			end == RUN_LATE ? "ended after" : "exit code", end == RUN_LATE ? (int)(client->options->patience_ns / NS_PER_S) : code);
+			end == RUN_LATE ? "ended after" : "exit code",
+			end == RUN_LATE ? (int)(client->options->patience_ns / NS_PER_S) : code);
 	struct bytes body = bytes_of(client->seen.hello, client->seen.hello_len);
 	client_tell_hello(client->report, body);
-	bool speaks_13 = client_hello_parse(body, &hello) == HELLO_OK && client_hello_offers_version(&hello, TLS_VERSION_13);
+	bool speaks_13 =
+		client_hello_parse(body, &hello) == HELLO_OK && client_hello_offers_version(&hello, TLS_VERSION_13);
 	report_add(client->report, "control", GRADE_NONE, "a good certificate", NULL, "accepted, as it should be");
 	if (!try_certificates(client, err) || !try_downgrade(client, speaks_13, err))
 		return false;
@@ -201,7 +219,8 @@ static bool assess(struct client *client, struct error *err)
 	for (size_t i = 0; ok && i < sizeof(conducts) / sizeof(conducts[0]); i++) {
 		struct origin_case play = conducts[i].play;
 		play.identity = &rsa;
-		ok = try_case(client, conducts[i].check, conducts[i].grade, conducts[i].probed, conducts[i].why, &play, err);
+		ok = try_case(
+			client, conducts[i].check, conducts[i].grade, conducts[i].probed, conducts[i].why, &play, err);
 	}
 	identity_free(&rsa);
 	tell_dropout(client);

@@ -14,7 +14,8 @@ static void tell_versions(struct report *report, const struct client_hello *hell
 	for (uint16_t version = TLS_VERSION_SSL30; version <= TLS_VERSION_13; version++) {
 		if (!client_hello_offers_version(hello, version) || len >= sizeof(text))
 			continue;
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "", tls_version_name(version));
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "", tls_version_name(version));
 		if (version < TLS_VERSION_12 && hello->has_versions)
 			grade = GRADE_B;
 		if (version == TLS_VERSION_SSL30 && hello->has_versions)
@@ -26,7 +27,9 @@ static void tell_versions(struct report *report, const struct client_hello *hell
 		grade = GRADE_C;
 	report_add(report, "offers-versions", grade, "its ClientHello: versions",
 		hello->has_versions ? NULL : "A hello without supported_versions says the highest version only.", "%s",
-		hello->has_versions ? text : tls_version_name(hello->legacy_version) ? tls_version_name(hello->legacy_version) : "?");
+		hello->has_versions                       ? text
+		: tls_version_name(hello->legacy_version) ? tls_version_name(hello->legacy_version)
+							  : "?");
 }
 
 static void tell_suites(struct report *report, const struct client_hello *hello)
@@ -45,7 +48,7 @@ static void tell_suites(struct report *report, const struct client_hello *hello)
 		if (suite->strength == SUITE_BROKEN && !worst)
 			worst = suite->name;
 		hopeless |= suite->strength == SUITE_BROKEN && suite->cipher != SUITE_CIPHER_3DES_CBC &&
-			    suite->cipher != SUITE_CIPHER_RC4;
+		            suite->cipher != SUITE_CIPHER_RC4;
 	}
 	report_add(report, "offers-suites",
 		hopeless                  ? GRADE_F
@@ -68,10 +71,11 @@ static void tell_groups(struct report *report, const struct client_hello *hello)
 		const struct group *group = group_find(value);
 		hybrid |= group && group->kind == GROUP_HYBRID;
 		if (group)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "", group->name);
+			len += (size_t)snprintf(
+				text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "", group->name);
 	}
-	report_add(report, "offers-groups", GRADE_NONE, "its ClientHello: groups", NULL, "%s; %s", len > 0 ? text : "none",
-		hybrid ? "a post-quantum hybrid is among them" : "no post-quantum hybrid");
+	report_add(report, "offers-groups", GRADE_NONE, "its ClientHello: groups", NULL, "%s; %s",
+		len > 0 ? text : "none", hybrid ? "a post-quantum hybrid is among them" : "no post-quantum hybrid");
 }
 
 void client_tell_hello(struct report *report, struct bytes body)
@@ -80,19 +84,21 @@ void client_tell_hello(struct report *report, struct bytes body)
 	char four[JA4_LEN + 1] = "", three[JA3_LEN + 1] = "", name[300];
 	enum hello_result result = client_hello_parse(body, &hello);
 	if (result != HELLO_OK) {
-		report_add(report, "hello", GRADE_UNKNOWN, "its ClientHello", NULL, "cannot be read: %s", hello_result_text(result));
+		report_add(report, "hello", GRADE_UNKNOWN, "its ClientHello", NULL, "cannot be read: %s",
+			hello_result_text(result));
 		return;
 	}
 	(void)!ja4(&hello, JA4_TCP, four);
 	(void)!ja3(&hello, three);
 	text_clean(name, sizeof(name), hello.server_name);
-	report_add(report, "fingerprint", GRADE_NONE, "its ClientHello", NULL, "JA4 %s, JA3 %s, server_name %s", four, three,
-		name[0] ? name : "none");
+	report_add(report, "fingerprint", GRADE_NONE, "its ClientHello", NULL, "JA4 %s, JA3 %s, server_name %s", four,
+		three, name[0] ? name : "none");
 	tell_versions(report, &hello);
 	tell_suites(report, &hello);
 	tell_groups(report, &hello);
 	report_add(report, "offers-extended-master-secret",
-		hello.has_extended_master_secret || client_hello_max_version(&hello) == TLS_VERSION_13 ? GRADE_A : GRADE_B,
+		hello.has_extended_master_secret || client_hello_max_version(&hello) == TLS_VERSION_13 ? GRADE_A
+												       : GRADE_B,
 		"its ClientHello: extended_master_secret", NULL, "%s",
 		hello.has_extended_master_secret ? "offered" : "not offered");
 }

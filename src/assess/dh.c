@@ -74,7 +74,8 @@ bool dh_judge(struct bytes p, struct bytes g, struct dh_group *out)
 	*out = (struct dh_group){.kind = DH_TOO_LONG};
 	if (p.len > MAX_BITS / 8 + 1 || g.len > MAX_BITS / 8 + 1)
 		return true;
-	BIGNUM *prime = BN_bin2bn(p.data, (int)p.len, NULL), *base = BN_bin2bn(g.data, (int)g.len, NULL), *room = BN_new();
+	BIGNUM *prime = BN_bin2bn(p.data, (int)p.len, NULL), *base = BN_bin2bn(g.data, (int)g.len, NULL),
+	       *room = BN_new();
 	BN_CTX *ctx = BN_CTX_new();
 	bool ok = prime && base && room && ctx;
 	if (ok) {
@@ -93,7 +94,8 @@ bool dh_judge(struct bytes p, struct bytes g, struct dh_group *out)
 
 const char *dh_kind_text(enum dh_kind kind)
 {
-	static const char *const texts[] = {"a named group of RFC 7919", "a well-known group", "a safe prime of its own",
-		"a prime, but not a safe one", "not a prime", "no group at all", "too long to be judged"};
+	static const char *const texts[] = {"a named group of RFC 7919", "a well-known group",
+		"a safe prime of its own", "a prime, but not a safe one", "not a prime", "no group at all",
+		"too long to be judged"};
 	return texts[kind];
 }

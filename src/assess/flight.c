@@ -107,8 +107,8 @@ static enum flight_kind take_record(struct flight *flight, const struct record *
 			return FLIGHT_BROKEN;
 		/* unrecognized_name may stand before a hello as a warning. */
 		return flight->alert.level == ALERT_WARNING && flight->alert.description != ALERT_CLOSE_NOTIFY
-			     ? FLIGHT_MORE
-			     : FLIGHT_ALERT;
+		               ? FLIGHT_MORE
+		               : FLIGHT_ALERT;
 	default:
 		return FLIGHT_BROKEN;
 	}

@@ -66,7 +66,10 @@ static bool shake(SSL *ssl, int fd, uint64_t deadline_ns, char *fault, size_t ca
 		return true;
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 	bool late = clock_monotonic_ns() >= deadline_ns;
-	snprintf(fault, cap, "%s", late ? "no whole handshake before the deadline" : reason ? reason : "closed the connection");
+	snprintf(fault, cap, "%s",
+		late     ? "no whole handshake before the deadline"
+		: reason ? reason
+			 : "closed the connection");
 	ERR_clear_error();
 	return false;
 }

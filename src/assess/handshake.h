@@ -10,11 +10,11 @@
 #include <openssl/ssl.h>
 
 struct handshake_wish {
-	uint16_t min, max;    /* versions */
-	const char *suites;   /* below TLS 1.3, OpenSSL's names; NULL: all at security level 0 */
-	const char *name;     /* server_name; NULL: the target's, none where that is an address */
-	bool renegotiate;     /* ask for a second handshake inside, TLS 1.2 */
-	uint64_t tickets_ns;  /* wait so long for tickets of TLS 1.3 */
+	uint16_t min, max;   /* versions */
+	const char *suites;  /* below TLS 1.3, OpenSSL's names; NULL: all at security level 0 */
+	const char *name;    /* server_name; NULL: the target's, none where that is an address */
+	bool renegotiate;    /* ask for a second handshake inside, TLS 1.2 */
+	uint64_t tickets_ns; /* wait so long for tickets of TLS 1.3 */
 };
 
 struct handshake_seen {

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_S      ((long)24 * 60 * 60)
-#define LEAF_DAYS  30
-#define ROOT_DAYS  365
-#define NAME_ROOM  300
-#define PEM_MAX    ((size_t)16 * 1024)
+#define DAY_S     ((long)24 * 60 * 60)
+#define LEAF_DAYS 30
+#define ROOT_DAYS 365
+#define NAME_ROOM 300
+#define PEM_MAX   ((size_t)16 * 1024)
 
 struct identity_maker {
 	char name[256];
@@ -138,8 +138,10 @@ static bool add_unknown(X509 *cert)
 
 static bool fill(X509 *cert, X509 *issuer, const struct plan *plan)
 {
-	return extend(cert, issuer, NID_basic_constraints, plan->constraints) && extend(cert, issuer, NID_key_usage, plan->usage) &&
-	       extend(cert, issuer, NID_ext_key_usage, plan->purpose) && extend(cert, issuer, NID_name_constraints, plan->names) &&
+	return extend(cert, issuer, NID_basic_constraints, plan->constraints) &&
+	       extend(cert, issuer, NID_key_usage, plan->usage) &&
+	       extend(cert, issuer, NID_ext_key_usage, plan->purpose) &&
+	       extend(cert, issuer, NID_name_constraints, plan->names) &&
 	       extend(cert, issuer, NID_subject_alt_name, plan->nul ? NULL : plan->san) &&
 	       extend(cert, issuer, NID_subject_key_identifier, "hash") &&
 	       extend(cert, issuer, NID_authority_key_identifier, issuer == cert ? NULL : "keyid") &&
@@ -152,12 +154,13 @@ static X509 *certify(const struct plan *plan, EVP_PKEY *key, X509 *issuer, EVP_P
 {
 	X509 *cert = X509_new();
 	bool ok = cert && X509_set_version(cert, X509_VERSION_3) && number(cert) &&
-		  X509_gmtime_adj(X509_getm_notBefore(cert), plan->from_s) &&
-		  X509_gmtime_adj(X509_getm_notAfter(cert), plan->until_s) &&
-		  X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)plan->cn,
-			  -1, -1, 0) &&
-		  X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) && X509_set_pubkey(cert, key) &&
-		  fill(cert, issuer ? issuer : cert, plan) && X509_sign(cert, by, plan->digest ? plan->digest : EVP_sha256()) > 0;
+	          X509_gmtime_adj(X509_getm_notBefore(cert), plan->from_s) &&
+	          X509_gmtime_adj(X509_getm_notAfter(cert), plan->until_s) &&
+	          X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+			  (const unsigned char *)plan->cn, -1, -1, 0) &&
+	          X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) &&
+	          X509_set_pubkey(cert, key) && fill(cert, issuer ? issuer : cert, plan) &&
+	          X509_sign(cert, by, plan->digest ? plan->digest : EVP_sha256()) > 0;
 	if (ok)
 		return cert;
 	X509_free(cert);
@@ -174,12 +177,13 @@ static X509 *make_root(EVP_PKEY *key, const char *cn)
 	return certify(&plan, key, NULL, key);
 }
 
-static bool save_root(const struct identity_maker *maker, const char *cert_path, const char *key_path, struct error *err)
+static bool save_root(
+	const struct identity_maker *maker, const char *cert_path, const char *key_path, struct error *err)
 {
 	BIO *cert = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_secmem());
 	char *cert_pem = NULL, *key_pem = NULL;
 	bool ok = cert && key && PEM_write_bio_X509(cert, maker->root) == 1 &&
-		  PEM_write_bio_PrivateKey(key, maker->root_key, NULL, NULL, 0, NULL, NULL) == 1;
+	          PEM_write_bio_PrivateKey(key, maker->root_key, NULL, NULL, 0, NULL, NULL) == 1;
 	if (ok) {
 		long cert_len = BIO_get_mem_data(cert, &cert_pem), key_len = BIO_get_mem_data(key, &key_pem);
 		ok = file_replace(key_path, bytes_of(key_pem, (size_t)key_len), 0600, err) &&
@@ -195,7 +199,8 @@ static bool save_root(const struct identity_maker *maker, const char *cert_path,
 static bool load_root(struct identity_maker *maker, const char *cert_path, const char *key_path, struct error *err)
 {
 	struct file_bytes cert = {0}, key = {0};
-	bool ok = file_read(cert_path, PEM_MAX, &cert, NULL, err) && file_read_secret(key_path, PEM_MAX, &key, NULL, err);
+	bool ok =
+		file_read(cert_path, PEM_MAX, &cert, NULL, err) && file_read_secret(key_path, PEM_MAX, &key, NULL, err);
 	BIO *cert_bio = ok ? BIO_new_mem_buf(cert.data, (int)cert.len) : NULL;
 	BIO *key_bio = ok ? BIO_new_mem_buf(key.data, (int)key.len) : NULL;
 	if (cert_bio && key_bio) {
@@ -332,7 +337,8 @@ static bool put_above(struct identity *out, X509 *cert)
 }
 
 /* The chain above the leaf. In *issuer and *by stands who signs it; the caller frees both. */
-static bool make_above(struct identity_maker *maker, enum identity_fault fault, struct identity *out, X509 **issuer, EVP_PKEY **by)
+static bool make_above(
+	struct identity_maker *maker, enum identity_fault fault, struct identity *out, X509 **issuer, EVP_PKEY **by)
 {
 	const struct plan plan = plan_above(fault);
 	struct plan second = plan_above(IDENTITY_GOOD);

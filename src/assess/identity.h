@@ -19,24 +19,24 @@ enum identity_fault {
 	IDENTITY_NOT_YET_VALID,
 	IDENTITY_DATES_REVERSED,
 	IDENTITY_INTERMEDIATE_EXPIRED,
-	IDENTITY_SIGNATURE,         /* one bit of it is changed */
-	IDENTITY_LEAF_AS_ISSUER,    /* CA:FALSE above the leaf */
-	IDENTITY_NO_CONSTRAINTS,    /* no basicConstraints above the leaf */
-	IDENTITY_PATH_LENGTH,       /* two intermediates below a pathlen of 0 */
-	IDENTITY_NAME_CONSTRAINTS,  /* the intermediate may not vouch for the name */
-	IDENTITY_NO_CERT_SIGN,      /* an issuer without keyCertSign */
-	IDENTITY_PURPOSE,           /* clientAuth alone */
-	IDENTITY_PURPOSE_ABOVE,     /* the intermediate is for clientAuth alone */
-	IDENTITY_CRITICAL,          /* an unknown critical extension */
+	IDENTITY_SIGNATURE,        /* one bit of it is changed */
+	IDENTITY_LEAF_AS_ISSUER,   /* CA:FALSE above the leaf */
+	IDENTITY_NO_CONSTRAINTS,   /* no basicConstraints above the leaf */
+	IDENTITY_PATH_LENGTH,      /* two intermediates below a pathlen of 0 */
+	IDENTITY_NAME_CONSTRAINTS, /* the intermediate may not vouch for the name */
+	IDENTITY_NO_CERT_SIGN,     /* an issuer without keyCertSign */
+	IDENTITY_PURPOSE,          /* clientAuth alone */
+	IDENTITY_PURPOSE_ABOVE,    /* the intermediate is for clientAuth alone */
+	IDENTITY_CRITICAL,         /* an unknown critical extension */
 	IDENTITY_SHA1,
 	IDENTITY_RSA_1024,
 	IDENTITY_WRONG_NAME,
-	IDENTITY_NO_SAN,            /* the name stands in the CN alone */
-	IDENTITY_CN_AGAINST_SAN,    /* CN right, SAN another name */
-	IDENTITY_WILDCARD_ALL,      /* "*" */
-	IDENTITY_WILDCARD_PARTIAL,  /* "l*" and the rest of the name */
-	IDENTITY_NUL,               /* the name, a NUL octet, and ".example" */
-	IDENTITY_MUST_STAPLE,       /* and no staple is sent */
+	IDENTITY_NO_SAN,           /* the name stands in the CN alone */
+	IDENTITY_CN_AGAINST_SAN,   /* CN right, SAN another name */
+	IDENTITY_WILDCARD_ALL,     /* "*" */
+	IDENTITY_WILDCARD_PARTIAL, /* "l*" and the rest of the name */
+	IDENTITY_NUL,              /* the name, a NUL octet, and ".example" */
+	IDENTITY_MUST_STAPLE,      /* and no staple is sent */
 	IDENTITY_FAULTS,
 };
 

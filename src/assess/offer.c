@@ -27,8 +27,8 @@ static void write_name(struct writer *out, const char *name)
 /* All that servers may need to choose a certificate: what is asked about is never this. */
 static void write_sigalgs(struct writer *out)
 {
-	static const uint16_t schemes[] = {0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809, 0x080a,
-		0x080b, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201};
+	static const uint16_t schemes[] = {0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809,
+		0x080a, 0x080b, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201};
 	writer_u16(out, EXT_SIGNATURE_ALGORITHMS);
 	size_t mark = writer_open(out, 2);
 	write_list(out, schemes, sizeof(schemes) / sizeof(schemes[0]));

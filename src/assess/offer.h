@@ -14,7 +14,8 @@ struct offer {
 	uint16_t version; /* the only one where it is TLS 1.3, else the highest: SSL 3.0 .. TLS 1.2 */
 	const uint16_t *suites;
 	size_t suite_count;
-	const uint16_t *groups; /* in TLS 1.3 no key share goes with them: a HelloRetryRequest then names the server's choice */
+	const uint16_t *
+		groups; /* in TLS 1.3 no key share goes with them: a HelloRetryRequest then names the server's choice */
 	size_t group_count;
 	const char *name;             /* server_name; NULL or "": none */
 	bool extended_master_secret;  /* offered below TLS 1.3 */

@@ -72,10 +72,11 @@ static EVP_PKEY *make_group(unsigned bits)
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
 	EVP_PKEY *group = NULL;
 	bool ok = p && q && g && bn && build && ctx &&
-		  BN_rand(p, (int)bits / 2, BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD) == 1 &&
-		  BN_rand(q, (int)(bits - bits / 2), BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD) == 1 && BN_mul(p, p, q, bn) == 1 &&
-		  BN_set_word(g, 2) == 1 && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_P, p) == 1 &&
-		  OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_G, g) == 1;
+	          BN_rand(p, (int)bits / 2, BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD) == 1 &&
+	          BN_rand(q, (int)(bits - bits / 2), BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD) == 1 &&
+	          BN_mul(p, p, q, bn) == 1 && BN_set_word(g, 2) == 1 &&
+	          OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_P, p) == 1 &&
+	          OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_G, g) == 1;
 	if (ok && (params = OSSL_PARAM_BLD_to_param(build)) && EVP_PKEY_fromdata_init(ctx) == 1)
 		(void)!EVP_PKEY_fromdata(ctx, &group, EVP_PKEY_KEY_PARAMETERS, params);
 	EVP_PKEY_CTX_free(ctx);
@@ -110,10 +111,11 @@ static SSL_CTX *make_context(const struct origin_case *play)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(ctx, 0);
 	bool ok = SSL_CTX_set_min_proto_version(ctx, play->min ? play->min : TLS1_2_VERSION) == 1 &&
-		  SSL_CTX_set_max_proto_version(ctx, play->max ? play->max : TLS1_3_VERSION) == 1 &&
-		  SSL_CTX_set_cipher_list(ctx, play->suites ? play->suites : STRONG) == 1 &&
-		  SSL_CTX_use_certificate(ctx, identity->leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, identity->key) == 1 &&
-		  (!identity->above || SSL_CTX_set1_chain(ctx, identity->above) == 1) && use_group(ctx, play);
+	          SSL_CTX_set_max_proto_version(ctx, play->max ? play->max : TLS1_3_VERSION) == 1 &&
+	          SSL_CTX_set_cipher_list(ctx, play->suites ? play->suites : STRONG) == 1 &&
+	          SSL_CTX_use_certificate(ctx, identity->leaf) == 1 &&
+	          SSL_CTX_use_PrivateKey(ctx, identity->key) == 1 &&
+	          (!identity->above || SSL_CTX_set1_chain(ctx, identity->above) == 1) && use_group(ctx, play);
 	if (ok)
 		return ctx;
 	SSL_CTX_free(ctx);

@@ -16,21 +16,21 @@ struct origin_case {
 	uint16_t min, max;               /* versions; 0: TLS 1.2 and 1.3 */
 	const char *suites;              /* below TLS 1.3, OpenSSL's names; NULL: strong ones */
 	bool no_ems;
-	bool custom_group;  /* DHE in a group whose modulus is no prime */
-	unsigned dh_bits;   /* of that group; 0: 2048 */
-	bool downgrade;     /* hides from itself that the client speaks TLS 1.3, so that the sentinel is set (RFC 8446, 4.1.3) */
-	bool damage;        /* changes a bit of the server's last flight of the handshake */
+	bool custom_group; /* DHE in a group whose modulus is no prime */
+	unsigned dh_bits;  /* of that group; 0: 2048 */
+	bool downgrade; /* hides from itself that the client speaks TLS 1.3, so that the sentinel is set (RFC 8446, 4.1.3) */
+	bool damage; /* changes a bit of the server's last flight of the handshake */
 };
 
 struct origin_seen {
 	unsigned connections;
 	size_t hello_len; /* of the last ClientHello's body; 0: none came, or it was longer than there is room for */
 	uint8_t hello[ORIGIN_HELLO_MAX];
-	bool handshake;     /* completed */
-	bool key_exchange;  /* a ClientKeyExchange came: the client had no objection to the server's first flight */
+	bool handshake;    /* completed */
+	bool key_exchange; /* a ClientKeyExchange came: the client had no objection to the server's first flight */
 	uint16_t version, suite;
 	bool extended_master_secret;
-	uint8_t alert; /* of the client; 0: none */
+	uint8_t alert;  /* of the client; 0: none */
 	size_t request; /* octets of application data */
 };
 

@@ -18,10 +18,10 @@ static const struct conduct {
 	enum grade grade; /* where the request arrived */
 	struct origin_case play;
 } conducts[] = {
-	{"13-upstream-tls10", "a server of TLS 1.0 only", "Deprecated by RFC 8996, and hidden from the client.", GRADE_C,
-		{.min = TLS_VERSION_10, .max = TLS_VERSION_10, .suites = "ALL:@SECLEVEL=0"}},
-	{"13-upstream-tls11", "a server of TLS 1.1 only", "Deprecated by RFC 8996, and hidden from the client.", GRADE_C,
-		{.min = TLS_VERSION_11, .max = TLS_VERSION_11, .suites = "ALL:@SECLEVEL=0"}},
+	{"13-upstream-tls10", "a server of TLS 1.0 only", "Deprecated by RFC 8996, and hidden from the client.",
+		GRADE_C, {.min = TLS_VERSION_10, .max = TLS_VERSION_10, .suites = "ALL:@SECLEVEL=0"}},
+	{"13-upstream-tls11", "a server of TLS 1.1 only", "Deprecated by RFC 8996, and hidden from the client.",
+		GRADE_C, {.min = TLS_VERSION_11, .max = TLS_VERSION_11, .suites = "ALL:@SECLEVEL=0"}},
 	{"14-anonymous", "a server without a certificate", "Anybody can pass for the server.", GRADE_F,
 		{.max = TLS_VERSION_12, .suites = "aNULL:@SECLEVEL=0"}},
 	{"14-null", "a server that does not encrypt", "Everybody in between reads along.", GRADE_F,
@@ -31,12 +31,12 @@ static const struct conduct {
 	{"14-dhe-custom-group", "DHE in a group of 2048 bits whose modulus is not prime",
 		"Whoever knows its factors reads along.", GRADE_C,
 		{.max = TLS_VERSION_12, .custom_group = true, .suites = "DHE+AESGCM:@SECLEVEL=0"}},
-	{"14-rsa-key-exchange", "RSA key exchange only", "No forward secrecy, where the client may have wanted it.", GRADE_B,
-		{.max = TLS_VERSION_12, .suites = "kRSA+AES:@SECLEVEL=0"}},
+	{"14-rsa-key-exchange", "RSA key exchange only", "No forward secrecy, where the client may have wanted it.",
+		GRADE_B, {.max = TLS_VERSION_12, .suites = "kRSA+AES:@SECLEVEL=0"}},
 	{"14-cbc", "suites with CBC only", "Padding oracles have returned again and again.", GRADE_B,
 		{.max = TLS_VERSION_12, .suites = "ECDHE+AES:!AESGCM:!AESCCM:@SECLEVEL=0"}},
-	{"16-damaged-finished", "a server's Finished with one bit changed", "Nothing of the handshake is authenticated.", GRADE_F,
-		{.damage = true}},
+	{"16-damaged-finished", "a server's Finished with one bit changed",
+		"Nothing of the handshake is authenticated.", GRADE_F, {.damage = true}},
 };
 
 /* With the number of each in the list of checks. */
@@ -85,8 +85,8 @@ static enum grade worth_of(enum identity_fault fault)
 }
 
 /* Plays a case and sends a request through the proxy. False when it cannot be played. */
-static bool pass(struct proxy *proxy, const struct origin_case *play, const struct through_wish *wish, struct through_seen *shown,
-	struct error *err)
+static bool pass(struct proxy *proxy, const struct origin_case *play, const struct through_wish *wish,
+	struct through_seen *shown, struct error *err)
 {
 	*shown = (struct through_seen){0};
 	if (!origin_play(proxy->origin, play, err))
@@ -118,15 +118,18 @@ static void try_case(struct proxy *proxy, const char *check, enum grade grade, c
 	if (!shown.connected) {
 		report_add(proxy->report, check, GRADE_UNKNOWN, probed, NULL, "%s", shown.fault);
 	} else if (proxy->seen.request > 0) {
-		report_add(proxy->report, check, grade, probed, why, "ACCEPTED: %zu octets of the request reached the server",
-			proxy->seen.request);
+		report_add(proxy->report, check, grade, probed, why,
+			"ACCEPTED: %zu octets of the request reached the server", proxy->seen.request);
 	} else {
 		tell_refusal(&shown, seen, sizeof(seen));
 		report_add(proxy->report, check, GRADE_A, probed, NULL, "%s", seen);
 	}
 	if (check == checks[IDENTITY_EXPIRED] && shown.connected)
-		report_add(proxy->report, "19-shown", GRADE_NONE, "what the client gets to see of an expired server", NULL, "%s",
-			shown.answer_len > 0 ? "a page" : shown.status >= 400 ? "a status to CONNECT" : shown.fault);
+		report_add(proxy->report, "19-shown", GRADE_NONE, "what the client gets to see of an expired server",
+			NULL, "%s",
+			shown.answer_len > 0  ? "a page"
+			: shown.status >= 400 ? "a status to CONNECT"
+					      : shown.fault);
 	through_free(&shown);
 }
 
@@ -139,7 +142,8 @@ static void try_certificates(struct proxy *proxy)
 		snprintf(probed, sizeof(probed), "a server's certificate: %s", identity_fault_text(fault));
 		if (identity_make(proxy->maker, fault, false, &identity))
 			try_case(proxy, checks[fault], worth_of(fault), probed,
-				"The client cannot see this behind the proxy: anybody who is in between there can pass for the server.",
+				"The client cannot see this behind the proxy: anybody who is in between there can pass "
+			        "for the server.",
 				&play);
 		else
 			report_add(proxy->report, checks[fault], GRADE_UNKNOWN, probed, NULL, "could not be made");
@@ -155,12 +159,16 @@ static void try_downgrade(struct proxy *proxy)
 	struct through_seen shown;
 	struct error err = {""};
 	if (!pass(proxy, &play, &proxy->wish, &shown, &err))
-		report_add(proxy->report, "13-downgrade-sentinel", GRADE_UNKNOWN, probed, NULL, "not tried: %s", err.text);
+		report_add(
+			proxy->report, "13-downgrade-sentinel", GRADE_UNKNOWN, probed, NULL, "not tried: %s", err.text);
 	else if (!proxy->speaks_13)
-		report_add(proxy->report, "13-downgrade-sentinel", GRADE_NONE, probed, NULL, "not judged: it offers no TLS 1.3");
+		report_add(proxy->report, "13-downgrade-sentinel", GRADE_NONE, probed, NULL,
+			"not judged: it offers no TLS 1.3");
 	else
-		report_add(proxy->report, "13-downgrade-sentinel", proxy->seen.key_exchange ? GRADE_C : GRADE_A, probed, NULL,
-			proxy->seen.key_exchange ? "ignored: it went on with its key exchange" : "heeded: it ended the handshake");
+		report_add(proxy->report, "13-downgrade-sentinel", proxy->seen.key_exchange ? GRADE_C : GRADE_A, probed,
+			NULL,
+			proxy->seen.key_exchange ? "ignored: it went on with its key exchange"
+						 : "heeded: it ended the handshake");
 	through_free(&shown);
 }
 
@@ -191,7 +199,8 @@ static void try_mirror(struct proxy *proxy)
 			err.text[0] ? err.text : shown.fault);
 	else
 		report_add(proxy->report, "13-mirrored-version", shown.version > TLS_VERSION_12 ? GRADE_B : GRADE_A,
-			"a server of TLS 1.2 only", shown.version > TLS_VERSION_12 ? "The client sees better than there is." : NULL,
+			"a server of TLS 1.2 only",
+			shown.version > TLS_VERSION_12 ? "The client sees better than there is." : NULL,
 			"the client gets %s", tls_version_name(shown.version) ? tls_version_name(shown.version) : "?");
 	through_free(&shown);
 }
@@ -203,13 +212,16 @@ static bool control(struct proxy *proxy, struct error *err)
 	bool ok = pass(proxy, &play, &proxy->wish, &shown, err);
 	if (ok && proxy->seen.request == 0)
 		ok = error_set(err,
-			"%s: not even a good server is reached through it (%s): it must trust the root of --origin, look %s up as "
+			"%s: not even a good server is reached through it (%s): it must trust the root of --origin, "
+		        "look %s up as "
 			"127.0.0.1 and be allowed to go there; and --ca must be its CA",
 			proxy->target.text, shown.fault[0] ? shown.fault : "no request arrived", proxy->wish.name);
 	if (ok && shown.leaf && X509_cmp(shown.leaf, proxy->good.leaf) == 0)
-		ok = error_set(err, "%s: passes the server's own certificate on: it does not inspect this connection", proxy->target.text);
+		ok = error_set(err, "%s: passes the server's own certificate on: it does not inspect this connection",
+			proxy->target.text);
 	if (ok) {
-		report_add(proxy->report, "control", GRADE_NONE, "a good server", NULL, "the request arrives, and the proxy reads it");
+		report_add(proxy->report, "control", GRADE_NONE, "a good server", NULL,
+			"the request arrives, and the proxy reads it");
 		proxy_tell_leaf(proxy, &shown);
 		proxy_tell_upstream(proxy);
 	}
@@ -221,8 +233,8 @@ static void try_all(struct proxy *proxy)
 {
 	struct identity rsa;
 	try_certificates(proxy);
-	report_add(proxy->report, "12-own-ca", GRADE_UNKNOWN, "a server's certificate issued by the proxy's own CA", NULL,
-		"not tried: its key is the proxy's alone");
+	report_add(proxy->report, "12-own-ca", GRADE_UNKNOWN, "a server's certificate issued by the proxy's own CA",
+		NULL, "not tried: its key is the proxy's alone");
 	try_version(proxy, TLS_VERSION_10);
 	try_version(proxy, TLS_VERSION_11);
 	try_mirror(proxy);
@@ -231,11 +243,13 @@ static void try_all(struct proxy *proxy)
 		for (size_t i = 0; i < sizeof(conducts) / sizeof(conducts[0]); i++) {
 			struct origin_case play = conducts[i].play;
 			play.identity = &rsa;
-			try_case(proxy, conducts[i].check, conducts[i].grade, conducts[i].probed, conducts[i].why, &play);
+			try_case(proxy, conducts[i].check, conducts[i].grade, conducts[i].probed, conducts[i].why,
+				&play);
 		}
 	}
 	identity_free(&rsa);
-	report_add(proxy->report, "17-ca-key", GRADE_UNKNOWN, "how the CA's key is kept", NULL, "not visible from outside");
+	report_add(proxy->report, "17-ca-key", GRADE_UNKNOWN, "how the CA's key is kept", NULL,
+		"not visible from outside");
 }
 
 static void tell_verdict(struct proxy *proxy)
@@ -244,7 +258,8 @@ static void tell_verdict(struct proxy *proxy)
 	for (size_t i = 0; i < proxy->report->findings; i++)
 		accepted += proxy->report->finding[i].grade == GRADE_F;
 	report_conclude(proxy->report, "upstream-verification", accepted > 0 ? "incomplete" : "complete", accepted > 0,
-		accepted > 0 ? "%u cases in which somebody who is in between can pass for a server, or read along, unseen by the client"
+		accepted > 0 ? "%u cases in which somebody who is in between can pass for a server, or read along, "
+	                       "unseen by the client"
 			     : "no case in which somebody who is in between could pass for a server",
 		accepted);
 }

@@ -12,7 +12,8 @@
 static bool same_names(X509 *a, X509 *b)
 {
 	ASN1_OCTET_STRING *one = NULL, *two = NULL;
-	int at = X509_get_ext_by_NID(a, NID_subject_alt_name, -1), there = X509_get_ext_by_NID(b, NID_subject_alt_name, -1);
+	int at = X509_get_ext_by_NID(a, NID_subject_alt_name, -1),
+	    there = X509_get_ext_by_NID(b, NID_subject_alt_name, -1);
 	if (at >= 0)
 		one = X509_EXTENSION_get_data(X509_get_ext(a, at));
 	if (there >= 0)
@@ -28,9 +29,11 @@ static void tell_dates(struct proxy *proxy, X509 *leaf)
 		return;
 	}
 	bool outlives = until > their_until;
-	report_add(proxy->report, "18-leaf-dates", outlives ? GRADE_B : GRADE_A, "the leaf's dates, beside the server's",
+	report_add(proxy->report, "18-leaf-dates", outlives ? GRADE_B : GRADE_A,
+		"the leaf's dates, beside the server's",
 		outlives ? "The client cannot see when the server's certificate ends." : NULL,
-		outlives ? "it outlives the server's certificate by %lld days" : "it ends with the server's certificate or before",
+		outlives ? "it outlives the server's certificate by %lld days"
+			 : "it ends with the server's certificate or before",
 		(long long)((until - their_until) / DAY_S));
 }
 
@@ -43,16 +46,17 @@ void proxy_tell_leaf(struct proxy *proxy, const struct through_seen *shown)
 		return;
 	cert_summary_of(shown->leaf, &summary);
 	cert_summary_line(&summary, line, sizeof(line));
-	report_add(report, "18-leaf", GRADE_NONE, "the leaf that the client gets", NULL, "%s; key %s, signature %s", line, summary.key,
-		summary.signature);
+	report_add(report, "18-leaf", GRADE_NONE, "the leaf that the client gets", NULL, "%s; key %s, signature %s",
+		line, summary.key, summary.signature);
 	tell_dates(proxy, shown->leaf);
 	bool same = same_names(shown->leaf, proxy->good.leaf);
 	report_add(report, "18-leaf-names", same ? GRADE_A : GRADE_B, "the leaf's subjectAltName, beside the server's",
-		same ? NULL : "A leaf for other names is good where the server's is not.", same ? "the same names" : "other names");
+		same ? NULL : "A leaf for other names is good where the server's is not.",
+		same ? "the same names" : "other names");
 	bool weak = X509_get_signature_nid(shown->leaf) == NID_sha1WithRSAEncryption ||
-		    EVP_PKEY_get_security_bits(X509_get0_pubkey(shown->leaf)) < 112;
-	report_add(report, "18-leaf-strength", weak ? GRADE_C : GRADE_A, "the leaf's key and signature", NULL, "%s, %s", summary.key,
-		summary.signature);
+	            EVP_PKEY_get_security_bits(X509_get0_pubkey(shown->leaf)) < 112;
+	report_add(report, "18-leaf-strength", weak ? GRADE_C : GRADE_A, "the leaf's key and signature", NULL, "%s, %s",
+		summary.key, summary.signature);
 }
 
 struct strength {
@@ -79,7 +83,8 @@ void proxy_tell_upstream(struct proxy *proxy)
 	struct report *report = proxy->report;
 	if (proxy->seen.hello_len == 0 ||
 		client_hello_parse(bytes_of(proxy->seen.hello, proxy->seen.hello_len), &hello) != HELLO_OK) {
-		report_add(report, "15-upstream-hello", GRADE_UNKNOWN, "the hello that the server gets", NULL, "cannot be read");
+		report_add(report, "15-upstream-hello", GRADE_UNKNOWN, "the hello that the server gets", NULL,
+			"cannot be read");
 		return;
 	}
 	struct strength strength = strength_of(&hello);
@@ -87,12 +92,16 @@ void proxy_tell_upstream(struct proxy *proxy)
 	(void)!ja4(&hello, JA4_TCP, four);
 	bool names = hello.sni == SNI_OK;
 	report_add(report, "15-upstream-hello",
-		strength.broken > 0                                                     ? GRADE_C
+		strength.broken > 0                                                          ? GRADE_C
 		: !proxy->speaks_13 || !hello.has_extended_master_secret || strength.rsa > 0 ? GRADE_B
-											: GRADE_A,
+											     : GRADE_A,
 		"the hello that the server gets, where the client offers TLS 1.3 and strong suites",
-		strength.broken > 0 || strength.rsa > 0 ? "The server may choose what the client would not have offered." : NULL,
-		"up to %s, %u broken suites, %u with RSA key exchange, extended master secret %s, server_name %s; JA4 %s",
-		tls_version_name(strength.version) ? tls_version_name(strength.version) : "?", strength.broken, strength.rsa,
-		hello.has_extended_master_secret ? "offered" : "not offered", names ? "sent" : "not sent", four);
+		strength.broken > 0 || strength.rsa > 0
+			? "The server may choose what the client would not have offered."
+			: NULL,
+		"up to %s, %u broken suites, %u with RSA key exchange, extended master secret %s, server_name %s; JA4 "
+	        "%s",
+		tls_version_name(strength.version) ? tls_version_name(strength.version) : "?", strength.broken,
+		strength.rsa, hello.has_extended_master_secret ? "offered" : "not offered", names ? "sent" : "not sent",
+		four);
 }

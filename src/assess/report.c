@@ -73,7 +73,8 @@ void report_conclude(struct report *report, const char *name, const char *verdic
 	}
 	struct report_conclude *at = &report->verdict[report->verdicts++];
 	va_start(list, reason);
-	*at = (struct report_conclude){.name = name, .verdict = verdict, .bad = bad, .reason = keep_format(reason, list)};
+	*at = (struct report_conclude){
+		.name = name, .verdict = verdict, .bad = bad, .reason = keep_format(reason, list)};
 	va_end(list);
 	report->lost += !at->reason;
 }

@@ -55,7 +55,8 @@ static char **make_environment(const struct run_wish *wish)
 {
 	static const char *const roots[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO",
 		"NODE_EXTRA_CA_CERTS", "OVERT_CA", "OVERT_URL"};
-	static const char *const gone[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "SSL_CERT_DIR"};
+	static const char *const gone[] = {
+		"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "SSL_CERT_DIR"};
 	size_t count = 0, n = 0, set = sizeof(roots) / sizeof(roots[0]);
 	while (environ[count])
 		count++;
@@ -86,7 +87,8 @@ static void free_words(char **words)
 	free(words);
 }
 
-static bool run(char **words, char **environment, const struct run_wish *wish, enum run_end *end, int *code, struct error *err)
+static bool run(
+	char **words, char **environment, const struct run_wish *wish, enum run_end *end, int *code, struct error *err)
 {
 	int status = 0;
 	pid_t child = fork();

@@ -8,7 +8,8 @@
 
 struct offer server_offer(const struct server *server, uint16_t version, const uint16_t *suites, size_t count)
 {
-	static const uint16_t groups[] = {0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x0100, 0x0101, 0x0102, 0x11ec, 0x11eb};
+	static const uint16_t groups[] = {
+		0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x0100, 0x0101, 0x0102, 0x11ec, 0x11eb};
 	struct offer offer = {.version = version,
 		.suites = suites,
 		.suite_count = count,

@@ -23,7 +23,8 @@ static bool is_ecdhe(const struct suite *suite)
 }
 
 /* The flight is the caller's to free. */
-static enum known ask(struct server *server, bool (*keep)(const struct suite *suite), bool ems, bool named, struct flight *flight)
+static enum known ask(
+	struct server *server, bool (*keep)(const struct suite *suite), bool ems, bool named, struct flight *flight)
 {
 	static const uint16_t ffdhe[] = {0x0100, 0x0101, 0x0102, 0x0103, 0x0104};
 	uint16_t suites[SUITES], version = server_classic(server);
@@ -56,15 +57,21 @@ static void tell_group(struct server *server, const struct flight *flight, const
 		return;
 	}
 	report_add(server->report, "dhe-group", grade_group(&group), probed,
-		"Clients of TLS 1.2 take any group, most without a look: whoever knows the factors of its modulus or has "
+		"Clients of TLS 1.2 take any group, most without a look: whoever knows the factors of its modulus or "
+	        "has "
 		"computed ahead for it reads along. At least 2048 bits and a safe prime, or better ECDHE.",
-		"%u bits, %s%s%s", group.bits, dh_kind_text(group.kind), group.name ? ": " : "", group.name ? group.name : "");
+		"%u bits, %s%s%s", group.bits, dh_kind_text(group.kind), group.name ? ": " : "",
+		group.name ? group.name : "");
 }
 
-static void tell_exchange(struct server *server, const char *check, enum known taken, const char *probed, const char *why)
+static void tell_exchange(
+	struct server *server, const char *check, enum known taken, const char *probed, const char *why)
 {
-	report_add(server->report, check, taken == YES ? GRADE_B : taken == NO ? GRADE_A : GRADE_UNKNOWN, probed,
-		taken == YES ? why : NULL,
+	report_add(server->report, check,
+		taken == YES  ? GRADE_B
+		: taken == NO ? GRADE_A
+			      : GRADE_UNKNOWN,
+		probed, taken == YES ? why : NULL,
 		taken == YES  ? "taken"
 		: taken == NO ? "refused"
 			      : "could not be found out");
@@ -82,12 +89,13 @@ static void tell_ems(struct server *server, enum known ecdhe_free)
 	bool free = ecdhe_free == YES || server->rsa_free == YES || server->dhe_free == YES;
 	bool known = free || ecdhe_free == NO || server->rsa_free == NO || server->dhe_free == NO;
 	const char *seen = server->extended_master_secret == NO ? "not supported"
-			 : !known                               ? "supported; whether it is required could not be found out"
-			 : free                                 ? "supported, not required"
-								: "required";
+	                   : !known ? "supported; whether it is required could not be found out"
+	                   : free   ? "supported, not required"
+	                            : "required";
 	report_add(server->report, "extended-master-secret", server->extended_master_secret == NO ? GRADE_B : GRADE_A,
 		"hellos for TLS 1.2 with and without the extension",
-		"Without it two connections can be given one master secret (RFC 7627): triple handshakes, and proxies that drop out.",
+		"Without it two connections can be given one master secret (RFC 7627): triple handshakes, and proxies "
+	        "that drop out.",
 		"%s", seen);
 }
 
@@ -100,13 +108,14 @@ void server_key_exchange(struct server *server)
 	server->rsa = ask(server, is_rsa, true, false, &flight);
 	flight_free(&flight);
 	tell_exchange(server, "rsa-key-exchange", server->rsa, "RSA key exchange alone",
-		"Whoever gets the server's key later reads all recorded connections; and padding oracles have returned again and again.");
+		"Whoever gets the server's key later reads all recorded connections; and padding oracles have returned "
+	        "again and again.");
 	server->dhe = ask(server, is_dhe, true, false, &flight);
 	if (server->dhe == YES)
 		tell_group(server, &flight, "DHE alone, no named group offered");
 	else
-		report_add(server->report, "dhe-group", server->dhe == NO ? GRADE_NONE : GRADE_UNKNOWN, "DHE alone", NULL,
-			server->dhe == NO ? "DHE is not spoken" : "could not be found out");
+		report_add(server->report, "dhe-group", server->dhe == NO ? GRADE_NONE : GRADE_UNKNOWN, "DHE alone",
+			NULL, server->dhe == NO ? "DHE is not spoken" : "could not be found out");
 	flight_free(&flight);
 	if (server->dhe == YES) {
 		enum known named = ask(server, is_dhe, true, true, &flight);
@@ -135,28 +144,36 @@ void server_dropout(struct server *server)
 	struct report *report = server->report;
 	if (server_classic(server) == 0) {
 		report_conclude(report, "dropout", "not-exposed", false,
-			"Only TLS 1.3 is spoken: every secret depends on a key share that the proxy cannot carry over, and on all "
+			"Only TLS 1.3 is spoken: every secret depends on a key share that the proxy cannot carry over, "
+		        "and on all "
 			"messages of the handshake, so two connections never share one.");
 	} else if (server->rsa_free == YES) {
 		report_conclude(report, "dropout", "exposed", true,
-			"RSA key exchange is taken without extended master secret: a proxy whose certificate a client accepts can "
-			"encrypt the client's own premaster secret and randoms on to this server, so that both connections have one "
+			"RSA key exchange is taken without extended master secret: a proxy whose certificate a client "
+		        "accepts can "
+			"encrypt the client's own premaster secret and randoms on to this server, so that both "
+		        "connections have one "
 			"master secret, and leave. Require extended master secret, or give RSA key exchange up.");
 	} else if (server->dhe_free == YES) {
 		report_conclude(report, "dropout", "exposed", true,
-			"DHE is taken without extended master secret: towards a client that takes any group unchecked, a proxy can "
-			"make one in which the client's premaster secret becomes this server's, and leave. Require extended master "
+			"DHE is taken without extended master secret: towards a client that takes any group unchecked, "
+		        "a proxy can "
+			"make one in which the client's premaster secret becomes this server's, and leave. Require "
+		        "extended master "
 			"secret, or give DHE up for ECDHE.");
 	} else if (server->rsa_free == NOT_KNOWN && server->rsa != NO) {
-		report_conclude(report, "dropout", "unknown", true, "whether RSA key exchange is taken could not be found out");
+		report_conclude(
+			report, "dropout", "unknown", true, "whether RSA key exchange is taken could not be found out");
 	} else if (server->dhe_free == NOT_KNOWN && server->dhe != NO) {
 		report_conclude(report, "dropout", "unknown", true, "whether DHE is taken could not be found out");
 	} else if (server->rsa == NO && server->dhe == NO) {
 		report_conclude(report, "dropout", "not-exposed", false,
-			"Neither RSA key exchange nor DHE is taken: in ECDHE a proxy cannot choose the secret of both connections.");
+			"Neither RSA key exchange nor DHE is taken: in ECDHE a proxy cannot choose the secret of both "
+		        "connections.");
 	} else {
 		report_conclude(report, "dropout", "not-exposed", false,
-			"RSA key exchange and DHE are taken only with extended master secret, which binds the master secret to the "
+			"RSA key exchange and DHE are taken only with extended master secret, which binds the master "
+		        "secret to the "
 			"certificate and all messages of one connection.");
 	}
 }

@@ -20,7 +20,7 @@ struct server {
 	struct report *report;
 
 	enum known version[SERVER_VERSIONS];
-	enum known rsa, dhe;         /* key exchange taken in TLS 1.2 */
+	enum known rsa, dhe;           /* key exchange taken in TLS 1.2 */
 	enum known rsa_free, dhe_free; /* the same without extended master secret */
 	enum known extended_master_secret;
 	enum known secure_renegotiation;
@@ -40,8 +40,7 @@ void server_certificate(struct server *server, const struct handshake_seen *seen
 must_check struct offer server_offer(
 	const struct server *server, uint16_t version, const uint16_t *suites, size_t count);
 /* Suites of this version that `keep` wants and this program can name, at most `cap`. Returns how many. */
-must_check size_t server_list(
-	uint16_t version, bool (*keep)(const struct suite *suite), uint16_t *out, size_t cap);
+must_check size_t server_list(uint16_t version, bool (*keep)(const struct suite *suite), uint16_t *out, size_t cap);
 /* YES or NO for an answer that says so, NOT_KNOWN where nobody could tell. */
 must_check enum known server_known(enum probe_result result, const struct flight *flight, uint16_t version);
 /* Whether the server speaks TLS 1.2 or, where nothing better, the highest below; 0: nothing below TLS 1.3. */

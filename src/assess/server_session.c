@@ -12,7 +12,10 @@ static enum grade grade_fault(const struct verify_verdict *verdict)
 {
 	/* Of the status alone: the certificate itself is good. */
 	bool status = verdict->fault >= VERIFY_STAPLE_MISSING && verdict->fault < VERIFY_FAULTS;
-	return verdict->fault == VERIFY_OK ? GRADE_A : verdict->fault == VERIFY_INTERNAL ? GRADE_UNKNOWN : status ? GRADE_C : GRADE_F;
+	return verdict->fault == VERIFY_OK         ? GRADE_A
+	       : verdict->fault == VERIFY_INTERNAL ? GRADE_UNKNOWN
+	       : status                            ? GRADE_C
+	                                           : GRADE_F;
 }
 
 static void tell_leaf(struct server *server, X509 *leaf)
@@ -21,8 +24,8 @@ static void tell_leaf(struct server *server, X509 *leaf)
 	char line[700];
 	cert_summary_of(leaf, &summary);
 	cert_summary_line(&summary, line, sizeof(line));
-	report_add(server->report, "certificate", GRADE_NONE, "the leaf that was shown", NULL, "%s; key %s, signature %s", line,
-		summary.key, summary.signature);
+	report_add(server->report, "certificate", GRADE_NONE, "the leaf that was shown", NULL,
+		"%s; key %s, signature %s", line, summary.key, summary.signature);
 }
 
 static void judge(struct server *server, const struct handshake_seen *seen, struct trust *trust)
@@ -38,11 +41,15 @@ static void judge(struct server *server, const struct handshake_seen *seen, stru
 	report_add(server->report, "chain", grade_fault(&verdict),
 		server->options->trust ? "the chain, strictly, against the anchors given"
 				       : "the chain, strictly, against the system's anchors",
-		verdict.fault == VERIFY_OK ? NULL : "Clients that verify refuse this server, those that do not can be deceived.",
-		"%s: %s", verify_fault_name(verdict.fault), verdict.fault == VERIFY_OK ? "good for this name" : verdict.text);
+		verdict.fault == VERIFY_OK
+			? NULL
+			: "Clients that verify refuse this server, those that do not can be deceived.",
+		"%s: %s", verify_fault_name(verdict.fault),
+		verdict.fault == VERIFY_OK ? "good for this name" : verdict.text);
 	report_add(server->report, "ocsp-staple", GRADE_NONE, "status_request",
 		seen->staple_len > 0 ? NULL : "Without one, clients ask the responder themselves, or nobody.",
-		seen->staple_len > 0 ? verdict.status == VERIFY_STATUS_STAPLE ? "stapled: good" : "stapled" : "no staple");
+		seen->staple_len > 0 ? verdict.status == VERIFY_STATUS_STAPLE ? "stapled: good" : "stapled"
+				     : "no staple");
 	verifier_free(verifier);
 }
 
@@ -66,7 +73,8 @@ static void tell_13(struct server *server, const struct handshake_seen *seen)
 {
 	report_add(server->report, "tickets", GRADE_NONE, "NewSessionTicket in TLS 1.3", NULL, "%s",
 		seen->tickets > 0 ? "sent" : "none came");
-	report_add(server->report, "early-data", seen->early_data > 0 ? GRADE_NONE : GRADE_A, "early_data in the ticket",
+	report_add(server->report, "early-data", seen->early_data > 0 ? GRADE_NONE : GRADE_A,
+		"early_data in the ticket",
 		seen->early_data > 0 ? "What is sent as 0-RTT can be replayed: the application must know." : NULL,
 		seen->early_data > 0 ? "0-RTT of up to %u octets is taken" : "no 0-RTT", seen->early_data);
 }
@@ -91,10 +99,13 @@ static void try_classic(struct server *server, bool told)
 			server_certificate(server, &seen);
 		}
 		report_add(server->report, "tickets-classic", GRADE_NONE, "session_ticket below TLS 1.3",
-			seen.ticket ? "Whoever gets the key of the tickets reads recorded connections, forward secrecy or not." : NULL,
+			seen.ticket ? "Whoever gets the key of the tickets reads recorded connections, forward secrecy "
+		                      "or not."
+				    : NULL,
 			seen.ticket ? "sent" : "none");
 		report_add(server->report, "client-renegotiation", seen.renegotiated ? GRADE_B : GRADE_A,
-			"a second handshake that the client begins", seen.renegotiated ? "It costs a server much and a client little." : NULL,
+			"a second handshake that the client begins",
+			seen.renegotiated ? "It costs a server much and a client little." : NULL,
 			seen.renegotiated ? "taken" : "not taken");
 	}
 	handshake_seen_free(&seen);

@@ -28,7 +28,8 @@ size_t server_list(uint16_t version, bool (*keep)(const struct suite *suite), ui
 	/* The strong first: where the client's order decides, they are told before a bound is reached. */
 	for (int strength = SUITE_STRONG; strength >= SUITE_BROKEN; strength--) {
 		for (size_t i = 0; (suite = suite_at(i)) != NULL && count < cap; i++) {
-			if ((int)suite->strength == strength && any(suite) && suite_fits_version(suite, version) && keep(suite))
+			if ((int)suite->strength == strength && any(suite) && suite_fits_version(suite, version) &&
+				keep(suite))
 				out[count++] = suite->value;
 		}
 	}
@@ -40,7 +41,7 @@ enum known server_known(enum probe_result result, const struct flight *flight, u
 	if (probe_took(result, flight, version))
 		return YES;
 	bool answered = result == PROBE_CLOSED ||
-			(result == PROBE_ANSWERED && (flight->kind == FLIGHT_ALERT || flight->kind == FLIGHT_HELLO));
+	                (result == PROBE_ANSWERED && (flight->kind == FLIGHT_ALERT || flight->kind == FLIGHT_HELLO));
 	return answered ? NO : NOT_KNOWN;
 }
 
@@ -103,13 +104,15 @@ bool server_versions(struct server *server, struct error *err)
 	for (unsigned i = SERVER_VERSIONS - 1; i < SERVER_VERSIONS; i--) {
 		uint16_t version = (uint16_t)(TLS_VERSION_SSL30 + i);
 		struct flight flight;
-		struct offer offer = server_offer(server, version, suites, server_list(version, any, suites, ALL_SUITES));
+		struct offer offer =
+			server_offer(server, version, suites, server_list(version, any, suites, ALL_SUITES));
 		enum probe_result result = probe(&server->target, &offer, &flight);
 		server->version[i] = server_known(result, &flight, version);
 		probe_tell(result, &flight, words[i], sizeof(words[i]));
 		if (result == PROBE_ANSWERED && flight.kind == FLIGHT_HELLO && flight.version != version)
 			snprintf(words[i], sizeof(words[i]), "answered with %s instead",
-				tls_version_name(flight.version) ? tls_version_name(flight.version) : "another version");
+				tls_version_name(flight.version) ? tls_version_name(flight.version)
+								 : "another version");
 		if (server->version[i] == YES && i == 3) {
 			server->secure_renegotiation = flight.renegotiation_info ? YES : NO;
 			server->extended_master_secret = flight.extended_master_secret ? YES : NO;
@@ -117,10 +120,12 @@ bool server_versions(struct server *server, struct error *err)
 		bool end = hopeless(server, result, &flight, SERVER_VERSIONS - i);
 		flight_free(&flight);
 		if (end && !speaks(server))
-			return error_set(err, "%s: asked for %s: %s", server->target.text, tls_version_name(version), words[i]);
+			return error_set(
+				err, "%s: asked for %s: %s", server->target.text, tls_version_name(version), words[i]);
 	}
 	if (!speaks(server))
-		return error_set(err, "%s: refuses every version of TLS: asked for TLS 1.2, it %s", server->target.text, words[3]);
+		return error_set(err, "%s: refuses every version of TLS: asked for TLS 1.2, it %s", server->target.text,
+			words[3]);
 	for (unsigned i = SERVER_VERSIONS - 1; i < SERVER_VERSIONS; i--)
 		tell_version(server, i, words[i]);
 	if (server->version[3] != YES && server->version[4] != YES)
@@ -141,8 +146,8 @@ static void tell_suite(struct server *server, uint16_t version, uint16_t value)
 		grade = GRADE_C;
 	char probed[80];
 	snprintf(probed, sizeof(probed), "which suites %s is spoken with", tls_version_name(version));
-	report_add(server->report, "suite", grade, probed, why[strength], "%s (%s)", suite_name(value) ? suite_name(value) : "?",
-		suite_strength_name(strength));
+	report_add(server->report, "suite", grade, probed, why[strength], "%s (%s)",
+		suite_name(value) ? suite_name(value) : "?", suite_strength_name(strength));
 }
 
 /* Offers all, takes the choice away, and offers the rest, until the server wants none of it. */
@@ -168,7 +173,8 @@ static void list_suites(struct server *server, uint16_t version, unsigned most)
 			tell_suite(server, version, flight.suite);
 		else if (result == PROBE_SPENT)
 			report_add(server->report, "suite", GRADE_NONE, "further suites", NULL,
-				"%s: not asked after the first %u: the bound of questions is reached", tls_version_name(version), n);
+				"%s: not asked after the first %u: the bound of questions is reached",
+				tls_version_name(version), n);
 		flight_free(&flight);
 	}
 }
@@ -202,9 +208,11 @@ void server_suites(struct server *server)
 void server_groups(struct server *server)
 {
 	/* Hybrids first, then what else TLS 1.3 has. */
-	uint16_t groups[] = {0x11ec, 0x11eb, 0x11ed, 0x6399, 0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x0100, 0x0101, 0x0102};
+	uint16_t groups[] = {
+		0x11ec, 0x11eb, 0x11ed, 0x6399, 0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x0100, 0x0101, 0x0102};
 	uint16_t suites[ALL_SUITES];
-	size_t count = sizeof(groups) / sizeof(groups[0]), suite_count = server_list(TLS_VERSION_13, any, suites, ALL_SUITES);
+	size_t count = sizeof(groups) / sizeof(groups[0]),
+	       suite_count = server_list(TLS_VERSION_13, any, suites, ALL_SUITES);
 	char seen[400] = "";
 	size_t len = 0;
 	bool hybrid = false, asked = true;
@@ -233,8 +241,8 @@ void server_groups(struct server *server)
 		asked = result != PROBE_SPENT;
 		flight_free(&flight);
 	}
-	report_add(server->report, "groups", GRADE_NONE, "which groups TLS 1.3 is spoken with, in the server's order", NULL,
-		"%s%s", len > 0 ? seen : "none found", asked ? "" : " (not all asked: the bound is reached)");
+	report_add(server->report, "groups", GRADE_NONE, "which groups TLS 1.3 is spoken with, in the server's order",
+		NULL, "%s%s", len > 0 ? seen : "none found", asked ? "" : " (not all asked: the bound is reached)");
 	report_add(server->report, "post-quantum", hybrid ? GRADE_A : GRADE_NONE, "X25519MLKEM768 and other hybrids",
 		"Without one, what is recorded today can be read by whoever has a quantum computer later.",
 		hybrid ? "a post-quantum hybrid is spoken" : "no post-quantum hybrid");

@@ -28,7 +28,8 @@ bool target_of_word(const char *text, const char *default_port, struct target *o
 	if (result != NAME_OK)
 		return error_set(err, "%s: %s", text, name_result_text(result));
 	snprintf(out->port_text, sizeof(out->port_text), "%u", (unsigned)port);
-	snprintf(out->text, sizeof(out->text), out->name.ip_len == 16 ? "[%s]:%s" : "%s:%s", out->name.text, out->port_text);
+	snprintf(out->text, sizeof(out->text), out->name.ip_len == 16 ? "[%s]:%s" : "%s:%s", out->name.text,
+		out->port_text);
 	return true;
 }
 

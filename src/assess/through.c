@@ -15,8 +15,8 @@ static bool connect_through(int fd, uint64_t deadline_ns, const struct through_w
 {
 	char request[700], head[HEAD_MAX + 1];
 	size_t len = 0;
-	int n = snprintf(request, sizeof(request), "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", wish->name, wish->port,
-		wish->name, wish->port);
+	int n = snprintf(request, sizeof(request), "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", wish->name,
+		wish->port, wish->name, wish->port);
 	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) != n)
 		return false;
 	while (len < HEAD_MAX) {
@@ -71,8 +71,9 @@ static bool read_answer(SSL *ssl, int fd, uint64_t deadline_ns, struct through_s
 static void speak(SSL *ssl, int fd, uint64_t deadline_ns, const struct through_wish *wish, struct through_seen *out)
 {
 	char request[600];
-	int result, n = snprintf(request, sizeof(request), "GET /overt-assess HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n",
-			    wish->name, wish->port);
+	int result, n = snprintf(request, sizeof(request),
+			    "GET /overt-assess HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n", wish->name,
+			    wish->port);
 	do {
 		ERR_clear_error();
 		result = SSL_connect(ssl);
@@ -103,8 +104,8 @@ static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
 	SSL *ssl = SSL_new(ctx);
 	if (ssl && SSL_set_min_proto_version(ssl, wish->min ? wish->min : TLS1_2_VERSION) == 1 &&
 		SSL_set_max_proto_version(ssl, wish->max ? wish->max : TLS1_3_VERSION) == 1 &&
-		SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)wish->name) == 1 && SSL_set1_host(ssl, wish->name) == 1 &&
-		SSL_set_fd(ssl, fd) == 1)
+		SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)wish->name) == 1 &&
+		SSL_set1_host(ssl, wish->name) == 1 && SSL_set_fd(ssl, fd) == 1)
 		return ssl;
 	SSL_free(ssl);
 	return NULL;

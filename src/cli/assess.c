@@ -89,7 +89,8 @@ static const struct argument table[] = {
 	{"total", 0, "DURATION", read_total, "how long the whole may take [90s]"},
 	{"pause", 0, "DURATION", read_pause, "server: between two connections [50ms]"},
 	{"name", 0, "NAME", read_name,
-		"server: the name to ask for, where it is not HOST; proxy: the test server's, that leads to 127.0.0.1 [localhost]"},
+		"server: the name to ask for, where it is not HOST; proxy: the test server's, that leads to 127.0.0.1 "
+                "[localhost]"},
 	{"trust", 0, "FILE", read_trust, "server: anchors of the chain, in PEM [the system's]"},
 	{"ca", 0, "FILE", read_ca, "proxy: the CA it issues with, in PEM"},
 	{"origin", 0, "DIR", read_origin, "proxy: folder of the root that it trusts for this; made if it is not there"},
@@ -138,10 +139,11 @@ static const struct subject {
 	bool word, command;
 	struct report *(*run)(const struct request *request, char **command, struct error *err);
 } subjects[] = {
-	{"server", "overt assess server HOST[:PORT] [--name NAME] [--trust FILE] [--pause DURATION]", true, false, run_server},
+	{"server", "overt assess server HOST[:PORT] [--name NAME] [--trust FILE] [--pause DURATION]", true, false,
+		run_server},
 	{"client", "overt assess client -- COMMAND [WORDS], with {} for the URL", false, true, run_client},
-	{"proxy", "overt assess proxy HOST:PORT --ca FILE --origin DIR [--origin-port PORT] [--name NAME] [--direct]", true, false,
-		run_proxy},
+	{"proxy", "overt assess proxy HOST:PORT --ca FILE --origin DIR [--origin-port PORT] [--name NAME] [--direct]",
+		true, false, run_proxy},
 	{"root", "overt assess root --origin DIR", false, false, NULL},
 };
 
@@ -151,9 +153,11 @@ static void help(void)
 {
 	for (size_t i = 0; i < SUBJECTS; i++)
 		printf("%s %s\n", i == 0 ? "usage:" : "      ", subjects[i].usage);
-	puts("\nTries what it tells, and grades it line by line: A, B, C or F, of which the worst counts. Nothing but what\n"
+	puts("\nTries what it tells, and grades it line by line: A, B, C or F, of which the worst counts. Nothing but "
+	     "what\n"
 	     "was named is asked, one connection after the other, within bounds.\n");
-	const struct arguments arguments = {.verb = "assess", .table = table, .count = sizeof(table) / sizeof(table[0])};
+	const struct arguments arguments = {
+		.verb = "assess", .table = table, .count = sizeof(table) / sizeof(table[0])};
 	arguments_help(&arguments);
 }
 
@@ -188,7 +192,8 @@ static bool tell(const struct request *request, const struct report *report, str
 		return false;
 	if (terminal)
 		(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	bool ok = request->json ? report_tell_json(report, stdout) : report_tell_text(report, colour, size.ws_col, stdout);
+	bool ok = request->json ? report_tell_json(report, stdout)
+	                        : report_tell_text(report, colour, size.ws_col, stdout);
 	return ok || error_set_errno(err, "standard output");
 }
 

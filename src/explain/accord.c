@@ -139,7 +139,7 @@ static const struct property properties[] = {
 		{false, true, true}},
 	{"proxy-signed-nonces", "Both nonces are under the proxy's signature",
 		"They stand in the proof, the proof in leg 1's Certificate message, and P's CertificateVerify covers "
-                "that.",
+		"that.",
 		SHOWN(by_proxy), {true, true, true}},
 	{"client-signed-nonces", "All three nonces are under the client's signature",
 		"An approval signs the hash of leg 2's messages, in which they stand.", SHOWN(by_client),

@@ -57,23 +57,24 @@ static void tell(struct story *story, const struct sides *sides, bool handed)
 	story_row(story, handed ? "tls13-certificate-handed" : "tls13-two-handshakes",
 		handed ? "TLS 1.3, the relay was handed the server's certificate, and its private key too"
 		       : "TLS 1.3, the relay with a certificate of its own");
-	story_flag(story, "certificate_same", "the client was shown the server's certificate", same);
-	dropout_secret(story, "client_secret", "client's first traffic secret, client", tls_secret_bytes(&a));
-	dropout_secret(story, "server_secret", "client's first traffic secret, server", tls_secret_bytes(&b));
+	story_flag(story, "certificate_same", "shown the server's certificate", same);
+	dropout_secret(story, "client_secret", "traffic secret, client", tls_secret_bytes(&a));
+	dropout_secret(story, "server_secret", "traffic secret, server", tls_secret_bytes(&b));
 	story_flag(story, "secrets_equal", "traffic secrets equal", equal);
 	story_flag(story, "relay_read", "the relay read while it stood in", read);
 	story_flag(story, "data_flows", "data flows once the relay left", flows);
-	story_words(story, "fault", "ended by", lab_fault(sides->server)[0] ? lab_fault(sides->server) : "nothing");
+	story_words(story, "fault", "ended by, at the server",
+		lab_fault(sides->server)[0] ? lab_fault(sides->server) : "nothing");
 	story_held(story, read && !equal && !flows && same == handed, "%s",
 		handed ? "The certificate is no longer hidden from anybody, and still the relay cannot leave. What is "
-	                 "in the way is not "
+			 "in the way is not "
 			 "that TLS 1.3 encrypts the certificate, but that both sides put their own Diffie-Hellman "
-	                 "share and every "
+			 "share and every "
 			 "message they saw into the keys."
 		       : "Groups are named in TLS 1.3, so the relay agrees on one secret with the client and on "
-	                 "another with the "
+			 "another with the "
 			 "server; and every traffic secret is derived from the hash of all messages, of which there "
-	                 "are two "
+			 "are two "
 			 "different sets. There is no extension to strip.");
 	tls_secret_wipe(&a);
 	tls_secret_wipe(&b);

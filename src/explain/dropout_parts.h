@@ -7,7 +7,7 @@
 
 #define DROPOUT_REQUEST  "GET /account HTTP/1.1\r\nHost: " LAB_NAME "\r\n\r\n"
 #define DROPOUT_RESPONSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-#define DROPOUT_OCTETS   24 /* of a secret that are shown: enough to tell two of them apart */
+#define DROPOUT_OCTETS   16 /* of a secret that are shown: enough to tell two of them apart */
 
 /* dropout12.c: TLS 1.2 terminated on both sides, by key exchange and by what the client insists on. */
 must_check bool dropout_rsa(const struct lab *lab, struct story *story, struct error *err);

@@ -11,8 +11,8 @@ struct story {
 	const char *name, *title, *question;
 	struct story_item *items;
 	size_t count, room;
-	bool lacking;           /* something was left out */
-	struct story_item *row; /* that facts go to */
+	bool lacking;            /* something was left out */
+	struct story_item *row;  /* that facts go to */
 	struct story_item scrap; /* where memory is refused: written to, never shown */
 };
 

@@ -10,8 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define INDENT 2
-#define WIDEST 110 /* columns: prose that is wider reads badly */
+#define INDENT    2
+#define NARROWEST 8
+#define WIDEST    110 /* columns: prose that is wider reads badly */
 
 enum paint { PLAIN, BOLD, DIM, GOOD, BAD };
 
@@ -57,10 +58,13 @@ static size_t width_of(const struct page *page)
 /* Words, folded between `left` and the width; the cursor stands at `at`. Ends its line. */
 static void fold(struct page *page, enum paint paint, const char *text, size_t left, size_t at)
 {
-	size_t limit = width_of(page);
+	size_t limit = width_of(page), room = limit > left + NARROWEST ? limit - left : NARROWEST;
 	bool first = true;
 	while (*text) {
 		size_t len = strcspn(text, " ");
+		/* A word that has no room in any line is cut. */
+		if (utf8_columns(bytes_of(text, len)) > room)
+			len = utf8_fit(bytes_of(text, len), room).len;
 		char word[STORY_TEXT + 1];
 		snprintf(word, sizeof(word), "%.*s", (int)len, text);
 		size_t columns = utf8_columns(bytes_of(word, len));
@@ -216,7 +220,8 @@ static void tell_figure(struct page *page, const struct story_item *figure)
 static void tell_arrow(struct page *page, const struct story_item *arrow)
 {
 	bool right = arrow->to > arrow->from, utf8 = page->style.utf8;
-	size_t from = lane_at(page, right ? arrow->from : arrow->to), to = lane_at(page, right ? arrow->to : arrow->from);
+	size_t from = lane_at(page, right ? arrow->from : arrow->to),
+	       to = lane_at(page, right ? arrow->to : arrow->from);
 	size_t text = utf8_columns(bytes_str(arrow->title));
 	blanks(page, from);
 	if (text <= to - from - 6) {

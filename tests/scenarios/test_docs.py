@@ -18,7 +18,7 @@ from lab import clients, overt, settings
 from lab.servers import needs_program
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-VERBS = ["proxy", "exec", "explain", "watch", "collect", "grant", "get", "local", "accord", "ca", "check", "log", "refusals", "version"]
+VERBS = ["proxy", "exec", "explain", "watch", "collect", "grant", "get", "local", "accord", "assess", "ca", "check", "log", "refusals", "version"]
 PAGES = sorted((TOP / "man").glob("*.1"))
 DOCUMENTS = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "bench").glob("*.md")])
 COMPLETION = TOP / "completion" / "overt.bash"

@@ -140,6 +140,10 @@ static void no_line_of_words_is_wider_than_the_terminal(void **state)
 	story_row(story, "case", words);
 	story_words(story, "words", "label", words);
 	story_held(story, true, "%s. %s.", words, words);
+	story_row(story, "long", "a word that has no room in a line");
+	story_words(story, "word", "label",
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	story_held(story, true, "cut");
 	story_table(story, "table", cells);
 	story_line(story, false, cells);
 	for (unsigned i = 0; i < 3; i++) {

@@ -205,6 +205,39 @@ static void releases_come_to_the_keyring(void **state)
 	keyring_free(ring);
 }
 
+static void the_ends_of_a_release_lead_to_its_random(void **state)
+{
+	(void)state;
+	struct release release;
+	uint8_t found[2][KEYLOG_RANDOM];
+	struct keyring *ring = keyring_new(NULL);
+	release_make(&release);
+	release.client = (struct hostport){.ip = {[15] = 1}, .port = 40000};
+	release.server = (struct hostport){.ip = {[15] = 2}, .port = 443};
+	struct keyring_ends forth = {{release.client, release.server}}, back = {{release.server, release.client}};
+	assert_int_equal(keyring_ends_randoms(ring, &forth, found, 2), 0);
+	/* The same ends three times: the newest come first, the same random once. */
+	for (uint8_t i = 0; i < 6; i++) {
+		release.key.client_random[0] = i / 2;
+		release.key.epoch = i;
+		assert_true(release_to_keyring(&release, ring));
+	}
+	assert_int_equal(keyring_count(ring).ends.held, 3);
+	assert_int_equal(keyring_ends_randoms(ring, &forth, found, 2), 2);
+	assert_int_equal(found[0][0], 2);
+	assert_int_equal(found[1][0], 1);
+	assert_int_equal(keyring_ends_randoms(ring, &back, found, 2), 2);
+	assert_int_equal(found[0][0], 2);
+	back.end[0].port++;
+	assert_int_equal(keyring_ends_randoms(ring, &back, found, 2), 0);
+	/* Where one is not known nothing is said. */
+	release.client = (struct hostport){0};
+	release.key.client_random[0] = 9;
+	assert_true(release_to_keyring(&release, ring));
+	assert_int_equal(keyring_count(ring).ends.held, 3);
+	keyring_free(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +251,7 @@ int main(void)
 		cmocka_unit_test(record_keys_of_tls13_are_those_of_the_rfc),
 		cmocka_unit_test(a_master_secret_gives_both_directions),
 		cmocka_unit_test(releases_come_to_the_keyring),
+		cmocka_unit_test(the_ends_of_a_release_lead_to_its_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
