@@ -36,7 +36,7 @@ struct conduct {
 static const struct conduct conducts[] = {
 	{"no-extended-master-secret", "a server of TLS 1.2 without extended master secret",
 		"Most clients have to take it, for old servers. With RSA key exchange or DHE, it lets a proxy drop out "
-                "of the "
+		"of the "
 		"connection.",
 		GRADE_NONE, {.max = TLS_VERSION_12, .no_ems = true}},
 	{"rsa-key-exchange", "a server of TLS 1.2 with RSA key exchange only",
@@ -47,7 +47,7 @@ static const struct conduct conducts[] = {
 		{.max = TLS_VERSION_12, .no_ems = true, .suites = "kRSA+AES:@SECLEVEL=0"}},
 	{"dhe-custom-group", "DHE in a group of 2048 bits whose modulus is not prime",
 		"Whoever knows its factors reads along; a relay can make one in which both its connections share a "
-                "secret.",
+		"secret.",
 		GRADE_C, {.max = TLS_VERSION_12, .custom_group = true, .suites = "DHE+AESGCM:@SECLEVEL=0"}},
 	{"dhe-without-ems", "the same without extended master secret",
 		"A proxy can give both its connections one master secret, and drop out.", GRADE_C,
@@ -182,10 +182,10 @@ static void tell_dropout(struct client *client)
 				 : "unknown",
 		by_rsa || by_dhe || !known, "%s",
 		by_rsa   ? "It takes RSA key exchange without extended master secret: a proxy whose certificate it "
-	                   "accepts can give "
+			   "accepts can give "
 			   "this and the server's connection one master secret, and leave."
 		: by_dhe ? "It takes DHE in an unchecked group without extended master secret: a proxy whose "
-	                   "certificate it accepts "
+			   "certificate it accepts "
 			   "can choose the secret, give it to both connections, and leave."
 		: known  ? "It takes neither RSA key exchange nor unchecked groups without extended master secret."
 			 : "Not all that this rests on could be tried.");
@@ -203,7 +203,7 @@ static bool assess(struct client *client, struct error *err)
 	if (client->seen.request == 0)
 		return error_set(err,
 			"the command does not fetch %s although all is well there (%s, %s %d): does it take the URL "
-		        "from {} or "
+			"from {} or "
 			"OVERT_URL, and the root from SSL_CERT_FILE or OVERT_CA?",
 			client->url, client->seen.connections ? "it connected" : "it made no connection",
 			end == RUN_LATE ? "ended after" : "exit code",

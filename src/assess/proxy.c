@@ -143,7 +143,7 @@ static void try_certificates(struct proxy *proxy)
 		if (identity_make(proxy->maker, fault, false, &identity))
 			try_case(proxy, checks[fault], worth_of(fault), probed,
 				"The client cannot see this behind the proxy: anybody who is in between there can pass "
-			        "for the server.",
+				"for the server.",
 				&play);
 		else
 			report_add(proxy->report, checks[fault], GRADE_UNKNOWN, probed, NULL, "could not be made");
@@ -213,7 +213,7 @@ static bool control(struct proxy *proxy, struct error *err)
 	if (ok && proxy->seen.request == 0)
 		ok = error_set(err,
 			"%s: not even a good server is reached through it (%s): it must trust the root of --origin, "
-		        "look %s up as "
+			"look %s up as "
 			"127.0.0.1 and be allowed to go there; and --ca must be its CA",
 			proxy->target.text, shown.fault[0] ? shown.fault : "no request arrived", proxy->wish.name);
 	if (ok && shown.leaf && X509_cmp(shown.leaf, proxy->good.leaf) == 0)
@@ -259,7 +259,7 @@ static void tell_verdict(struct proxy *proxy)
 		accepted += proxy->report->finding[i].grade == GRADE_F;
 	report_conclude(proxy->report, "upstream-verification", accepted > 0 ? "incomplete" : "complete", accepted > 0,
 		accepted > 0 ? "%u cases in which somebody who is in between can pass for a server, or read along, "
-	                       "unseen by the client"
+			       "unseen by the client"
 			     : "no case in which somebody who is in between could pass for a server",
 		accepted);
 }

@@ -100,7 +100,7 @@ void proxy_tell_upstream(struct proxy *proxy)
 			? "The server may choose what the client would not have offered."
 			: NULL,
 		"up to %s, %u broken suites, %u with RSA key exchange, extended master secret %s, server_name %s; JA4 "
-	        "%s",
+		"%s",
 		tls_version_name(strength.version) ? tls_version_name(strength.version) : "?", strength.broken,
 		strength.rsa, hello.has_extended_master_secret ? "offered" : "not offered", names ? "sent" : "not sent",
 		four);

@@ -14,7 +14,7 @@ static const char head[] =
 	"--good:#5cc88c;--warn:#e0b050;--bad:#ff8a80}}"
 	"body{margin:0 auto;max-width:58rem;padding:2.5rem 1.25rem 4rem;background:var(--paper);color:var(--ink);"
 	"font:1rem/1.6 system-ui,sans-serif}h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:1.5rem 0 "
-        ".2rem}"
+	".2rem}"
 	"table{border-collapse:collapse;width:100%}td{vertical-align:top;padding:.5rem .9rem .5rem 0;"
 	"border-bottom:1px solid var(--line);overflow-wrap:anywhere}td:first-child{font-weight:700;width:2rem}"
 	".soft{color:var(--soft)}.a{color:var(--good)}.b,.c,.u{color:var(--warn)}.f{color:var(--bad)}"

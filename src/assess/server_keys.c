@@ -58,7 +58,7 @@ static void tell_group(struct server *server, const struct flight *flight, const
 	}
 	report_add(server->report, "dhe-group", grade_group(&group), probed,
 		"Clients of TLS 1.2 take any group, most without a look: whoever knows the factors of its modulus or "
-	        "has "
+		"has "
 		"computed ahead for it reads along. At least 2048 bits and a safe prime, or better ECDHE.",
 		"%u bits, %s%s%s", group.bits, dh_kind_text(group.kind), group.name ? ": " : "",
 		group.name ? group.name : "");
@@ -95,7 +95,7 @@ static void tell_ems(struct server *server, enum known ecdhe_free)
 	report_add(server->report, "extended-master-secret", server->extended_master_secret == NO ? GRADE_B : GRADE_A,
 		"hellos for TLS 1.2 with and without the extension",
 		"Without it two connections can be given one master secret (RFC 7627): triple handshakes, and proxies "
-	        "that drop out.",
+		"that drop out.",
 		"%s", seen);
 }
 
@@ -109,7 +109,7 @@ void server_key_exchange(struct server *server)
 	flight_free(&flight);
 	tell_exchange(server, "rsa-key-exchange", server->rsa, "RSA key exchange alone",
 		"Whoever gets the server's key later reads all recorded connections; and padding oracles have returned "
-	        "again and again.");
+		"again and again.");
 	server->dhe = ask(server, is_dhe, true, false, &flight);
 	if (server->dhe == YES)
 		tell_group(server, &flight, "DHE alone, no named group offered");
@@ -145,21 +145,21 @@ void server_dropout(struct server *server)
 	if (server_classic(server) == 0) {
 		report_conclude(report, "dropout", "not-exposed", false,
 			"Only TLS 1.3 is spoken: every secret depends on a key share that the proxy cannot carry over, "
-		        "and on all "
+			"and on all "
 			"messages of the handshake, so two connections never share one.");
 	} else if (server->rsa_free == YES) {
 		report_conclude(report, "dropout", "exposed", true,
 			"RSA key exchange is taken without extended master secret: a proxy whose certificate a client "
-		        "accepts can "
+			"accepts can "
 			"encrypt the client's own premaster secret and randoms on to this server, so that both "
-		        "connections have one "
+			"connections have one "
 			"master secret, and leave. Require extended master secret, or give RSA key exchange up.");
 	} else if (server->dhe_free == YES) {
 		report_conclude(report, "dropout", "exposed", true,
 			"DHE is taken without extended master secret: towards a client that takes any group unchecked, "
-		        "a proxy can "
+			"a proxy can "
 			"make one in which the client's premaster secret becomes this server's, and leave. Require "
-		        "extended master "
+			"extended master "
 			"secret, or give DHE up for ECDHE.");
 	} else if (server->rsa_free == NOT_KNOWN && server->rsa != NO) {
 		report_conclude(
@@ -169,11 +169,11 @@ void server_dropout(struct server *server)
 	} else if (server->rsa == NO && server->dhe == NO) {
 		report_conclude(report, "dropout", "not-exposed", false,
 			"Neither RSA key exchange nor DHE is taken: in ECDHE a proxy cannot choose the secret of both "
-		        "connections.");
+			"connections.");
 	} else {
 		report_conclude(report, "dropout", "not-exposed", false,
 			"RSA key exchange and DHE are taken only with extended master secret, which binds the master "
-		        "secret to the "
+			"secret to the "
 			"certificate and all messages of one connection.");
 	}
 }

@@ -100,7 +100,7 @@ static void try_classic(struct server *server, bool told)
 		}
 		report_add(server->report, "tickets-classic", GRADE_NONE, "session_ticket below TLS 1.3",
 			seen.ticket ? "Whoever gets the key of the tickets reads recorded connections, forward secrecy "
-		                      "or not."
+				      "or not."
 				    : NULL,
 			seen.ticket ? "sent" : "none");
 		report_add(server->report, "client-renegotiation", seen.renegotiated ? GRADE_B : GRADE_A,

@@ -90,7 +90,7 @@ static const struct argument table[] = {
 	{"pause", 0, "DURATION", read_pause, "server: between two connections [50ms]"},
 	{"name", 0, "NAME", read_name,
 		"server: the name to ask for, where it is not HOST; proxy: the test server's, that leads to 127.0.0.1 "
-                "[localhost]"},
+		"[localhost]"},
 	{"trust", 0, "FILE", read_trust, "server: anchors of the chain, in PEM [the system's]"},
 	{"ca", 0, "FILE", read_ca, "proxy: the CA it issues with, in PEM"},
 	{"origin", 0, "DIR", read_origin, "proxy: folder of the root that it trusts for this; made if it is not there"},

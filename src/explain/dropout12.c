@@ -1,4 +1,4 @@
-/* explain/dropout12.c — TLS 1.2 with a relay that terminates both sides and leaves (RFC 5246, 8.1; RFC 7627; RFC 7919). */
+/* explain/dropout12.c — TLS 1.2 with a relay that terminates both and leaves (RFC 5246, 8.1; RFC 7627; RFC 7919). */
 #include "explain/dropout_parts.h"
 #include "explain/relay.h"
 #include "tls/hello.h"
@@ -152,24 +152,24 @@ bool dropout_rsa(const struct lab *lab, struct story *story, struct error *err)
 			.equal = true,
 			.flows = true,
 			.why = "The master secret depends on three things: the premaster secret, which the client "
-	                       "sends encrypted to "
+			       "sends encrypted to "
 			       "the key it was shown, and the two randoms. The relay decrypted the premaster secret "
-	                       "with its own "
+			       "with its own "
 			       "key, encrypted it again to the server's, and let the randoms through. All three are "
-	                       "equal, so "
+			       "equal, so "
 			       "master secret and record keys are; nothing in them remembers which certificate was "
-	                       "shown. The "
+			       "shown. The "
 			       "relay may copy octets from now on, and neither side can tell."},
 		{.name = "tls12-rsa-ems",
 			.title = "TLS 1.2, RSA key exchange, with extended master secret",
 			.suite = RSA_SUITE,
 			.relay = {0},
 			.why = "The premaster secret is the same on both sides, as before. But with RFC 7627 the "
-	                       "master secret is "
+			       "master secret is "
 			       "made of it and of the hash of all handshake messages, and those hold the certificate: "
-	                       "the "
+			       "the "
 			       "relay's on one side, the server's on the other. As long as the relay stays and "
-	                       "encrypts anew, "
+			       "encrypts anew, "
 			       "nobody notices; the first record it only copies does not open."},
 		{.name = "tls12-rsa-client-insists-ems",
 			.title = "The same relay as first, and a client that insists on extended master secret",
@@ -178,9 +178,9 @@ bool dropout_rsa(const struct lab *lab, struct story *story, struct error *err)
 			.insists = ON_EMS,
 			.equal = true,
 			.why = "The relay could have left, but the client does not go on: it asks "
-	                       "SSL_get_extms_support after the "
+			       "SSL_get_extms_support after the "
 			       "handshake and closes when the answer is no. OpenSSL has no setting for that; the "
-	                       "program must "
+			       "program must "
 			       "ask. With an honest server of the same library the answer is yes."},
 	};
 	return run_all(lab, trials, sizeof(trials) / sizeof(trials[0]), story, err);
@@ -196,22 +196,22 @@ bool dropout_dhe(const struct lab *lab, struct story *story, struct error *err)
 			.equal = true,
 			.flows = true,
 			.why = "In TLS 1.2 the server names modulus, generator and public value, and the client takes "
-	                       "them as they "
+			       "them as they "
 			       "are. With the server, the relay agreed on S by ordinary Diffie-Hellman. To the client "
-	                       "it shows "
-			       "the modulus 3·S and S as public value, S chosen odd and one more than a multiple of 3: "
-	                       "then S "
-			       "times S is S again modulo 3·S, and S to whatever power the client picks is S. Both "
-	                       "sides hold "
+			       "it shows "
+			       "the modulus 3S and S as public value, S chosen odd and one more than a multiple of 3: "
+			       "then S "
+			       "times S is S again modulo 3S, and S to whatever power the client picks is S. Both "
+			       "sides hold "
 			       "the premaster secret S. The modulus is no prime, but nobody tests for that while the "
-	                       "client "
+			       "client "
 			       "waits; odd it must be, for the arithmetic of the library."},
 		{.name = "tls12-dhe-ems",
 			.title = "TLS 1.2, DHE with a group that the relay made, with extended master secret",
 			.suite = DHE_SUITE,
 			.relay = {0},
 			.why = "The trick with the group works as before, the premaster secrets are equal. The hash of "
-	                       "the messages "
+			       "the messages "
 			       "is not: certificate, group and signature differ. So the master secrets differ."},
 		{.name = "tls12-dhe-client-insists-rfc7919",
 			.title = "The relay's group, and a client that insists on a group of RFC 7919",
@@ -220,9 +220,9 @@ bool dropout_dhe(const struct lab *lab, struct story *story, struct error *err)
 			.insists = ON_NAMED_GROUP,
 			.equal = true,
 			.why = "The client compares the group (SSL_get_peer_tmp_key, EVP_PKEY_get_group_name) with the "
-	                       "named ones, "
+			       "named ones, "
 			       "whose moduli are safe primes, and closes when it is none of them. OpenSSL does not do "
-	                       "so by itself "
+			       "so by itself "
 			       "in TLS 1.2; the program must ask. An honest server with ffdhe2048 is accepted."},
 		{.name = "tls12-dhe-client-insists-ems",
 			.title = "The relay's group, and a client that insists on extended master secret",
@@ -231,7 +231,7 @@ bool dropout_dhe(const struct lab *lab, struct story *story, struct error *err)
 			.insists = ON_EMS,
 			.equal = true,
 			.why = "As with RSA: the client asks whether the extension was agreed on, and closes when it "
-	                       "was not. That "
+			       "was not. That "
 			       "one check covers every key exchange, so it is the better one to have."},
 	};
 	return run_all(lab, trials, sizeof(trials) / sizeof(trials[0]), story, err);
@@ -245,20 +245,20 @@ bool dropout_ecdhe(const struct lab *lab, struct story *story, struct error *err
 			.suite = ECDHE_SUITE,
 			.relay = {.strip_ems = true},
 			.why = "The curve is a named one: the relay cannot make its own. With the client it agrees on "
-	                       "r·A, with the "
-			       "server on r·B, and to make them equal it would have to know a secret of one of them. A "
-	                       "client that "
+			       "rA, with the "
+			       "server on rB, and to make them equal it would have to know a secret of one of them. A "
+			       "client that "
 			       "offers only ECDHE in TLS 1.2 is safe from this, with or without extended master "
-	                       "secret."},
+			       "secret."},
 		{.name = "tls12-ecdhe-low-order",
 			.title = "TLS 1.2, ECDHE, and the relay shows the client a point of small order",
 			.suite = ECDHE_SUITE,
 			.relay = {.strip_ems = true, .low_order = true},
 			.refused = true,
 			.why = "The nearest thing to the trick with the group: a point whose every multiple is zero "
-	                       "would make the "
+			       "would make the "
 			       "premaster secret known in advance. RFC 7748 and RFC 8422 have the client check for "
-	                       "that, and it "
+			       "that, and it "
 			       "does: no handshake."},
 	};
 	return run_all(lab, trials, sizeof(trials) / sizeof(trials[0]), story, err);
@@ -273,9 +273,9 @@ bool dropout_certificate12(const struct lab *lab, struct story *story, struct er
 			.sees = true,
 			.relay = {0},
 			.why = "In TLS 1.2 the certificate passes in the clear, and the relay has it before it answers "
-	                       "the client. That "
+			       "the client. That "
 			       "tells it whether it wants to read. It does not help it to leave after it has answered: "
-	                       "the premaster "
+			       "the premaster "
 			       "secrets are equal, nothing is hidden, and the master secrets differ all the same."},
 	};
 	return run_all(lab, trials, sizeof(trials) / sizeof(trials[0]), story, err);

@@ -1,4 +1,4 @@
-/* explain/dropout_parts.h — the parts of the story of the relay that leaves. Each adds its rows; false when it cannot be run. */
+/* explain/dropout_parts.h — parts of the story of the relay that leaves. Each adds rows; false when it cannot run. */
 #ifndef EXPLAIN_DROPOUT_PARTS_H
 #define EXPLAIN_DROPOUT_PARTS_H
 

@@ -180,10 +180,9 @@ static bool opens(struct crypto *crypto, const struct schedule *by, const struct
 	return ok;
 }
 
-static void tell(struct crypto *crypto, struct story *story, struct lab_end *client, struct lab_end *server,
-	const struct schedule s[3])
+static void tell(struct story *story, struct lab_end *client, struct lab_end *server, const struct schedule s[3])
 {
-	enum step first = first_difference(&s[0], &s[1]), only = first_difference(&s[0], &s[2]);
+	enum step first = first_difference(&s[0], &s[1]);
 	bool logged = agrees(&s[0], client) && agrees(&s[1], server);
 	tell_table(story, &s[0], &s[1], &s[2]);
 	bool flows = dropout_flows(client, server), equal = same(&s[0], &s[1], C_AP) && same(&s[0], &s[1], S_AP);
@@ -194,12 +193,17 @@ static void tell(struct crypto *crypto, struct story *story, struct lab_end *cli
 	story_flag(story, "data_flows", "records of one open on the other side", flows);
 	story_held(story, logged && first == SHARED && !equal && !flows,
 		"The early secret is the same, since there is no pre-shared key: HKDF-Extract of zeros. Then each side "
-	        "puts in the "
+		"puts in the "
 		"Diffie-Hellman secret it shares with the relay. Each line below is HMAC under a line above it; no "
-	        "line further "
+		"line further "
 		"down could become equal again unless HMAC or its hash were broken.");
-	equal = same(&s[0], &s[2], C_AP) || same(&s[0], &s[2], S_AP);
-	flows = opens(crypto, &s[0], &s[2]);
+}
+
+static void tell_supposed(struct crypto *crypto, struct story *story, const struct schedule s[3])
+{
+	enum step only = first_difference(&s[0], &s[2]);
+	bool equal = same(&s[0], &s[2], C_AP) || same(&s[0], &s[2], S_AP);
+	bool flows = opens(crypto, &s[0], &s[2]);
 	story_row(story, "tls13-only-the-certificate", "Suppose the relay could make the Diffie-Hellman secrets equal");
 	story_words(story, "first_difference", "first line that differs", only < STEPS ? step_name[only] : "none");
 	story_flag(story, "secrets_equal", "traffic secrets equal", equal);
@@ -207,11 +211,11 @@ static void tell(struct crypto *crypto, struct story *story, struct lab_end *cli
 	story_flag(story, "own_records_open", "records of one open on the same side", opens(crypto, &s[0], &s[0]));
 	story_held(story, only == TO_SERVER_FINISHED && !equal && !flows && opens(crypto, &s[0], &s[0]),
 		"Same secret, same hellos, every message the same but the certificate: the master secret is the same "
-	        "too. But traffic "
+		"too. But traffic "
 		"secrets are HKDF-Expand-Label(master secret, label, hash of all messages), and that hash has another "
-	        "certificate in "
+		"certificate in "
 		"it. TLS 1.2 with extended master secret does the same thing one step earlier. The table's fourth "
-	        "column is "
+		"column is "
 		"computed; all else in it happened.");
 }
 
@@ -241,10 +245,12 @@ static bool compare(struct story *story, struct lab_end *client, struct lab_end 
 	};
 	for (unsigned i = 0; ok && i < 3; i++)
 		ok = compute(crypto, &given[i], &s[i]);
-	if (ok)
-		tell(crypto, story, client, server, s);
-	else
+	if (ok) {
+		tell(story, client, server, s);
+		tell_supposed(crypto, story, s);
+	} else {
 		error_set_openssl(err, "the key schedule cannot be computed");
+	}
 	OPENSSL_cleanse(s, sizeof(s));
 	OPENSSL_cleanse(shared, sizeof(shared));
 	crypto_free(crypto);

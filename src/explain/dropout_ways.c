@@ -1,4 +1,4 @@
-/* explain/dropout_ways.c — leaving a connection as TLS 1.3 allows it: before the answer, or by keys that end (RFC 8446, 4.6.3). */
+/* explain/dropout_ways.c — leaving as TLS 1.3 allows it: before the answer, or by keys that end (RFC 8446, 4.6.3). */
 #include "explain/dropout_parts.h"
 #include "tls/handshake.h"
 #include "tls/hello.h"
@@ -66,11 +66,11 @@ static bool step_aside(const struct lab *lab, const struct lab_setup *setup, str
 		story_flag(story, "data_flows", "data flows", flows);
 		story_held(story, seen && untouched && equal && flows,
 			"The relay holds the ClientHello, looks at the server with a handshake of its own, and closes "
-		        "that. Then it "
+			"that. Then it "
 			"either answers the client itself, and stays; or it opens a fresh connection, forwards the "
-		        "held hello "
+			"held hello "
 			"untouched and copies octets. In the second case there is one handshake, and the relay is no "
-		        "party to it.");
+			"party to it.");
 	}
 	lab_end_free(client);
 	lab_end_free(server);
@@ -91,7 +91,7 @@ static void reader_free(struct reader *reader)
 	*reader = (struct reader){0};
 }
 
-/* Key and IV of the epoch, from an endpoint's key log; the secret, from which later keys follow, stays with the endpoint. */
+/* Key and IV of the epoch, from an endpoint's key log; the secret, from which later keys follow, stays there. */
 static struct protect *record_key(struct crypto *crypto, const struct lab_end *end, const char *label)
 {
 	const struct suite *suite = suite_by_name(bytes_str(SUITE));
@@ -172,7 +172,7 @@ static void tell_share(struct story *story, struct lab_end *client, struct lab_e
 	story_number(story, "records_opened", "records that opened", up.opened + down.opened);
 	story_held(story, equal && flows && reads && up.closed + down.closed == 0,
 		"Nobody terminates anything. The reader gets key and IV of each direction, copies records from the "
-	        "wire and opens "
+		"wire and opens "
 		"them. It was no party to the handshake and changed no octet of it.");
 	buffer_clear(&up.text);
 	buffer_clear(&down.text);
@@ -202,11 +202,11 @@ static void tell_drop_out(struct story *story, struct lab_end *client, struct la
 	story_flag(story, "data_flows", "data flows", lives);
 	story_held(story, equal && lives && told && blind,
 		"The same connection goes on. Each traffic secret is replaced by HKDF-Expand-Label of itself, which "
-	        "the reader never "
+		"the reader never "
 		"had: it had a key made from it. So whoever was let in is out from the next record on, by arithmetic "
-	        "and not by a "
+		"and not by a "
 		"promise, and the endpoints need not connect anew. A server rotates when it next writes: an idle one "
-	        "does so late.");
+		"does so late.");
 	buffer_clear(&up.text);
 	buffer_clear(&down.text);
 	buffer_clear(&last.text);

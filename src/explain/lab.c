@@ -6,6 +6,7 @@
 #include "tls/record.h"
 
 #include <openssl/err.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct lab_end {
@@ -45,19 +46,22 @@ static bool set_up(SSL_CTX *ctx, const struct lab_setup *setup)
 	if (setup->suites &&
 		!(tls13 ? SSL_CTX_set_ciphersuites(ctx, setup->suites) : SSL_CTX_set_cipher_list(ctx, setup->suites)))
 		return false;
-	return !setup->groups || SSL_CTX_set1_groups_list(ctx, setup->groups) == 1;
+	char groups[256];
+	snprintf(groups, sizeof(groups), "%s", setup->groups ? setup->groups : "");
+	return !setup->groups || SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
 static bool set_up_client(const struct lab *lab, struct lab_end *end)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(end->ctx);
+	char name[] = LAB_NAME;
 	for (enum lab_who who = LAB_SERVER; who < LAB_IDENTITIES; who++) {
 		if (X509_STORE_add_cert(store, lab->identity[who].ca) != 1)
 			return false;
 	}
 	SSL_CTX_set_verify(end->ctx, SSL_VERIFY_PEER, NULL);
 	end->ssl = SSL_new(end->ctx);
-	if (!end->ssl || SSL_set1_host(end->ssl, LAB_NAME) != 1 || SSL_set_tlsext_host_name(end->ssl, LAB_NAME) != 1)
+	if (!end->ssl || SSL_set1_host(end->ssl, LAB_NAME) != 1 || SSL_set_tlsext_host_name(end->ssl, name) != 1)
 		return false;
 	SSL_set_connect_state(end->ssl);
 	return true;
@@ -145,6 +149,15 @@ SSL *lab_ssl(const struct lab_end *end)
 	return end->ssl;
 }
 
+/* The first that libssl itself has a reason for, else the first: ciphers only say that they failed. */
+static unsigned long reason_of(void)
+{
+	unsigned long first = ERR_get_error(), error = first;
+	while (error && (ERR_GET_LIB(error) != ERR_LIB_SSL || ERR_GET_REASON(error) == ERR_R_INTERNAL_ERROR))
+		error = ERR_get_error();
+	return error ? error : first;
+}
+
 /* What a call of the library ended with; its reason is kept when that is a failure. */
 static enum lab_state settle(struct lab_end *end, int result)
 {
@@ -153,7 +166,7 @@ static enum lab_state settle(struct lab_end *end, int result)
 		return LAB_READY;
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_ZERO_RETURN)
 		return LAB_WAITS;
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	const char *reason = ERR_reason_error_string(reason_of());
 	text_clean(end->fault, sizeof(end->fault), bytes_str(reason ? reason : "the connection broke off"));
 	ERR_clear_error();
 	return LAB_FAILED;

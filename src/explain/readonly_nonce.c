@@ -172,13 +172,13 @@ static void tell(struct story *story, const struct edit *edit, const char *fault
 		story_words(story, "fault", "the receiver says", fault);
 	story_held(story, edit->accepted && edit->leaks && edit->found && edit->forged,
 		"The edited record must have the number of the one it stands for, so the same nonce: an AEAD forbids "
-	        "just that. Somebody "
+		"just that. Somebody "
 		"who sees the path before and behind the proxy, and knows no key, XORs the two ciphertexts and has the "
-	        "XOR of the "
+		"XOR of the "
 		"texts. The tags differ by (difference of the blocks) times H squared in GF(2^128), H being GCM's "
-	        "authentication "
+		"authentication "
 		"key; one division and one square root give H, and with H tags can be made for any change to a record "
-	        "that was "
+		"that was "
 		"seen. That is why an editing proxy needs a connection of its own on each side, with keys of its own.");
 }
 

@@ -37,8 +37,8 @@ static BIGNUM *number_of(struct bytes octets)
 
 /*
  * The trick (Triple Handshake paper, V-B, made fit for libraries that want an odd modulus). With the server, the relay picks x
- * until S = Ys^x mod p is odd and leaves 1 when it is divided by 3. For the client it makes the modulus 3·S and shows S as its
- * public value: S·S = S mod 3·S, so S to whatever the client picks is S again, and S is the server's premaster secret too.
+ * until S = Ys^x mod p is odd and leaves 1 when it is divided by 3. For the client it makes the modulus 3S and shows S as its
+ * public value: SS = S mod 3S, so S to whatever the client picks is S again, and S is the server's premaster secret too.
  */
 static bool search(struct relay *relay, const struct server_key_exchange *of, BIGNUM *secret, BN_CTX *ctx)
 {

@@ -9,8 +9,7 @@
 #include "explain/story.h"
 
 struct explain_options {
-	const char *capture, *keys; /* schedule: a capture and its key log; NULL: a connection made for the purpose */
-	const char *host;           /* schedule: HOST[:PORT] to connect to */
+	const char *host; /* schedule: HOST[:PORT] to connect to; NULL: connections made for the purpose */
 };
 
 must_check bool explain_dropout(const struct explain_options *options, struct story *story, struct error *err);

@@ -38,11 +38,35 @@ struct tell_style tell_style_of(FILE *out)
 	return style;
 }
 
-static void say(struct page *page, enum paint paint, const char *text)
+static const char *paint_code(const struct page *page, enum paint paint)
 {
 	static const char *const codes[] = {"", "\033[1m", "\033[2m", "\033[32m", "\033[31m"};
-	bool painted = page->style.colour && paint != PLAIN;
-	fprintf(page->out, "%s%s%s", painted ? codes[paint] : "", text, painted ? "\033[0m" : "");
+	return page->style.colour ? codes[paint] : "";
+}
+
+static void paint_on(struct page *page, enum paint paint)
+{
+	fputs(paint_code(page, paint), page->out);
+}
+
+static void paint_off(struct page *page, enum paint paint)
+{
+	fputs(paint_code(page, paint)[0] ? "\033[0m" : "", page->out);
+}
+
+static void say(struct page *page, enum paint paint, const char *text)
+{
+	paint_on(page, paint);
+	fputs(text, page->out);
+	paint_off(page, paint);
+}
+
+static void dashes(struct page *page, size_t n)
+{
+	paint_on(page, DIM);
+	while (n-- > 0)
+		fputs(page->style.utf8 ? "─" : "-", page->out);
+	paint_off(page, DIM);
 }
 
 static void blanks(struct page *page, size_t n)
@@ -60,6 +84,7 @@ static void fold(struct page *page, enum paint paint, const char *text, size_t l
 {
 	size_t limit = width_of(page), room = limit > left + NARROWEST ? limit - left : NARROWEST;
 	bool first = true;
+	paint_on(page, paint);
 	while (*text) {
 		size_t len = strcspn(text, " ");
 		/* A word that has no room in any line is cut. */
@@ -69,8 +94,10 @@ static void fold(struct page *page, enum paint paint, const char *text, size_t l
 		snprintf(word, sizeof(word), "%.*s", (int)len, text);
 		size_t columns = utf8_columns(bytes_of(word, len));
 		if (!first && at + 1 + columns > limit) {
+			paint_off(page, paint);
 			fputc('\n', page->out);
 			blanks(page, left);
+			paint_on(page, paint);
 			at = left;
 			first = true;
 		}
@@ -78,11 +105,12 @@ static void fold(struct page *page, enum paint paint, const char *text, size_t l
 			fputc(' ', page->out);
 			at++;
 		}
-		say(page, paint, word);
+		fputs(word, page->out);
 		at += columns;
 		first = false;
 		text += len + (text[len] == ' ');
 	}
+	paint_off(page, paint);
 	fputc('\n', page->out);
 }
 
@@ -225,13 +253,11 @@ static void tell_arrow(struct page *page, const struct story_item *arrow)
 	size_t text = utf8_columns(bytes_str(arrow->title));
 	blanks(page, from);
 	if (text <= to - from - 6) {
-		size_t dashes = to - from - text - 4;
+		size_t length = to - from - text - 4;
 		say(page, DIM, right ? (utf8 ? "─" : "-") : (utf8 ? "◀" : "<"));
-		for (size_t i = 0; i < dashes / 2; i++)
-			say(page, DIM, utf8 ? "─" : "-");
+		dashes(page, length / 2);
 		fprintf(page->out, " %s ", arrow->title);
-		for (size_t i = 0; i < dashes - dashes / 2; i++)
-			say(page, DIM, utf8 ? "─" : "-");
+		dashes(page, length - length / 2);
 		say(page, DIM, right ? (utf8 ? "▶" : ">") : (utf8 ? "─" : "-"));
 		fputc('\n', page->out);
 	} else {

@@ -203,14 +203,11 @@ static bool tell_inband(struct scene *scene, X509 *anchor)
 	struct bytes wrapped;
 	story_chapter(scene->story, "In-band: the secrets travel in the ServerHello");
 	story_say(scene->story,
-		"The structure follows what is publicly described of draft-rhrd-tls-tls13-visibility-01: an empty "
+		"Built after what we know of draft-rhrd-tls-tls13-visibility-01, whose text was not at hand: an empty "
 		"extension in the ClientHello; in the ServerHello a fingerprint of the reader's key SSWrapDH1, the "
-		"server's "
-		"SSWrapDH2, and SessionSecrets (early and handshake secret) sealed between the two. The draft's own "
-		"text could "
-		"not be held against it: code point (0xffce), field widths and the sealing (HPKE, RFC 9180, which is "
-		"such an "
-		"agreement) are this program's. No finding below depends on them.");
+		"server's SSWrapDH2, and SessionSecrets (early and handshake secret) sealed between the two. Code "
+		"point (0xffce), field widths and the sealing (HPKE, RFC 9180) are this program's own. No finding "
+	        "below depends on them.");
 	if (!visibility_pair_make(&scene->reader) || !visibility_pair_make(&share))
 		return error_set(scene->err, "no key can be made");
 	if (!play(scene, cert, anchor, &share, true))
@@ -275,9 +272,8 @@ static bool tell_ets(struct scene *scene)
 	story_chapter(scene->story, "ETS: a key share that never changes");
 	story_say(scene->story,
 		"ETSI TS 103 523-3 leaves the handshake as it is. The server uses the same Diffie-Hellman key pair "
-		"in every connection, and readers have its private key. The layout of VisibilityInformation is as "
-		"publicly "
-		"described; the specification's own text could not be held against it.");
+		"in every connection, and readers have its private key. The layout of VisibilityInformation is "
+		"built after what we know of it; the specification's text was not at hand to be held against it.");
 	if (!ok)
 		error_set_openssl(scene->err, "a certificate with VisibilityInformation cannot be made");
 	for (unsigned turn = 0; ok && turn < 2; turn++) {

@@ -219,6 +219,45 @@ static bool try_master(struct session *s, struct lane *lane, const struct tls_se
 	return ok;
 }
 
+/* The key is known, and only the number is not. */
+static bool try_numbers12(
+	struct session *s, struct lane *lane, uint64_t count, const struct record *record, struct opened *opened)
+{
+	if (!recover_pay(s, lane, record->fragment.len + 64))
+		return false;
+	struct traffic_keys keys = lane->keys;
+	uint64_t from = lane->loss.from, sequence;
+	/* What a shared record key may not open is not looked for. */
+	if (from < lane->first) {
+		count = count > lane->first - from ? count - (lane->first - from) : 1;
+		from = lane->first;
+	}
+	struct protect_setup setup = {s->suite, TLS_VERSION_12, false, &keys, from};
+	bool tried = false, ok = false;
+	switch (invert_gcm(s->room->crypto, &setup, record, &sequence)) {
+	case INVERT_FOUND:
+		if (sequence >= from) {
+			from = sequence;
+			count = 1;
+		} else {
+			tried = true;
+		}
+		break;
+	case INVERT_NO_WAY:
+		break;
+	default:
+		tried = true;
+	}
+	/* The lane's own protect knows what was agreed about its MAC; a search leaves it where it was. */
+	if (!tried && s->suite->cipher != SUITE_CIPHER_RC4)
+		ok = invert_search(lane->protect, record, from, count, s->room->scratch, sizeof(s->room->scratch),
+			     opened) == INVERT_FOUND;
+	if (!ok && count > 1)
+		(void)!recover_pay(s, lane, count * (record->fragment.len + 64));
+	traffic_keys_wipe(&keys);
+	return ok;
+}
+
 bool recover_12(struct session *s, struct lane *lane, const struct record *record, struct opened *opened)
 {
 	const struct opening *opening = s->opening;
@@ -226,41 +265,8 @@ bool recover_12(struct session *s, struct lane *lane, const struct record *recor
 	if (!s->suite || lane->hopeless || (!lane->loss.any && lane->protect))
 		return false;
 	attempt.count = recover_reach(s, lane);
-	if (lane->protect) {
-		struct traffic_keys keys = lane->keys;
-		uint64_t from = lane->loss.from, count = attempt.count, sequence;
-		/* What a shared record key may not open is not looked for. */
-		if (from < lane->first) {
-			count = count > lane->first - from ? count - (lane->first - from) : 1;
-			from = lane->first;
-		}
-		struct protect_setup setup = {s->suite, TLS_VERSION_12, false, &keys, from};
-		bool tried = false, ok = false;
-		if (!recover_pay(s, lane, record->fragment.len + 64))
-			return false;
-		switch (invert_gcm(s->room->crypto, &setup, record, &sequence)) {
-		case INVERT_FOUND:
-			if (sequence >= from) {
-				from = sequence;
-				count = 1;
-			} else {
-				tried = true;
-			}
-			break;
-		case INVERT_NO_WAY:
-			break;
-		default:
-			tried = true;
-		}
-		/* The lane's own protect knows what was agreed about its MAC; a search leaves it where it was. */
-		if (!tried && s->suite->cipher != SUITE_CIPHER_RC4)
-			ok = invert_search(lane->protect, record, from, count, s->room->scratch,
-				     sizeof(s->room->scratch), opened) == INVERT_FOUND;
-		if (!ok && count > 1)
-			(void)!recover_pay(s, lane, count * (record->fragment.len + 64));
-		traffic_keys_wipe(&keys);
-		return ok;
-	}
+	if (lane->protect)
+		return try_numbers12(s, lane, attempt.count, record, opened);
 	if (!opening || !opening->has_server || opening->number < lane->epoch)
 		return false;
 	if (lane->stage != LANE_DATA || lane->epoch != opening->number)

@@ -48,7 +48,7 @@ static void strangers_text_brings_neither_markup_nor_control_characters(void **s
 	(void)state;
 	struct report *report = report_new("server", "<b>\033[31m");
 	report_add(report, "check", GRADE_F, "<script>", "\"why\"", "%s", "a\nb\033]0;x\a");
-	report_verdict(report, "dropout", "exposed", true, "<img src=x>");
+	report_conclude(report, "dropout", "exposed", true, "<img src=x>");
 	char *page = told(report, report_tell_html), *text = told(report, plain),
 	     *json = told(report, report_tell_json);
 	assert_null(strstr(page, "<script"));

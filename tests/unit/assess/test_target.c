@@ -25,7 +25,7 @@ static void hosts_and_ports_are_read(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct target target = {0};
 		struct error err = {""};
-		assert_true(target_parse(cases[i].in, "443", &target, &err));
+		assert_true(target_of_word(cases[i].in, "443", &target, &err));
 		assert_string_equal(target.text, cases[i].text);
 	}
 }
@@ -38,7 +38,7 @@ static void what_is_no_host_and_port_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct target target = {0};
 		struct error err = {""};
-		assert_false(target_parse(cases[i], "443", &target, &err));
+		assert_false(target_of_word(cases[i], "443", &target, &err));
 		assert_true(err.text[0] != '\0');
 	}
 }
@@ -50,7 +50,7 @@ static void a_spent_budget_makes_no_connection(void **state)
 	struct error err = {""};
 	uint64_t deadline_ns;
 	int fd;
-	assert_true(target_parse("127.0.0.1:1", "443", &target, &err));
+	assert_true(target_of_word("127.0.0.1:1", "443", &target, &err));
 	target.deadline_ns = clock_monotonic_ns() + NS_PER_S;
 	target.step_ns = NS_PER_S;
 	assert_int_equal(target_dial(&target, &fd, &deadline_ns), DIAL_SPENT);

@@ -8,7 +8,6 @@
 /* Section 3, which explain shows too. */
 #include "explain/rfc8448.h"
 
-
 /* Section 4. */
 #define S4_CLIENT_HELLO                                                                                                \
 	"1603010200010001fc03031bc3ceb6bbe39cff938355b5a50adb6db21b7a6af649d7b4bc419d7876487d950000061301130313020100" \

@@ -1,0 +1,88 @@
+"""overt assess client: what clients offer and accept, told of ones that verify and ones that do not."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+from lab import overt
+from lab.servers import needs_program
+
+pytestmark = overt.requires("assess --at-least")
+
+
+def assess(*command, code=0):
+    done, out, err = overt.run("assess", "client", "--json", "--", *command)
+    assert done == code, err
+    return json.loads(out)
+
+
+def by_check(report):
+    return {f["check"]: f for f in report["findings"]}
+
+
+def leftovers():
+    return set(pathlib.Path("/tmp").glob("overt-assess-*"))
+
+
+def test_curl_refuses_every_bad_certificate_and_heeds_the_sentinel():
+    before = leftovers()
+    report = assess(needs_program("curl"), "-s", "{}")
+    checks = by_check(report)
+    for check in ("self-signed", "unknown-root", "expired", "not-yet-valid", "wrong-name", "purpose", "bad-signature",
+                  "leaf-as-issuer", "downgrade-sentinel", "damaged-finished", "anonymous"):
+        assert checks[check]["grade"] == "A", checks[check]
+    assert checks["fingerprint"]["seen"].startswith("JA4 t13d")
+    assert report["grade"] in "BC" and leftovers() == before
+
+
+def test_curl_takes_rsa_key_exchange_without_ems_and_so_is_exposed():
+    report = assess(needs_program("curl"), "-s", "{}", "--ciphers", "DEFAULT")
+    checks = by_check(report)
+    assert checks["rsa-without-ems"]["seen"].startswith("ACCEPTED")
+    assert report["verdicts"][0]["verdict"] == "exposed"
+
+
+def test_a_client_of_tls13_alone_is_not_exposed():
+    report = assess(needs_program("curl"), "-s", "--tlsv1.3", "{}")
+    checks = by_check(report)
+    assert report["verdicts"][0]["verdict"] == "not-exposed"
+    assert checks["dhe-custom-group"]["grade"] == "A" and checks["offers-versions"]["seen"] == "TLS 1.3"
+
+
+def test_a_client_that_does_not_verify_gets_an_f():
+    report = assess(needs_program("curl"), "-sk", "{}")
+    checks = by_check(report)
+    for check in ("self-signed", "unknown-root", "expired", "wrong-name"):
+        assert checks[check]["grade"] == "F" and checks[check]["seen"].startswith("ACCEPTED")
+    assert report["grade"] == "F" and checks["damaged-finished"]["grade"] == "A"
+
+
+def test_wget_over_gnutls_is_judged_by_the_environment_alone(folder):
+    script = folder / "fetch"
+    script.write_text(f'#!/bin/sh\nexec {needs_program("wget")} -q --tries=1 --ca-certificate="$OVERT_CA" -O /dev/null "$OVERT_URL"\n')
+    script.chmod(0o755)
+    checks = by_check(assess(script))
+    assert checks["expired"]["grade"] == checks["wrong-name"]["grade"] == checks["unknown-root"]["grade"] == "A"
+
+
+def test_a_command_that_fetches_nothing_is_told_and_leaves_nothing():
+    before = leftovers()
+    code, out, err = overt.run("assess", "client", "--", shutil.which("true"))
+    assert code == 1 and out == "" and "does not fetch" in err and leftovers() == before
+
+
+def test_a_command_that_hangs_is_ended():
+    code, out, err = overt.run("assess", "client", "--timeout", "500ms", "--", shutil.which("sleep"), "1000")
+    assert code == 1 and out == "" and "ended after" in err
+
+
+def test_a_program_that_there_is_not_is_told():
+    code, _, err = overt.run("assess", "client", "--", "/nothing/here")
+    assert code == 1 and "there is no such program" in err
+
+
+@pytest.mark.parametrize("demanded, code", [("C", 1), ("A", 1)])
+def test_the_exit_code_follows_the_demanded_grade(demanded, code):
+    done, _, err = overt.run("assess", "client", "--at-least", demanded, "--", needs_program("curl"), "-sk", "{}")
+    assert done == code, err

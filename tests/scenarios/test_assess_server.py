@@ -1,0 +1,168 @@
+"""overt assess server against servers that are set up well and badly, and against what is no server at all."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+from lab import overt, servers
+
+pytestmark = overt.requires("assess --at-least")
+
+QUICK = ("--pause", "0s", "--timeout", "2s")
+
+
+def assess(world, server, *options, name="site.test", code=0):
+    done, out, err = overt.run("assess", "server", f"{name}:{server.port}", "--trust", world.trust, "--json", *QUICK, *options)
+    assert done == code, err
+    report = json.loads(out)
+    assert report["assess"] == "server" and report["connections"] <= 60 and report["lost"] == 0
+    return report
+
+
+def found(report, check):
+    """Grade and what was seen, of each finding of a check."""
+    return [(f["grade"], f["seen"]) for f in report["findings"] if f["check"] == check]
+
+
+def grade(report, check):
+    return found(report, check)[0][0]
+
+
+def dropout(report):
+    return next(v["verdict"] for v in report["verdicts"] if v["name"] == "dropout")
+
+
+def spoken(report):
+    return {seen.split(":")[0] for _, seen in found(report, "version") if seen.endswith(": spoken")}
+
+
+def test_a_good_nginx_gets_an_a_and_is_not_exposed(world, starts):
+    server = starts(servers.Nginx(*world.files("site.test"), more="ssl_ciphers ECDHE+AESGCM; ssl_session_tickets off;"))
+    report = assess(world, server)
+    assert report["grade"] == "A", [f for f in report["findings"] if f["grade"] > "A"]
+    assert spoken(report) == {"TLS 1.2", "TLS 1.3"} and dropout(report) == "not-exposed"
+    assert grade(report, "chain") == "A" and found(report, "rsa-key-exchange") == [("A", "refused")]
+    assert "x25519" in found(report, "groups")[0][1] and found(report, "tickets-classic")[0][1] == "none"
+    assert server.requests() == [], "a request was sent"
+
+
+def test_an_apache_with_old_versions_and_rsa_key_exchange_is_exposed(world, starts):
+    server = starts(servers.Apache(*world.files("apache.test", kind="rsa2048"), more="SSLProtocol +TLSv1 +TLSv1.1 +TLSv1.2\n"
+                                   "SSLCipherSuite ALL:@SECLEVEL=0"))
+    report = assess(world, server, name="apache.test")
+    assert {"TLS 1.0", "TLS 1.1", "TLS 1.2"} == spoken(report)
+    assert found(report, "rsa-key-exchange") == [("B", "taken")] and dropout(report) == "exposed"
+    assert report["grade"] in "BCF"
+
+
+def test_dhe_in_a_group_that_is_none_is_found(world, starts, folder):
+    group = servers.custom_group(2048)
+    (folder / "dh.pem").write_bytes(group if isinstance(group, bytes) else group.encode())
+    server = starts(servers.OpensslServer(*world.files("site.test", kind="rsa2048"), "-dhparam", folder / "dh.pem", "-tls1_2",
+                                          "-cipher", "DHE+AESGCM"))
+    report = assess(world, server)
+    assert found(report, "dhe-group")[0] == ("F", "2048 bits, not a prime")
+    assert report["grade"] == "F" and dropout(report) == "exposed" and spoken(report) == {"TLS 1.2"}
+
+
+def test_openssl_without_extended_master_secret_but_with_ecdhe_alone_is_not_exposed(world, starts):
+    context = servers.server_context(*world.files("site.test"), no_ems=True, ciphers="ECDHE+AESGCM")
+    report = assess(world, starts(servers.Origin(context)))
+    assert found(report, "extended-master-secret") == [("B", "not supported")] and dropout(report) == "not-exposed"
+
+
+def test_gnutls_says_the_same_of_its_named_group(world, starts):
+    server = starts(servers.GnutlsServer(*world.files("gnutls.test", kind="rsa2048"),
+                                         priority="NORMAL:-KX-ALL:+DHE-RSA:+RSA:-VERS-ALL:+VERS-TLS1.2"))
+    report = assess(world, server, name="gnutls.test")
+    assert any("ffdhe" in seen for _, seen in found(report, "dhe-group")), found(report, "dhe-group")
+    assert dropout(report) == "exposed" and grade(report, "rsa-key-exchange") == "B"
+
+
+def test_a_tls13_only_server_is_not_exposed(world, starts, nginx):
+    server = starts(servers.Nginx(*world.files("site.test"), protocols="TLSv1.3"))
+    report = assess(world, server)
+    assert spoken(report) == {"TLS 1.3"} and dropout(report) == "not-exposed" and report["grade"] == "A"
+
+
+def test_a_certificate_for_another_name_is_an_f_and_ends_with_one_where_a_grade_is_demanded(world, nginx):
+    report = assess(world, nginx, "--at-least", "B", "--name", "elsewhere.test", code=1)
+    assert grade(report, "chain") == "F" and found(report, "chain")[0][1].startswith("wrong-name")
+
+
+def test_the_page_stands_alone_and_the_text_has_no_colours_in_a_file(world, nginx, folder):
+    page = folder / "page.html"
+    code, out, err = overt.run("assess", "server", f"site.test:{nginx.port}", "--trust", world.trust, "--html", page, *QUICK)
+    assert code == 0 and "\033" not in out and "dropout: " in out, err
+    text = page.read_text("utf-8")
+    assert text.startswith("<!doctype html>") and "dropout" in text
+    assert "<script" not in text and "src=" not in text and "http:" not in text
+
+
+# What is no server
+
+class Talker:
+    """Says one thing to whoever connects, in a loop or once, and keeps the connection."""
+
+    def __init__(self, text=b"", endless=False):
+        self.sock, self.open, self.text, self.endless = servers.listen(), [], text, endless
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except OSError:
+                return
+            self.open.append(sock)
+            threading.Thread(target=self._talk, args=(sock,), daemon=True).start()
+
+    def _talk(self, sock):
+        try:
+            sock.sendall(self.text)
+            while self.endless:
+                sock.sendall(self.text)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+        for sock in self.open:
+            sock.close()
+
+
+ENDLESS = b"\x16\x03\x03\x40\x00\x02\xff\xff\xff" + b"\0" * 16380
+
+
+@pytest.mark.parametrize("text, endless, said", [
+    (b"SSH-2.0-none\r\n", False, "not TLS"),
+    (b"", False, "no whole answer before the deadline"),
+    (b"\x16\x03\x03\x00\x04\x02\x00\x00\x00", False, "malformed"),
+    (ENDLESS, True, "no end"),
+    (b"\x15\x03\x03\x00\x02\x01\x70", True, "no "),
+], ids=["ssh", "hangs", "malformed", "flood", "warnings"])
+def test_what_is_no_server_is_told_in_one_line_within_deadlines(starts, text, endless, said):
+    server = starts(Talker(text, endless))
+    began = time.monotonic()
+    code, out, err = overt.run("assess", "server", f"127.0.0.1:{server.port}", "--timeout", "1s", "--pause", "0s")
+    assert code == 1 and out == "" and len(err.splitlines()) == 1 and said in err, err
+    assert time.monotonic() - began < 15 and len(server.open) <= 5
+
+
+def test_a_host_that_is_gone_is_told():
+    with servers.listen() as sock:
+        port = sock.getsockname()[1]
+    code, out, err = overt.run("assess", "server", f"127.0.0.1:{port}")
+    assert (code, out) == (1, "") and "Connection refused" in err
+
+
+@pytest.mark.parametrize("words", [[], ["server"], ["server", "a", "b"], ["server", "host:0"], ["nothing"],
+                                   ["server", "host", "--at-least", "D"], ["client"], ["client", "--"]], ids=" ".join)
+def test_misuse_is_told_and_nothing_is_asked(words):
+    code, out, err = overt.run("assess", *words)
+    assert code in (1, 2) and out == "" and len(err.splitlines()) == 1, err
+    assert code == 2 or "host:0" in words
