@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define DAY_S     ((long)24 * 60 * 60)
-#define LEAF_DAYS 30
-#define ROOT_DAYS 365
+#define LEAF_DAYS 30L
+#define ROOT_DAYS 365L
 #define NAME_ROOM 300
 #define PEM_MAX   ((size_t)16 * 1024)
 

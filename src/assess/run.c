@@ -120,6 +120,8 @@ bool run_once(const struct run_wish *wish, enum run_end *end, int *code, struct 
 		ok = (words[n] = replace(wish->command[n], wish->url)) != NULL;
 	if (!ok)
 		error_set(err, "no memory");
+	else if (n == 0)
+		ok = error_set(err, "an empty command");
 	else if (wish->command[n])
 		ok = error_set(err, "a command of at most %d words", WORDS);
 	else

@@ -25,10 +25,13 @@ static const struct chapter {
 		"Where do the keys of a connection come from, and what does each of them depend on?",
 		"the whole key schedule of one connection, compared with OpenSSL and RFC 8448", explain_schedule},
 	{"visibility", "Keys for a reader: in the handshake, beside it, or one at a time",
-		"What does a reader get when a server hands out its secrets, and what can it do with them beyond reading?",
-		"proposals to hand session secrets to a reader, as running code, and what is wrong with them", explain_visibility},
+		"What does a reader get when a server hands out its secrets, and what can it do with them beyond "
+                "reading?",
+		"proposals to hand session secrets to a reader, as running code, and what is wrong with them",
+		explain_visibility},
 	{"accord", "Accord: who signed what",
-		"What do client, proxy and server know of each other, and how far is that from three parties that all agree?",
+		"What do client, proxy and server know of each other, and how far is that from three parties that all "
+                "agree?",
 		"handshakes of Accord, who signed what in them, and what the ideal would be", explain_accord},
 	{"dropout", "Why a proxy can leave a TLS 1.2 connection, and no TLS 1.3 one",
 		"Can somebody who has read a TLS connection leave it later, so that the two ends go on alone?",
@@ -68,7 +71,8 @@ static const struct arguments arguments = {
 
 static void help(void)
 {
-	puts("usage: overt explain STORY [OPTIONS]\n\nRuns what it tells, here and now, with the OpenSSL of this machine, "
+	puts("usage: overt explain STORY [OPTIONS]\n\nRuns what it tells, here and now, with the OpenSSL of this "
+	     "machine, "
 	     "and says what happened.\nEnds with 0 only if all of it happened as it is told.\n");
 	for (size_t i = 0; i < CHAPTERS; i++)
 		printf("  %-11s %s\n", chapters[i].name, chapters[i].line);
@@ -111,7 +115,8 @@ static bool tell(const struct request *request, const struct story *story, struc
 		return false;
 	if (request->html && !request->json) {
 		printf("%s: %s\n", request->html,
-			story_holds(story) ? "all of it happened as it is told" : "something did not happen as it is told");
+			story_holds(story) ? "all of it happened as it is told"
+					   : "something did not happen as it is told");
 		return true;
 	}
 	if (request->json ? tell_json(story, stdout) : tell_text(story, &style, stdout))

@@ -34,7 +34,7 @@ static const char head[] =
 	"4rem 0}"
 	"th,td{text-align:left;vertical-align:top;padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);"
 	"overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}td{white-space:pre-wrap}th{color:var(--soft);"
-        "font-weight:500}.scroll{overflow-x:auto;"
+	"font-weight:500}.scroll{overflow-x:auto;"
 	"margin:1rem 0}"
 	"pre{background:var(--card);padding:.7rem 1rem;border-radius:6px;overflow-x:auto}figure{margin:1.2rem 0}"
 	"figcaption{font-weight:600;margin-bottom:.4rem}svg{width:100%;height:auto;font:14px system-ui,sans-serif}"

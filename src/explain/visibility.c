@@ -207,7 +207,7 @@ static bool tell_inband(struct scene *scene, X509 *anchor)
 		"extension in the ClientHello; in the ServerHello a fingerprint of the reader's key SSWrapDH1, the "
 		"server's SSWrapDH2, and SessionSecrets (early and handshake secret) sealed between the two. Code "
 		"point (0xffce), field widths and the sealing (HPKE, RFC 9180) are this program's own. No finding "
-	        "below depends on them.");
+		"below depends on them.");
 	if (!visibility_pair_make(&scene->reader) || !visibility_pair_make(&share))
 		return error_set(scene->err, "no key can be made");
 	if (!play(scene, cert, anchor, &share, true))

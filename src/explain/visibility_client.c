@@ -37,6 +37,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 
 static bool set_up(struct stock_client *client, X509 *anchor, bool offers)
 {
+	static int groups[] = {NID_X25519};
 	SSL_CTX *ctx = client->ctx;
 	SSL_CTX_set_security_level(ctx, 2);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
@@ -44,7 +45,7 @@ static bool set_up(struct stock_client *client, X509 *anchor, bool offers)
 	SSL_CTX_sess_set_new_cb(ctx, keep_session);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") == 1 &&
-	       SSL_CTX_set1_groups_list(ctx, "X25519") == 1 &&
+	       SSL_CTX_set1_groups(ctx, groups, 1) == 1 &&
 	       X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), anchor) == 1 &&
 	       (!offers ||
 		       SSL_CTX_add_custom_ext(ctx, VISIBILITY_EXTENSION,

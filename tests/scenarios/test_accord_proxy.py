@@ -437,8 +437,8 @@ def test_a_silent_server_is_as_one_that_knows_nothing(aware, accord, get):
 @pytest.mark.parametrize("how", ["prefer", "require"])
 def test_a_refusal_is_final(how, aware, accord, get):
     server, one = aware("refuse", "not \x1b[31myou"), accord(how)
-    code, body, _ = get(server.port, one)
-    assert code == 1 and body == b""
+    code, body, told = get(server.port, one)
+    assert code == 1 and body == b"" and "access denied" in told and "proxy's own output says why" in told
     said = one.wait_event(notice("accord-refused"), "the refusal")
     assert "not \\x1b[31myou" in said["text"]
     one.wait_event(events.is_close("blocked"), "the block")
@@ -500,9 +500,28 @@ def test_a_client_that_cannot_approve_is_refused(aware, accord, keys, anchor_sta
 
 # Several proxies
 
+def chain(accord, count):
+    """Proxies that lead into each other, the one next to the client first."""
+    row = [accord("prefer")]
+    while len(row) < count:
+        row.insert(0, accord("prefer", "--upstream-proxy", f"http://127.0.0.1:{row[0].port}", "--accord-upstream"))
+    return row
+
+
+def test_four_proxies_prove_together_and_a_fifth_does_not(nginx, accord, get):
+    row = chain(accord, 5)
+    _, _, said = answer = get(nginx.port, row[1], "--explain")
+    proven(row[1], answer)
+    assert "proxy 4 " in said and "proxy 5 " not in said, said
+    assert [audited(one, 1)[0]["accord"] for one in row[1:]] == [
+        f"level=1 introduction=open hops={hops}" for hops in (1, 2, 3, 4)]
+    code, body, _ = get(nginx.port, row[0])
+    assert code == 1 and body == b""
+    row[-1].wait_event(notice("accord-not-accepted"), "the reason")
+
+
 def test_two_proxies_prove_together(nginx, accord, get):
-    last = accord("prefer")
-    first = accord("prefer", "--upstream-proxy", f"http://127.0.0.1:{last.port}", "--accord-upstream")
+    first, last = chain(accord, 2)
     _, _, said = answer = get(nginx.port, first, "--explain")
     proven(first, answer)
     assert said.count("proxy.test") >= 2, said

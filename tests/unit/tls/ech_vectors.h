@@ -19,7 +19,5 @@ static const char ech_server_hello[] =
 static const char ech_config[] =
 	"fe0d003a07002000201bb1db55c5ea279a40cf4763c6b631f60146cd234e26e93c4f1993d08e23871a000400010001000b70"
 	"75626c69632e746573740000";
-static const char ech_secret[] =
-	"d2e3dfe6c00c861480dc01685ec0b404373fef2b083489c641cecc729174c065";
-static const char ech_inner_random[] =
-	"d29751a78fd4a15e7cde5a945f845e5a98c0eacc377d0b00fa6ff8b74ffe9e48";
+static const char ech_secret[] = "d2e3dfe6c00c861480dc01685ec0b404373fef2b083489c641cecc729174c065";
+static const char ech_inner_random[] = "d29751a78fd4a15e7cde5a945f845e5a98c0eacc377d0b00fa6ff8b74ffe9e48";
