@@ -70,7 +70,7 @@ const char *accord_leg2_text(enum accord_leg2_result result)
 		[ACCORD_LEG2_PENDING] = "the server has not signed yet",
 		[ACCORD_LEG2_REFUSED] = "the server refuses this proxy",
 		[ACCORD_LEG2_TOO_LONG] = "the server's handshake is over 48 KiB: no proof can carry it",
-		[ACCORD_LEG2_NOT_TLS13] = "the server does not speak TLS 1.3: there is nothing to prove",
+		[ACCORD_LEG2_NOT_TLS13] = "the other end declined TLS 1.3: there is nothing to prove",
 		[ACCORD_LEG2_MALFORMED] = "the server's verdict or demand cannot be read",
 	};
 	return texts[result];

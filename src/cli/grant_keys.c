@@ -6,10 +6,12 @@
 #include "cli/options.h"
 #include "cli/verbs.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct pair {
 	const char *folder, *name;
@@ -28,7 +30,7 @@ static bool read_name(void *ctx, const char *word, struct error *err)
 }
 
 static const struct argument table[] = {
-	{"dir", 'd', "DIR", read_folder, "where the two files go [the present folder]"},
+	{"dir", 'd', "DIR", read_folder, "where the two files go; made when it is not there [the present folder]"},
 };
 
 void grant_keys_help(void)
@@ -47,6 +49,8 @@ static bool paths(struct pair *pair, const char *public_end, struct error *err)
 		snprintf(pair->public_path, FILE_PATH_MAX, "%s/%s%s", folder, pair->name, public_end) < FILE_PATH_MAX;
 	if (!fit)
 		return error_set(err, "--dir: the path is too long");
+	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+		return error_set_errno(err, "--dir %s cannot be made", folder);
 	if (file_exists(pair->public_path))
 		return error_set(err, "%s stands there already: nothing was changed", pair->public_path);
 	return true;
@@ -92,7 +96,6 @@ static bool make_signer(const struct pair *pair, struct error *err)
 	          grant_signer_set(&signer, pair->name, public_key);
 	if (ok) {
 		grant_signer_text(&signer, line);
-		printf("%s\n", line);
 		memcpy(line + strlen(line), "\n", 2);
 	}
 	ok = ok ? write_private(READER_ED25519, pair, &key, err) &&
@@ -100,7 +103,7 @@ static bool make_signer(const struct pair *pair, struct error *err)
 	        : error_set(err, "no key could be made");
 	secret_wipe(&key);
 	if (ok)
-		printf("Made %s, for collectors and shippers, and %s, which signs.\n", pair->public_path,
+		printf("%sMade %s, for collectors and shippers, and %s, which signs.\n", line, pair->public_path,
 			pair->private_path);
 	return ok;
 }

@@ -305,11 +305,15 @@ bool accord_settles_failure(struct conn *conn, enum leg_result result)
 	struct bytes proof;
 	const struct leg *leg = &conn->leg2;
 	enum accord_leg2_result outcome = accord_leg2_proof(leg->ssl, &proof);
-	/* What a server says that knows nothing of TLS 1.3, or nothing of what of it was offered. */
+	/*
+	 * What a server says that knows nothing of TLS 1.3, or nothing of what of it was offered. A proxy speaks it, and says
+	 * the latter two of what it refuses.
+	 */
+	bool server = !conn->worker->config->accord_upstream;
 	bool old = leg->alert_sent == ALERT_PROTOCOL_VERSION ||
 	           (result == LEG_ALERT && (leg->alert_received == ALERT_PROTOCOL_VERSION ||
-						   leg->alert_received == ALERT_HANDSHAKE_FAILURE ||
-						   leg->alert_received == ALERT_INSUFFICIENT_SECURITY));
+						   (server && leg->alert_received == ALERT_HANDSHAKE_FAILURE) ||
+						   (server && leg->alert_received == ALERT_INSUFFICIENT_SECURITY)));
 	if (outcome == ACCORD_LEG2_PENDING && old)
 		outcome = ACCORD_LEG2_NOT_TLS13;
 	if (outcome == ACCORD_LEG2_PENDING || outcome == ACCORD_LEG2_PROOF)

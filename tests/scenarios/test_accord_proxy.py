@@ -500,16 +500,16 @@ def test_a_client_that_cannot_approve_is_refused(aware, accord, keys, anchor_sta
 
 # Several proxies
 
-def chain(accord, count):
+def chain(accord, count, how="prefer"):
     """Proxies that lead into each other, the one next to the client first."""
-    row = [accord("prefer")]
+    row = [accord(how)]
     while len(row) < count:
-        row.insert(0, accord("prefer", "--upstream-proxy", f"http://127.0.0.1:{row[0].port}", "--accord-upstream"))
+        row.insert(0, accord(how, "--upstream-proxy", f"http://127.0.0.1:{row[0].port}", "--accord-upstream"))
     return row
 
 
 def test_four_proxies_prove_together_and_a_fifth_does_not(nginx, accord, get):
-    row = chain(accord, 5)
+    row = chain(accord, 5, "require")
     _, _, said = answer = get(nginx.port, row[1], "--explain")
     proven(row[1], answer)
     assert "proxy 4 " in said and "proxy 5 " not in said, said
@@ -518,6 +518,7 @@ def test_four_proxies_prove_together_and_a_fifth_does_not(nginx, accord, get):
     code, body, _ = get(nginx.port, row[0])
     assert code == 1 and body == b""
     row[-1].wait_event(notice("accord-not-accepted"), "the reason")
+    assert all(len(audited(one)) == 1 for one in row[1:])
 
 
 def test_two_proxies_prove_together(nginx, accord, get):
