@@ -214,7 +214,7 @@ static bool tell_late(struct crypto *crypto, struct story *story, struct lab_end
 		"holds a record key, and the next comes from the secret above it. So all of the past can be read and "
 		"nothing of the "
 		"future be written. It costs delay: reading comes after rotation. "
-		"Grants have a mode of that name; agents do not release in that way yet.");
+		"Grants have a mode for it; agents do not release in that way yet.");
 	protect_free(reading);
 	protect_free(writing);
 	traffic_keys_wipe(&keys);

@@ -356,7 +356,7 @@ static void tell_comparison(struct story *story)
 	story_chapter(story, "Side by side");
 	story_table(story, "What each way gives to whom",
 		(const char *const[]){"property", "in-band (visibility draft)", "out-of-band (ETS, whole secrets)",
-			"Overt's share", NULL});
+			"Overt's share, as specified", NULL});
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		story_line(story, false, lines[i]);
 }
