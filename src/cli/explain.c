@@ -26,12 +26,12 @@ static const struct chapter {
 		"the whole key schedule of one connection, compared with OpenSSL and RFC 8448", explain_schedule},
 	{"visibility", "Keys for a reader: in the handshake, beside it, or one at a time",
 		"What does a reader get when a server hands out its secrets, and what can it do with them beyond "
-                "reading?",
+		"reading?",
 		"proposals to hand session secrets to a reader, as running code, and what is wrong with them",
 		explain_visibility},
 	{"accord", "Accord: who signed what",
 		"What do client, proxy and server know of each other, and how far is that from three parties that all "
-                "agree?",
+		"agree?",
 		"handshakes of Accord, who signed what in them, and what the ideal would be", explain_accord},
 	{"dropout", "Why a proxy can leave a TLS 1.2 connection, and no TLS 1.3 one",
 		"Can somebody who has read a TLS connection leave it later, so that the two ends go on alone?",
