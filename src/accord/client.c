@@ -264,6 +264,12 @@ void accord_client_info(const SSL *ssl, int where, int ret)
 	struct client_state *state = client_state_of(ssl);
 	if (state && (where & SSL_CB_HANDSHAKE_DONE) && state->passed)
 		client_report(own, state);
+	/* What a proxy says that may not, or will not, read: there is nothing else to tell by. */
+	if (state && where == SSL_CB_READ_ALERT && (ret & 0xff) == SSL_AD_ACCESS_DENIED &&
+		state->outcome.path == ACCORD_PATH_UNDECIDED) {
+		(void)!client_refuse(state, "by the other end (access denied): a proxy's own output says why");
+		client_report(own, state);
+	}
 }
 
 static bool config_ok(const struct accord_client_config *config, struct error *err)

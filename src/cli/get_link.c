@@ -154,9 +154,6 @@ static bool tls_failed(int code, int saved_errno, const char *what, struct error
 		return error_set_errno(err, "%s", what);
 	if (code == SSL_ERROR_SYSCALL || ERR_peek_error() == 0)
 		return error_set(err, "%s: the peer closed the connection", what);
-	if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_TLSV1_ALERT_ACCESS_DENIED)
-		return error_set(
-			err, "%s: refused by the other end (access denied): a proxy's own output says why", what);
 	return error_set_openssl(err, "%s", what);
 }
 

@@ -207,6 +207,7 @@ def test_a_role_that_is_refused_reads_nothing(through, aware, rules, accord, get
     one = accord("prefer", "--accord-role", "writer")
     answer = (get if through == "get" else curl)(server.port, one, "--role", "writer")
     assert answer[0] != 0 and not answer[1], answer
+    assert "refused: by the other end (access denied)" in answer[2], answer
     said = one.wait_event(notice("accord-refused"), "the refusal")
     assert "readers only" in said["text"]
     one.wait_event(events.is_close("blocked"), "the end")
