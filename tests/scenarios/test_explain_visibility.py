@@ -55,4 +55,4 @@ def test_a_record_key_opens_one_direction(rows):
 
 def test_the_story_says_what_it_could_not_verify():
     told = " ".join(overt.run("explain", "visibility")[1].split())
-    assert "could not be held against it" in told and "Side by side" in told
+    assert "not at hand" in told and "Side by side" in told
