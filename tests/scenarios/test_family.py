@@ -420,6 +420,22 @@ def test_the_cas_key_is_in_the_keeper_and_nowhere_else(released, nginx):
                 assert not _memory_has(pid, octets), f"the CA key is in the {role}"
 
 
+@needs_root
+def test_the_accord_anchors_key_is_in_the_keeper_and_nowhere_else(proxy, world, nginx, folder):
+    state = folder / "anchored"
+    code, _, err = overt.run("accord", "init", "--state", state, "--name", "proxy.test")
+    assert code == 0, err
+    made = proxy("--workers", "2", "--accord", "prefer", state=state, release=True)
+    code, _, err = overt.run("get", "--accord", state / "accord-anchor.pem", "--proxy", f"127.0.0.1:{made.port}",
+                             "--trust", world.trust, f"https://site.test:{nginx.port}/")
+    assert code == 0 and "proxy proxy.test" in err, err
+    octets, = (octets for path, octets in _ca_key_octets(state) if path.name == "accord-anchor.key")
+    assert any(_memory_has(pid, octets) for pid in role_pids(made, "keeper")), "the search finds it where it is"
+    for role in ("worker", "resolver", "scribe"):
+        for pid in role_pids(made, role):
+            assert not _memory_has(pid, octets), f"the anchor's key is in the {role}"
+
+
 def _memory_has(pid, octets):
     """Looks for the number in both byte orders, as OpenSSL holds it in words."""
     needles = (octets, octets[::-1])
