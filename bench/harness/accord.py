@@ -98,7 +98,8 @@ class Proxy:
         listen = f"reverse:127.0.0.1:{port}@127.0.0.1:{self.port}"
         with log.open("w") as out:
             self.process = programs.start([overt, "proxy", "--state", state, "--rules", rules, "--trust", root, "-q",
-                                           "--workers", "1", "--listen", listen, "--accord", rule],
+                                           "--workers", "1", "--listen", listen, "--accord", rule,
+                                           "--accord-rate", "0"],
                                           stdout=out, stderr=out)
         deadline = time.monotonic() + 20
         while "ready" not in log.read_text():
@@ -189,6 +190,9 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=programs.TOP / "build", help="the build folder")
     parser.add_argument("--no-build", action="store_true", help="take the programs there as they are")
     options = parser.parse_args()
+    for named, known in ((options.keys, KEYS), (options.levels, LEVELS)):
+        for unknown in set(named.split(",")) - set(known):
+            parser.error(f"{unknown}: there are {', '.join(known)}")
     programs.setup()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-bench-"))
     try:

@@ -16,8 +16,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* One read: small enough to stay in the second cache until it is looked at, large enough to forget the system call. */
-#define READ_MOST ((size_t)256 * 1024)
+/* One read: small enough to stay in the cache until it is looked at, large enough that workers seldom wait for the next. */
+#define READ_MOST ((size_t)1024 * 1024)
 /* One read behind a hop: most of what is read there is a block's head. */
 #define READ_HOPPING ((size_t)4 * 1024)
 #define HOP_LEAST    ((uint64_t)16 * 1024)

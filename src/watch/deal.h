@@ -10,7 +10,7 @@
 #include "watch/capture.h"
 #include "watch/link.h"
 
-#define DEAL_ROUNDS 4 /* buffers of some 512 KiB, and the packets in them */
+#define DEAL_ROUNDS 8 /* buffers of some 2 MiB, and the packets in them */
 
 struct dealer;
 
