@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/exec_accord.h"
+#include "cli/exec_child.h"
 #include "cli/exec_env.h"
 #include "cli/exec_share.h"
 #include "cli/options.h"
@@ -80,19 +81,6 @@ static void caught(int number, void *ctx)
 	}
 }
 
-static no_return void become(char *const *argv, const struct exec_env *env, uint16_t port)
-{
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	if (exec_env_set(env, port))
-		execvp(argv[0], argv);
-	int code = errno == ENOENT ? 127 : 126;
-	fprintf(stderr, "overt exec: %s: %s\n", argv[0], strerror(errno));
-	_exit(code);
-}
-
 static uint16_t port_of(int fd)
 {
 	struct sockaddr_in bound = {0};
@@ -104,7 +92,7 @@ static bool run_child(struct run *run, char *const *argv, const struct exec_env 
 {
 	run->child = fork();
 	if (run->child == 0)
-		become(argv, env, port);
+		exec_child_become(argv, exec_env_set(env, port));
 	if (run->child < 0)
 		return error_set_errno(err, "%s cannot be started", argv[0]);
 	return loop_run(run->loop) || error_set_errno(err, "the event loop failed");

@@ -4,6 +4,7 @@
 #include "agent/settings.h"
 #include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/exec_child.h"
 #include "cli/exec_env.h"
 #include "cli/exec_report.h"
 #include "cli/options.h"
@@ -162,27 +163,9 @@ static const struct argument table[] = {
 static const struct arguments arguments = {
 	.verb = "exec", .table = table, .count = sizeof(table) / sizeof(table[0]), .command = true};
 
-/* Options of `overt exec` that stand alone; all others have a value behind them. */
-static bool is_flag(const char *word)
-{
-	static const char *const flags[] = {
-		"-h", "--help", "-q", "--quiet", "-v", "--verbose", "--lossless", "--show-secrets"};
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (strcmp(word, flags[i]) == 0)
-			return true;
-	}
-	return strncmp(word, "--no-", 5) == 0 || strchr(word, '=') != NULL;
-}
-
 bool exec_accord_wanted(int argc, char **argv)
 {
-	for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--accord") == 0 || strncmp(argv[i], "--accord=", 9) == 0 ||
-			strcmp(argv[i], "--accord-server") == 0 || strncmp(argv[i], "--accord-server=", 16) == 0)
-			return true;
-		i += !is_flag(argv[i]);
-	}
-	return false;
+	return exec_child_given(argc, argv, "accord") || exec_child_given(argc, argv, "accord-server");
 }
 
 void exec_accord_help(void)
@@ -193,29 +176,6 @@ void exec_accord_help(void)
 	     "uses\n"
 	     "OpenSSL 3 becomes an aware one, and its verdicts are told. Then only these options are known:\n");
 	arguments_help(&arguments);
-}
-
-static bool set_preload(const char *agent)
-{
-	char list[2 * PATH_OCTETS];
-	const char *old = getenv("LD_PRELOAD");
-	int n = snprintf(list, sizeof(list), "%s%s%s", agent, old && old[0] ? ":" : "", old ? old : "");
-	return n > 0 && (size_t)n < sizeof(list) && setenv("LD_PRELOAD", list, 1) == 0;
-}
-
-static no_return void become(const struct run *run, char *const *argv)
-{
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGXFSZ, SIG_DFL);
-	if (agent_settings_export(&run->settings) && set_preload(run->agent) &&
-		(!run->proxy[0] || exec_env_proxy(run->proxy)))
-		execvp(argv[0], argv);
-	int code = errno == ENOENT ? 127 : 126;
-	fprintf(stderr, "overt exec: %s: %s\n", argv[0], strerror(errno));
-	_exit(code);
 }
 
 static void caught(int number, void *ctx)
@@ -241,7 +201,8 @@ static bool run_child(struct run *run, char *const *argv, struct error *err)
 		return false;
 	run->child = fork();
 	if (run->child == 0)
-		become(run, argv);
+		exec_child_become(argv, agent_settings_export(&run->settings) && exec_child_preload(run->agent) &&
+						(!run->proxy[0] || exec_env_proxy(run->proxy)));
 	bool ok = run->child > 0 ? loop_run(run->loop) || error_set_errno(err, "the event loop failed")
 	                         : error_set_errno(err, "%s cannot be started", argv[0]);
 	signals_close(&signals);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/exec_child.h"
 #include "cli/exec_share_fifo.h"
 #include "cli/exec_share_send.h"
 #include "cli/exec_share_view.h"
@@ -142,26 +143,9 @@ static const struct argument table[] = {
 static const struct arguments arguments = {
 	.verb = "exec", .table = table, .count = sizeof(table) / sizeof(table[0]), .command = true};
 
-/* Options of `overt exec` that stand alone; all others have a value behind them. */
-static bool is_flag(const char *word)
-{
-	static const char *const flags[] = {
-		"-h", "--help", "-q", "--quiet", "-v", "--verbose", "--lossless", "--show-secrets"};
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (strcmp(word, flags[i]) == 0)
-			return true;
-	}
-	return strncmp(word, "--no-", 5) == 0 || strchr(word, '=') != NULL;
-}
-
 bool exec_share_wanted(int argc, char **argv)
 {
-	for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--share") == 0)
-			return true;
-		i += !is_flag(argv[i]);
-	}
-	return false;
+	return exec_child_given(argc, argv, "share");
 }
 
 void exec_share_help(void)
@@ -276,29 +260,14 @@ static bool make_places(struct run *run, struct error *err)
 	return true;
 }
 
-static bool set_preload(const char *agent)
-{
-	char list[2 * PATH_OCTETS];
-	const char *old = getenv("LD_PRELOAD");
-	int n = snprintf(list, sizeof(list), "%s%s%s", agent, old && old[0] ? ":" : "", old ? old : "");
-	return n > 0 && (size_t)n < sizeof(list) && setenv("LD_PRELOAD", list, 1) == 0;
-}
-
 static no_return void become(const struct run *run, char *const *argv)
 {
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	/* Handlers of ours must not run in the child before it is the program. */
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGCHLD, SIG_DFL);
-	if (share_settings_export(&run->settings) && set_preload(run->agent))
-		execvp(argv[0], argv);
-	int code = errno == ENOENT ? 127 : 126;
-	fprintf(stderr, "overt exec: %s: %s\n", argv[0], strerror(errno));
-	_exit(code);
+	exec_child_become(argv, share_settings_export(&run->settings) && exec_child_preload(run->agent));
 }
 
 static int stop_fd = -1;
