@@ -1,4 +1,4 @@
-/* cli/exec_child.h — what the ways of `overt exec` share: which way is asked for, and the child that becomes the program. */
+/* cli/exec_child.h — what the ways of `overt exec` share: which is asked for, and the child that becomes the program. */
 #ifndef CLI_EXEC_CHILD_H
 #define CLI_EXEC_CHILD_H
 
@@ -8,7 +8,7 @@
 
 /* Whether --NAME or --NAME=… stands among the options of `overt exec`, before the command. */
 must_check bool exec_child_given(int argc, char **argv, const char *name);
-/* In the child: puts the agent's object in front of what is preloaded already. False with errno set, or when too long. */
+/* In the child: puts the agent in front of what is preloaded already. False with errno set. */
 must_check bool exec_child_preload(const char *agent);
 /*
  * In the child: becomes the program, with the signals that overt ignores or blocks as it found them by default. `ready`
