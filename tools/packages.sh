@@ -1,6 +1,7 @@
 # The Debian packages that building and testing need, and how missing ones are installed. Sourced by run and test.
 
-build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libbrotli-dev libpcap-dev)
+build_packages=(gcc meson ninja-build pkg-config libssl-dev libsodium-dev libyaml-dev libnghttp2-dev libsqlite3-dev libseccomp-dev libsystemd-dev zlib1g-dev libzstd-dev libbrotli-dev libpcap-dev
+	libnats-dev libbpf-dev clang)
 # llhttp: Debian 13 has a library, Debian 12 only the C sources inside node-llhttp.
 if (. /etc/os-release && [ "${VERSION_ID:-13}" = 12 ]); then
 	build_packages+=(node-llhttp)
@@ -8,10 +9,10 @@ else
 	build_packages+=(libllhttp-dev)
 fi
 
-test_packages=(libcmocka-dev libjansson-dev clang clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
+test_packages=(libcmocka-dev libjansson-dev clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
 	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps iproute2 nftables
 	apache2-bin git chromium libnss3-tools tshark groff mandoc shellcheck dovecot-imapd dovecot-pop3d dovecot-submissiond
-	ruby golang-go python3-requests postgresql-client softhsm2 libengine-pkcs11-openssl maude socat sslsplit)
+	ruby golang-go python3-requests postgresql-client softhsm2 libengine-pkcs11-openssl maude socat sslsplit nats-server haproxy)
 # Debian 13 has none.
 if (. /etc/os-release && [ "${VERSION_ID:-13}" = 12 ]); then
 	test_packages+=(mitmproxy)

@@ -7,7 +7,7 @@ import sys
 
 SRC = pathlib.Path(__file__).resolve().parent.parent.parent / "src"
 FLOOR = {"base": 0, "tls": 1, "flow": 2, "accord": 2, "keys": 2, "audit": 2, "pki": 2, "pact": 3, "decode": 3, "policy": 3,
-         "sink": 4, "proxy": 5, "watch": 5, "agent": 5, "share": 5, "collect": 5, "explain": 5, "assess": 5, "ui": 5,
+         "sink": 4, "bus": 4, "uprobe": 4, "proxy": 5, "watch": 5, "agent": 5, "share": 5, "collect": 5, "explain": 5, "assess": 5, "ui": 5,
          "libovert": 6, "cli": 6}
 ALLOWED = set()
 

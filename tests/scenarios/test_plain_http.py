@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from lab import clients, events, overt, servers, settings, wire
+from lab import clients, events, overt, servers, settings, watch_frames, wire
 from lab.proc import eventually, resident
 
 pytestmark = overt.requires("proxy --trust --rules")
@@ -459,9 +459,8 @@ def test_lossless_slows_plain_http_and_nothing_is_left_out(proxy, nginx, folder)
                    "both flows' ends")
     one.stop(keep=True)
     assert not [e for e in one.events() if e["type"] in ("gap", "loss")]
-    recorded = (folder / "all.pcapng").read_bytes()
-    assert recorded.count(body[:4096]) == 2 and recorded.count(body[-1024:]) == 2
-    assert len(recorded) > 2 * len(body)
+    said = watch_frames.recorded_streams((folder / "all.pcapng").read_bytes()).values()
+    assert sum(body in one_side for one_side in said) == 2
 
 
 def _plain_or_tls(one, nginx, tls):

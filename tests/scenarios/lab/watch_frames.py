@@ -191,3 +191,23 @@ def pcapng(made, *, before=b"", after=b"", link=RAW):
     """A pcapng file of (time, frame); `before` and `after` are blocks around the packets."""
     return (section() + interface(link, options=NANO) + before
             + b"".join(packet_block(time, frame) for time, frame in made) + after)
+
+
+def recorded_streams(data):
+    """What each end said, by ((address, port) from, (address, port) to), of a pcapng file of raw IP packets that has every
+    segment once and in order: as Overt itself writes one."""
+    found, at = {}, 0
+    while at + 12 <= len(data):
+        kind, size = struct.unpack_from("<II", data, at)
+        if kind == 6:
+            kept, = struct.unpack_from("<I", data, at + 20)
+            packet = data[at + 28:at + 28 + kept]
+            if packet[0] >> 4 == 4:
+                ip, width, first = (packet[0] & 15) * 4, 4, 12
+            else:
+                ip, width, first = 40, 16, 8
+            ports = struct.unpack_from(">HH", packet, ip)
+            ends = tuple((packet[first + n * width:first + (n + 1) * width], ports[n]) for n in (0, 1))
+            found.setdefault(ends, bytearray()).extend(packet[ip + (packet[ip + 12] >> 4) * 4:])
+        at += size
+    return found

@@ -187,7 +187,8 @@ static void superframes_come_whole(void **state)
 		longest = packet.payload.len > longest ? packet.payload.len : longest;
 		ended = packet.flags & PACKET_FIN;
 	}
-	assert_int_equal(payload, 400000);
+	/* On a machine that is busy some of it is sent twice. */
+	assert_true(payload >= 400000);
 	assert_true(longest > 10000);
 	live_free(live);
 	close(server);
@@ -317,8 +318,18 @@ static void an_interface_may_go_down_and_come_up_again(void **state)
 	assert_true(set_loopback(0));
 	must_be_quiet(live);
 	assert_true(set_loopback(IFF_UP | IFF_RUNNING));
-	send_to(a, &a_is, bytes_str("again"));
-	assert_true(bytes_equal(must_packet(live, LINKTYPE_ETHERNET).payload, bytes_str("again")));
+	/* What is sent at once may still find the queue of an interface that is down, where it is dropped without a word. */
+	struct frame frame;
+	struct error err;
+	enum capture_result result = CAPTURE_WAIT;
+	for (unsigned i = 0; i < 100 && result == CAPTURE_WAIT; i++) {
+		send_to(a, &a_is, bytes_str("again"));
+		result = live_next(live, &frame, 100, &err);
+	}
+	assert_int_equal(result, CAPTURE_FRAME);
+	struct packet packet;
+	assert_int_equal(link_decode(&frame, NULL, &packet), LINK_PACKET);
+	assert_true(bytes_equal(packet.payload, bytes_str("again")));
 	live_free(live);
 	close(a);
 }
