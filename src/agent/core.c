@@ -6,13 +6,11 @@
 #include "agent/server_attach.h"
 #include "agent/shown.h"
 #include "pact/pact.h"
-#include "pki/file.h"
+#include "pki/private_key.h"
 
 #include <openssl/pem.h>
 #include <stdatomic.h>
 #include <stdio.h>
-
-#define MAX_KEY_FILE ((size_t)64 * 1024)
 
 static struct pact *pact; /* NULL: not ready, and `fault` says why */
 static bool require;
@@ -148,22 +146,6 @@ static struct agent_core core = {
 	.get_peer_cert_chain = shown_chain,
 };
 
-/* Once read it stays: it is the program's for as long as it runs. */
-static EVP_PKEY *read_approval(const char *path, struct error *err)
-{
-	struct file_bytes file;
-	if (!file_read_secret(path, MAX_KEY_FILE, &file, NULL, err))
-		return NULL;
-	BIO *bio = BIO_new_mem_buf(file.data, (int)file.len);
-	/* Nobody is there to be asked for a passphrase. */
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
-	if (!key)
-		(void)error_set_openssl(err, "%s: holds no key in PEM without a passphrase", path);
-	BIO_free(bio);
-	file_bytes_free(&file);
-	return key;
-}
-
 static void start_server(const struct agent_settings *settings)
 {
 	post_keep();
@@ -190,7 +172,8 @@ const struct agent_core *agent_core_start(const struct agent_settings *settings)
 	}
 	if (!pact_make(&pact, &terms, &fault))
 		pact = NULL;
-	EVP_PKEY *approval = settings->approval ? read_approval(settings->approval, &fault) : NULL;
+	/* Once read it stays: it is the program's for as long as it runs. */
+	EVP_PKEY *approval = settings->approval ? private_key_read(settings->approval, &fault) : NULL;
 	if (settings->approval && !approval)
 		pact = NULL;
 	config = (struct accord_client_config){.rule = require ? ACCORD_REQUIRE : ACCORD_PREFER,

@@ -2,13 +2,14 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "cli/accord_tell.h"
+#include "cli/accord_words.h"
 #include "cli/arguments.h"
 #include "cli/get_http.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "pact/pact.h"
 #include "pact/saved.h"
-#include "pki/file.h"
+#include "pki/private_key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,10 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OCTETS   ((uint64_t)1 << 30)
-#define PATIENCE_S   30
-#define JSON_ROOM    ((size_t)128 * 1024)
-#define KEY_FILE_MAX ((size_t)64 * 1024)
+#define MAX_OCTETS ((uint64_t)1 << 30)
+#define PATIENCE_S 30
+#define JSON_ROOM  ((size_t)128 * 1024)
 
 struct wish {
 	struct pact_terms terms;
@@ -76,21 +76,14 @@ static bool read_proxy_name(void *ctx, const char *value, struct error *err)
 
 static bool read_rule(void *ctx, const char *value, struct error *err)
 {
-	struct wish *wish = ctx;
 	(void)err;
-	wish->rule = strcmp(value, "prefer") == 0 ? ACCORD_PREFER : ACCORD_REQUIRE;
-	return wish->rule == ACCORD_PREFER || strcmp(value, "require") == 0;
+	return accord_rule_of(value, &((struct wish *)ctx)->rule);
 }
 
 static bool read_role(void *ctx, const char *value, struct error *err)
 {
-	struct wish *wish = ctx;
 	(void)err;
-	wish->roles = strcmp(value, "reader") == 0   ? ACCORD_READER
-	              : strcmp(value, "writer") == 0 ? ACCORD_WRITER
-	              : strcmp(value, "both") == 0   ? ACCORD_ANY_ROLE
-	                                             : 0;
-	return wish->roles != 0;
+	return accord_roles_of(value, &((struct wish *)ctx)->roles);
 }
 
 static bool read_timeout(void *ctx, const char *value, struct error *err)
@@ -154,21 +147,6 @@ static bool give_body(void *ctx, struct bytes part, struct error *err)
 }
 
 /* NULL with an error when there is none in the file. */
-static EVP_PKEY *read_key(const char *path, struct error *err)
-{
-	struct file_bytes file;
-	if (!file_read_secret(path, KEY_FILE_MAX, &file, NULL, err))
-		return NULL;
-	BIO *bio = BIO_new_mem_buf(file.data, (int)file.len);
-	/* A passphrase would have to be asked for: none is given, so that a key under one fails at once. */
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
-	if (!key)
-		(void)error_set_openssl(err, "%s: holds no key in PEM without a passphrase", path);
-	BIO_free(bio);
-	file_bytes_free(&file);
-	return key;
-}
-
 static SSL_CTX *make_context(const struct wish *wish, struct pact *pact, EVP_PKEY *approval_key, struct error *err)
 {
 	const struct accord_client_config config = {
@@ -353,7 +331,7 @@ int verb_get(int argc, char **argv)
 	if (!pact_make(&pact, &wish.terms, &err))
 		return complain("get", &err, EXIT_FAILURE);
 	struct get_link link = {.fd = -1, .patience_ns = wish.patience_ns};
-	EVP_PKEY *key = wish.approval ? read_key(wish.approval, &err) : NULL;
+	EVP_PKEY *key = wish.approval ? private_key_read(wish.approval, &err) : NULL;
 	SSL_CTX *ctx = key || !wish.approval ? make_context(&wish, pact, key, &err) : NULL;
 	bool ok = ctx && fetch(&wish, &link, ctx, &err);
 	get_link_close(&link);

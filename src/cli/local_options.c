@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/accord_words.h"
 #include "cli/arguments.h"
 
 #include <stdio.h>
@@ -64,21 +65,14 @@ static bool read_proxy_name(void *ctx, const char *value, struct error *err)
 
 static bool read_rule(void *ctx, const char *value, struct error *err)
 {
-	struct local_wish *wish = ctx;
 	(void)err;
-	wish->rule = strcmp(value, "prefer") == 0 ? ACCORD_PREFER : ACCORD_REQUIRE;
-	return wish->rule == ACCORD_PREFER || strcmp(value, "require") == 0;
+	return accord_rule_of(value, &((struct local_wish *)ctx)->rule);
 }
 
 static bool read_role(void *ctx, const char *value, struct error *err)
 {
-	struct local_wish *wish = ctx;
 	(void)err;
-	wish->roles = strcmp(value, "reader") == 0   ? ACCORD_READER
-	              : strcmp(value, "writer") == 0 ? ACCORD_WRITER
-	              : strcmp(value, "both") == 0   ? ACCORD_ANY_ROLE
-	                                             : 0;
-	return wish->roles != 0;
+	return accord_roles_of(value, &((struct local_wish *)ctx)->roles);
 }
 
 static bool read_retention(void *ctx, const char *value, struct error *err)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "pact/rulebook.h"
+#include "pki/private_key.h"
 #include "policy/files.h"
 #include "proxy/answer.h"
 #include "proxy/conn.h"
@@ -159,12 +160,9 @@ static bool open_cert(struct accord_serving *serving, const struct bundle *bundl
 static bool open_key(struct accord_serving *serving, const struct bundle *bundle, const char *path, struct error *err)
 {
 	struct bytes text;
-	BIO *bio = find(bundle, path, &text, err) ? BIO_new_mem_buf(text.data, (int)text.len) : NULL;
-	/* A passphrase would be asked of nobody. */
-	serving->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) "") : NULL;
-	BIO_free(bio);
+	serving->key = find(bundle, path, &text, err) ? private_key_parse(text, path, err) : NULL;
 	if (!serving->key)
-		return error_set_openssl(err, "%s: holds no private key in PEM without a passphrase", path);
+		return false;
 	return X509_check_private_key(serving->cert, serving->key) == 1 ||
 	       error_set_openssl(err, "%s: does not fit the certificate of server-cert", path);
 }

@@ -1,5 +1,6 @@
 #include "proxy/identity.h"
 
+#include "pki/private_key.h"
 #include "policy/files.h"
 #include "policy/names.h"
 
@@ -71,57 +72,33 @@ bool identities_bundle(
 	return true;
 }
 
-/* Over the file's octets; the key in the other one belongs to the certificate, or the pair is refused. */
-static bool digest_file(struct identity *identity, const struct bundle *bundle, const char *path)
+static bool text_of(const struct bundle *bundle, const char *path, struct bytes *text, struct error *err)
 {
-	struct bytes text;
 	char entry[ENTRY_MAX];
-	return bundle_find(bundle, entry_of(path, entry), &text) && SHA256(text.data, text.len, identity->digest);
+	return bundle_find(bundle, entry_of(path, entry), text) || error_set(err, "%s: is not in the snapshot", path);
 }
 
-static BIO *bio_of(const struct bundle *bundle, const char *path, struct error *err)
+static bool read_chain(struct identity *identity, struct bytes pem, const char *path, struct error *err)
 {
-	struct bytes text;
-	char entry[ENTRY_MAX];
-	BIO *bio = NULL;
-	if (bundle_find(bundle, entry_of(path, entry), &text))
-		bio = BIO_new_mem_buf(text.data, (int)text.len);
-	if (!bio)
-		error_set(err, "%s: is not in the snapshot", path);
-	return bio;
-}
-
-static bool read_chain(struct identity *identity, BIO *bio, const char *path, struct error *err)
-{
+	BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
 	identity->cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	identity->chain = sk_X509_new_null();
-	if (!identity->cert || !identity->chain)
-		return error_set_openssl(err, "%s: holds no certificate in PEM", path);
+	bool ok = identity->cert && identity->chain;
 	X509 *above;
-	while ((above = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		if (sk_X509_push(identity->chain, above) > 0)
-			continue;
-		X509_free(above);
-		return error_set(err, "%s: no memory for the chain", path);
+	while (ok && (above = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		ok = sk_X509_push(identity->chain, above) > 0;
+		if (!ok)
+			X509_free(above);
 	}
-	return true;
+	BIO_free(bio);
+	return ok || error_set_openssl(err, "%s: holds no certificate in PEM", path);
 }
 
-/* A key that asks for a passphrase would ask nobody: refused. */
-static int no_passphrase(char *buffer, int size, int writing, void *unused)
+static bool read_key(struct identity *identity, struct bytes pem, const char *path, struct error *err)
 {
-	(void)buffer;
-	(void)size;
-	(void)writing;
-	(void)unused;
-	return -1;
-}
-
-static bool read_key(struct identity *identity, BIO *bio, const char *path, struct error *err)
-{
-	identity->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	identity->key = private_key_parse(pem, path, err);
 	if (!identity->key)
-		return error_set_openssl(err, "%s: holds no private key in PEM without a passphrase", path);
+		return false;
 	if (X509_check_private_key(identity->cert, identity->key) != 1)
 		return error_set_openssl(err, "%s: does not fit its certificate", path);
 	return true;
@@ -129,13 +106,12 @@ static bool read_key(struct identity *identity, BIO *bio, const char *path, stru
 
 static bool open_entry(struct entry *entry, const struct bundle *bundle, const char *pattern, struct error *err)
 {
-	BIO *cert = bio_of(bundle, entry->cert_path, err);
-	BIO *key = cert ? bio_of(bundle, entry->key_path, err) : NULL;
-	bool ok = key && read_chain(&entry->identity, cert, entry->cert_path, err) &&
-	          read_key(&entry->identity, key, entry->key_path, err) &&
-	          digest_file(&entry->identity, bundle, entry->cert_path);
-	BIO_free(cert);
-	BIO_free(key);
+	struct identity *identity = &entry->identity;
+	struct bytes cert, key;
+	/* The digest is over the certificate's octets: the other file's key belongs to it, or the pair is refused. */
+	bool ok = text_of(bundle, entry->cert_path, &cert, err) && text_of(bundle, entry->key_path, &key, err) &&
+	          read_chain(identity, cert, entry->cert_path, err) && read_key(identity, key, entry->key_path, err) &&
+	          SHA256(cert.data, cert.len, identity->digest);
 	if (ok && pattern) {
 		entry->names = names_new(bytes_str(pattern), "client-certs", err);
 		ok = entry->names != NULL;
