@@ -21,27 +21,33 @@ _overt_options()
 		flags="$both_flags --share"
 		values="$both_values --accord --accord-rule --accord-server --proxy --role --proxy-name --approval-key
 			--interface --plaintext --export-objects --late --deadline --collector --certificate --key --ca --grants
-			--signer --audit --ack --door"
+			--signer --audit --ack --door --readers"
+		;;
+	tour)
+		flags="--help -h --json --no-color --no-pause"
+		values="--keep --serve --html"
 		;;
 	explain)
 		flags="--help -h --json --no-color"
-		values="--html --host"
+		values="--html --host --timeout --capture --keys --psk --connection"
 		;;
 	watch)
 		flags="--help -h --promiscuous -p --follow -F --show-secrets --quiet -q --verbose -v"
 		values="--read -r --interface -i --filter -f --connect --keys -k --private-key --psk --format -T --jsonl
 			--pcapng -w --plaintext --plaintext-pcapng --export-objects --workers -j --connections --wait --wait-memory
-			--collector --reader-key --certificate --certificate-key --collector-ca"
+			--collector --bus --consumer --log --reader-key --certificate --certificate-key --collector-ca"
 		;;
 	collect)
 		flags="--help -h --verbose -v --follow -F"
-		values="--dir -d --listen -l --signer -s --grants --log --certificate --key --ca --lifetime --memory --client-memory
-			--clients --rate --spool --name -n --collector -c --reader-key -k --certificate-key --keylog -o --dsb -w --enough"
+		values="--dir -d --listen -l --signer -s --grants --log --certificate --key --ca --lifetime --memory --client-memory --client-connections --patience --metrics --user
+			--clients --rate --spool --name -n --collector -c --reader-key -k --certificate-key --keylog -o --dsb -w --enough
+			--bus -b --site --bus-certificate --bus-key --bus-ca --bus-wait --consumer --node --reader --at --store --size
+			--replicas"
 		;;
 	grant)
 		flags="--help -h --until-reader"
 		values="--dir -d --signer -s --signers --reader -r --reader-key -k --certificate --name -n --direction --mode --consent
-			--reason --purpose -p --grade --until -u --until-bytes --until-seconds --log"
+			--reason --purpose -p --grade --sender --until -u --until-bytes --until-seconds --log"
 		;;
 	get)
 		flags="--help -h --explain -e --json -j --quiet -q"
@@ -56,8 +62,9 @@ _overt_options()
 		values="--state --name --accord -a --trust --proxy-name"
 		;;
 	assess)
-		flags="--help -h --json -j --no-color --direct"
-		values="--html --at-least --timeout --total --pause --name --trust --ca --origin --origin-port"
+		flags="--help -h --json -j --no-color --direct --listener"
+		values="--html --at-least --timeout --total --pause --name --trust --ca --origin --origin-port --expect --proxy
+			--listen --clients --web-roots"
 		;;
 	ca)
 		flags="--help -h --everything"
@@ -116,7 +123,7 @@ _overt_value()
 		_overt_reply < <(compgen -W "A B C" -- "$current")
 		return
 		;;
-	assess--html | assess--ca)
+	assess--html | assess--ca | assess--expect | assess--web-roots)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 		return
@@ -126,7 +133,12 @@ _overt_value()
 		_overt_reply < <(compgen -d -- "$current")
 		return
 		;;
-	explain--html)
+	tour--keep | tour--serve)
+		compopt -o filenames 2>/dev/null
+		_overt_reply < <(compgen -d -- "$current")
+		return
+		;;
+	explain--html | tour--html | explain--capture | explain--keys | explain--psk)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 		return
@@ -161,14 +173,15 @@ _overt_value()
 		_overt_reply < <(compgen -W "reader writer both" -- "$current")
 		return
 		;;
-	collect--dir | collect-d | collect--grants | grant--dir | grant-d)
+	collect--dir | collect-d | collect--grants | collect--at | grant--dir | grant-d)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -d -- "$current")
 		return
 		;;
 	collect--signer | collect-s | collect--log | collect--certificate | collect--key | collect--ca | collect--spool | \
-		collect--reader-key | collect-k | collect--certificate-key | collect-o | collect--dsb | watch--reader-key | \
-		watch--certificate | watch--certificate-key | watch--collector-ca | grant--signer | grant-s | grant--signers | \
+		collect--reader-key | collect-k | collect--certificate-key | collect--bus-certificate | collect--bus-key | \
+		collect--bus-ca | collect-o | collect--dsb | watch--reader-key | \
+		watch--certificate | watch--certificate-key | watch--collector-ca | watch--log | grant--signer | grant-s | grant--signers | \
 		grant--reader-key | grant-k | grant--log)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
@@ -194,7 +207,7 @@ _overt_value()
 		_overt_reply < <(compgen -W "jsonl" -- "$current")
 		return
 		;;
-	exec--certificate | exec--key | exec--ca | exec--signer | exec--audit | exec--door)
+	exec--certificate | exec--key | exec--ca | exec--signer | exec--audit | exec--door | exec--readers)
 		compopt -o filenames 2>/dev/null
 		_overt_reply < <(compgen -f -- "$current")
 		return
@@ -288,7 +301,7 @@ _overt()
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	if ((COMP_CWORD == 1)); then
-		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess ca check log refusals version help --help --version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess tour ca check log refusals version help --help --version" -- "$current")
 		return
 	fi
 	_overt_options "$verb"
@@ -306,15 +319,17 @@ _overt()
 	elif [[ $verb == exec ]]; then
 		_overt_exec_command "$COMP_CWORD" "$current"
 	elif [[ $verb == help ]]; then
-		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess ca check log refusals version" -- "$current")
+		_overt_reply < <(compgen -W "proxy exec explain watch collect grant get local accord assess tour ca check log refusals version" -- "$current")
 	elif [[ $verb == ca ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "show install remove export rotate" -- "$current")
 	elif [[ $verb == collect ]] && ((COMP_CWORD == 2)); then
-		_overt_reply < <(compgen -W "init client fetch" -- "$current")
+		_overt_reply < <(compgen -W "init client fetch bus" -- "$current")
+	elif [[ $verb == collect && ${COMP_WORDS[2]:-} == bus ]] && ((COMP_CWORD == 3)); then
+		_overt_reply < <(compgen -W "nodes streams show rewind purge" -- "$current")
 	elif [[ $verb == grant ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "key signer new list show revoke" -- "$current")
 	elif [[ $verb == assess ]] && ((COMP_CWORD == 2)); then
-		_overt_reply < <(compgen -W "server client proxy root" -- "$current")
+		_overt_reply < <(compgen -W "server client path proxy root" -- "$current")
 	elif [[ $verb == explain ]] && ((COMP_CWORD == 2)); then
 		_overt_reply < <(compgen -W "dropout schedule visibility readonly accord" -- "$current")
 	elif [[ $verb == log ]] && ((COMP_CWORD == 2)); then

@@ -30,8 +30,7 @@ bool place_find(char *out, size_t cap, struct error *err)
 		err, "%s is not there: it belongs beside overt, or into %s", AGENT_PRELOAD_FILE, "../" AGENT_FOLDER);
 }
 
-/* -1 when there is none that can be opened. */
-static int open_command(const char *command)
+int place_open(const char *command)
 {
 	const char *path = getenv("PATH");
 	char file[PATH_OCTETS];
@@ -74,7 +73,7 @@ static const char *barrier_of(int fd)
 
 const char *place_barrier(const char *command)
 {
-	int fd = open_command(command);
+	int fd = place_open(command);
 	const char *barrier = fd >= 0 ? barrier_of(fd) : NULL;
 	if (fd >= 0)
 		close(fd);

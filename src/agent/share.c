@@ -1,9 +1,13 @@
 #include "agent/share.h"
 
 #include "agent/library.h"
+#include "agent/share_consent.h"
 #include "agent/share_gnutls.h"
+#include "agent/share_hold.h"
 #include "agent/share_link.h"
 #include "agent/share_openssl.h"
+#include "agent/share_probes.h"
+#include "agent/share_rotate.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -116,7 +120,8 @@ static void reach(void)
 	if (node || browser || (found.nss && !found.reached)) {
 		reach_by_file(node);
 	} else if (found.go) {
-		share_link_say(SHARE_BARRED, "it is a Go program, whose TLS is its own");
+		if (!share_probes_self())
+			share_link_say(SHARE_BARRED, "it is a Go program, whose TLS is its own");
 	} else if (strcmp(program_invocation_short_name, "java") == 0) {
 		share_link_say(SHARE_BARRED, "Java has TLS of its own");
 	} else if (found.reached) {
@@ -132,7 +137,17 @@ void share_begin(void)
 	if (!settings.on)
 		return;
 	share_link_open(&settings);
+	share_probes_begin(&settings);
+	share_consent_begin(&settings);
+	share_rotate_begin(&settings);
 	share_openssl_begin();
 	share_gnutls_begin();
 	reach();
+}
+
+/* What the program has not ended itself ends with it. */
+__attribute__((destructor)) static void end(void)
+{
+	if (settings.on)
+		share_hold_end();
 }

@@ -1,8 +1,10 @@
 #include "agent/share_gnutls.h"
 
 #include "agent/library.h"
+#include "agent/share_consent_gnutls.h"
 #include "agent/share_derive.h"
 #include "agent/share_link.h"
+#include "agent/share_rotate.h"
 #include "tls/hello.h"
 
 #include <dlfcn.h>
@@ -79,6 +81,8 @@ struct session {
 	char name[SHARE_NAME_MAX + 1]; /* a client's, of its server */
 	struct waiting waiting[WAITING];
 	size_t count;
+	struct share_consent_state consent;
+	struct share_hold *hold; /* mode after-rotation: what goes out when the session is no more */
 };
 
 /* There is one GnuTLS in a process, or the first one counts. */
@@ -158,15 +162,24 @@ static void remember(const struct gnutls_session_int *is, bool server)
 	pthread_mutex_unlock(&lock);
 }
 
-static void forget(const struct gnutls_session_int *is)
+/* NULL when it is not known. */
+static struct session *forget(const struct gnutls_session_int *is)
 {
 	pthread_mutex_lock(&lock);
 	struct session **at = find(is), *session = *at;
 	if (session)
 		*at = session->next;
 	pthread_mutex_unlock(&lock);
-	if (session)
-		explicit_bzero(session, sizeof(*session));
+	return session;
+}
+
+/* The library has freed it. */
+static void end(struct session *session)
+{
+	if (!session)
+		return;
+	share_hold_free(session->hold);
+	explicit_bzero(session, sizeof(*session));
 	free(session);
 }
 
@@ -200,8 +213,18 @@ static void add_name(struct gnutls_session_int *is, const struct session *sessio
 	item->name[SHARE_NAME_MAX] = '\0';
 }
 
+/* False: the connection must not go on. */
+static bool hand_over(struct session *session, enum keylog_label label, struct share_item *items, size_t count)
+{
+	enum share_rotate_key way = SHARE_ROTATE_LIVE;
+	for (size_t i = 0; i < count; i++)
+		way = share_rotate_hold(&session->hold, &items[i]);
+	return way == SHARE_ROTATE_LIVE ? share_link_give(items, count, must_wait(session, label))
+	                                : way == SHARE_ROTATE_HELD;
+}
+
 static bool share_one(
-	struct gnutls_session_int *is, const struct session *session, const struct waiting *waiting, uint16_t version)
+	struct gnutls_session_int *is, struct session *session, const struct waiting *waiting, uint16_t version)
 {
 	const struct share_hmac hmac = {.compute = compute};
 	struct share_item items[2] = {{.kind = SHARE_KEY}, {.kind = SHARE_KEY}};
@@ -221,8 +244,9 @@ static bool share_one(
 		items[i].key = keys[i];
 		add_addresses(is, &items[i]);
 		add_name(is, session, &items[i]);
+		share_consent_gnutls_pass(is, &session->consent, &items[i]);
 	}
-	bool ok = share_link_give(items, count, must_wait(session, waiting->label));
+	bool ok = hand_over(session, waiting->label, items, count);
 	explicit_bzero(keys, sizeof(keys));
 	explicit_bzero(items, sizeof(items));
 	return ok;
@@ -262,6 +286,18 @@ static int on_secret(struct gnutls_session_int *is, const char *text, const stru
 	return result;
 }
 
+/* For consent, in the middle of a handshake. */
+static struct share_consent_state *consent_of(struct gnutls_session_int *is, char name[static SHARE_NAME_MAX + 1])
+{
+	struct session *session = session_of(is);
+	struct share_item item = {.kind = SHARE_KEY};
+	if (!session)
+		return NULL;
+	add_name(is, session, &item);
+	memcpy(name, item.name, SHARE_NAME_MAX + 1);
+	return &session->consent;
+}
+
 /* Under `lock`. */
 static void look_up(const void *caller)
 {
@@ -273,6 +309,8 @@ static void look_up(const void *caller)
 		memcpy((char *)&library + names[i].at, &found, sizeof(found));
 		ok = found != NULL;
 	}
+	if (ok)
+		share_consent_gnutls_begin(handle, consent_of);
 	if (handle)
 		dlclose(handle);
 	atomic_store(&state, ok ? 1 : -1);
@@ -312,6 +350,7 @@ int gnutls_init(struct gnutls_session_int **session, unsigned int flags)
 		atomic_store(&standard, library.get_keylog(*session));
 		remember(*session, (flags & CLIENT) == 0);
 		library.set_keylog(*session, on_secret);
+		share_consent_gnutls_attach(*session);
 	}
 	return result;
 }
@@ -345,11 +384,11 @@ void gnutls_deinit(struct gnutls_session_int *session)
 {
 	void (*next)(struct gnutls_session_int *);
 	bool ours = atomic_load(&state) > 0;
-	if (ours)
-		forget(session);
+	struct session *known = ours ? forget(session) : NULL;
 	*(void **)&next = ours ? *(void **)&library.deinit : NEXT(gnutls_deinit);
 	if (next)
 		next(session);
+	end(known);
 }
 
 void gnutls_session_set_keylog_function(struct gnutls_session_int *session, gnutls_keylog_func *callback)

@@ -36,7 +36,7 @@ static _Atomic(const struct link *) current;
 static atomic_uint_fast64_t tried_ns;    /* when a shipper was last looked for in vain */
 static atomic_bool late;                 /* the shipper has let a deadline pass */
 static atomic_uint_fast64_t late_ticket; /* which it was */
-static atomic_uint_fast64_t missed;
+static atomic_int_fast64_t counts[SHARE_COUNTS];
 
 static uint64_t now_ns(void)
 {
@@ -160,7 +160,8 @@ static bool make_link(struct link *link)
 	link->ring = memory >= 0 ? map(memory, SHARE_RING_SIZE) : NULL;
 	if (link->ring) {
 		share_ring_init(link->ring);
-		atomic_store(&link->ring->missed, atomic_load(&missed));
+		for (size_t i = 0; i < SHARE_COUNTS; i++)
+			atomic_store(&link->ring->counts[i], (uint64_t)atomic_load(&counts[i]));
 		door = knock(&link->shipper);
 	}
 	if (door >= 0 && send_memory(door, memory))
@@ -226,7 +227,8 @@ static void forked(void)
 	const struct link *old = atomic_load(&current);
 	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	atomic_store(&current, NULL);
-	atomic_store(&missed, 0);
+	for (size_t i = 0; i < SHARE_COUNTS; i++)
+		atomic_store(&counts[i], 0);
 	atomic_store(&late, false);
 	if (old && old->owner != getpid()) {
 		munmap(old->ring, SHARE_RING_SIZE);
@@ -241,6 +243,22 @@ void share_link_open(const struct share_settings *from)
 	settings = from;
 	if (share_link_on())
 		pthread_atfork(NULL, NULL, forked);
+}
+
+bool share_link_wants(enum keylog_label label)
+{
+	const struct link *link = atomic_load(&current);
+	switch (label) {
+	case KEYLOG_MASTER:
+	case KEYLOG_CLIENT_TRAFFIC:
+	case KEYLOG_SERVER_TRAFFIC:
+		return true;
+	case KEYLOG_CLIENT_HANDSHAKE:
+	case KEYLOG_SERVER_HANDSHAKE:
+		return !link || atomic_load(&link->bell->data_only) == 0;
+	default:
+		return false;
+	}
 }
 
 void share_link_prepare(void)
@@ -264,11 +282,12 @@ static bool still_late(const struct link *link)
 	return false;
 }
 
-static void miss(const struct link *link)
+void share_link_count(enum share_count which, int64_t more)
 {
-	uint64_t count = atomic_fetch_add(&missed, 1) + 1;
-	if (link)
-		atomic_store(&link->ring->missed, count);
+	int64_t now = atomic_fetch_add(&counts[which], more) + more;
+	const struct link *link = atomic_load(&current);
+	if (link && link->owner == getpid())
+		atomic_store(&link->ring->counts[which], (uint64_t)now);
 }
 
 static bool put(const struct link *link, const struct share_item *item, uint64_t *ticket)
@@ -282,17 +301,23 @@ static bool put(const struct link *link, const struct share_item *item, uint64_t
 
 static bool give(const struct link *link, const struct share_item *items, size_t count, bool wait)
 {
-	uint64_t ticket = 0;
+	uint64_t ticket = 0, began_ns = now_ns();
 	bool ok = true;
 	for (size_t i = 0; i < count; i++)
 		ok = put(link, &items[i], &ticket) && ok;
-	/* Keys of a handshake are of use with those of data, which follow at once: they need not wake anybody. */
+	/* Keys of a handshake are of use with those of data: where these follow at once, they need not be looked at. */
 	const struct share_item *last = &items[count - 1];
-	if (wait || last->kind != SHARE_KEY || last->key.stage == RECORD_STAGE_APPLICATION)
+	bool vouched = wait && !settings->closed && share_bell_looks(link->bell, began_ns);
+	if (wait && !vouched)
 		share_bell_ring(link->bell, link->number);
+	else if (wait || last->kind != SHARE_KEY || last->key.stage == RECORD_STAGE_APPLICATION ||
+		 last->terms.mode == SHARE_AFTER_ROTATION)
+		share_bell_mark(link->bell, link->number);
 	if (!wait || !ok || still_late(link))
 		return ok && !(wait && atomic_load(&late));
-	if (share_ring_wait(link->ring, ticket, now_ns() + settings->deadline_ms * NS_PER_MS))
+	ok = vouched || share_ring_wait(link->ring, ticket, began_ns + settings->deadline_ms * NS_PER_MS);
+	share_waits_count(&link->ring->waits, now_ns() - began_ns);
+	if (ok)
 		return true;
 	atomic_store(&late_ticket, ticket);
 	atomic_store(&late, true);
@@ -308,9 +333,36 @@ bool share_link_give(const struct share_item *items, size_t count, bool wait)
 	/* Of a suite that is not known here there is no key to give: no better than one that does not get there. */
 	bool given = count > 0 && link && give(link, items, count, wait);
 	if (!given && wait)
-		miss(link);
+		share_link_count(SHARE_COUNT_MISSED, 1);
 	errno = kept;
 	return given || !wait || !settings->closed;
+}
+
+bool share_link_leave(const struct share_item *item)
+{
+	uint64_t ticket;
+	const struct link *link = atomic_load(&current);
+	return link && link->owner == getpid() && put(link, item, &ticket);
+}
+
+bool share_link_there(void)
+{
+	int kept = errno;
+	const struct link *link = link_now();
+	errno = kept;
+	return link != NULL;
+}
+
+uint64_t share_link_ends(void)
+{
+	const struct link *link = atomic_load(&current);
+	return link ? share_ring_ends(link->ring) : 0;
+}
+
+enum share_end share_link_ended(uint64_t *seen, const uint8_t client_random[static KEYLOG_RANDOM])
+{
+	const struct link *link = atomic_load(&current);
+	return link ? share_ring_ended(link->ring, seen, client_random) : SHARE_END_NONE;
 }
 
 void share_link_say(enum share_kind kind, const char *text)

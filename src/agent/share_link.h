@@ -15,6 +15,8 @@
 void share_link_open(const struct share_settings *settings);
 /* Sharing was asked for. */
 must_check bool share_link_on(void);
+/* Whether the shipper has a use for keys from a line of this label. */
+must_check bool share_link_wants(enum keylog_label label);
 /* The program is about to use TLS: makes the ring, where there is none yet. Waits at most as long as a handshake may. */
 void share_link_prepare(void);
 /*
@@ -22,6 +24,16 @@ void share_link_prepare(void);
  * in time and the connection must not go on; where it may, that is counted.
  */
 must_check bool share_link_give(const struct share_item *items, size_t count, bool wait);
+/* The same of one item, without waiting and without waking the shipper, who finds it when it looks, or when the program ends. */
+must_check bool share_link_leave(const struct share_item *item);
+/* There is a shipper. */
+must_check bool share_link_there(void);
+/* Of what the program counts. */
+void share_link_count(enum share_count which, int64_t more);
+/* What the shipper has said to this connection since `*seen` (keys/share_ring.h). */
+must_check enum share_end share_link_ended(uint64_t *seen, const uint8_t client_random[static KEYLOG_RANDOM]);
+/* The shipper has said something, of whatever connection; costs next to nothing. */
+must_check uint64_t share_link_ends(void);
 /* A word about the program; lost where there is no shipper. */
 void share_link_say(enum share_kind kind, const char *text);
 

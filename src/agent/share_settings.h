@@ -15,19 +15,37 @@
 #define SHARE_UID      "OVERT_SHARE_UID"      /* the shipper's user; not set: root */
 #define SHARE_RULE     "OVERT_SHARE_RULE"     /* "open" or "closed"; not set: open */
 #define SHARE_DEADLINE "OVERT_SHARE_DEADLINE" /* milliseconds that a handshake waits at most; not set: 200 */
-#define SHARE_FIFO     "OVERT_SHARE_FIFO" /* path of the FIFO for programs that the agent does not reach; not set: none */
+#define SHARE_MODE     "OVERT_SHARE_MODE"     /* "live" or "after-rotation"; not set: live */
+/* With after-rotation, of TLS 1.3: keys are changed after so much in both directions, and so long; 0: not by that. */
+#define SHARE_ROTATE_BYTES   "OVERT_SHARE_ROTATE_BYTES"
+#define SHARE_ROTATE_SECONDS "OVERT_SHARE_ROTATE_SECONDS"
+#define SHARE_ROTATE_WHEN    "OVERT_SHARE_ROTATE_WHEN" /* "writes" or "calls" of the program; not set: writes */
+#define SHARE_FIFO           "OVERT_SHARE_FIFO" /* path of the FIFO for programs that the agent does not reach; not set: none */
+
+/* Path of a list of readers (keys/share_readers.h), for whom the other side is asked; not set: nobody is asked. */
+#define SHARE_READERS "OVERT_SHARE_READERS"
 
 #define SHARE_DEADLINE_DEFAULT 200
 #define SHARE_DEADLINE_MAX     60000
+/* A reader's defaults hold as much, and as long, as two epochs of these (watch/session.h). */
+#define SHARE_ROTATE_BYTES_DEFAULT   ((uint64_t)2 * 1024 * 1024)
+#define SHARE_ROTATE_BYTES_MAX       ((uint64_t)1 << 40)
+#define SHARE_ROTATE_SECONDS_DEFAULT 30
+#define SHARE_ROTATE_SECONDS_MAX     (7 * 24 * 3600)
 
 /* Copies: servers write their titles over the environment. Texts are "" when not set. */
 struct share_settings {
 	bool on;
 	char address[108]; /* as a socket's may be */
 	char fifo[256];
+	char readers[256];
 	uint32_t uid;
 	uint32_t deadline_ms;
-	bool closed; /* without an answer in time: no connection; else on without one, and counted */
+	uint64_t rotate_bytes;
+	uint32_t rotate_seconds;
+	bool rotate_calls;   /* behind any call; else with what the program itself writes */
+	bool after_rotation; /* only what this side receives, once it has left the epoch */
+	bool closed;         /* without an answer in time: no connection; else on without one, and counted */
 };
 
 /*

@@ -1,8 +1,8 @@
 #include "assess/flight.h"
 
 #include "tls/certificate.h"
+#include "tls/extension.h"
 #include "tls/handshake.h"
-#include "tls/hello.h"
 #include "tls/key_exchange.h"
 #include "tls/record.h"
 #include "tls/suite.h"
@@ -31,6 +31,12 @@ static enum flight_kind take_hello(struct flight *flight, struct bytes body)
 	flight->extended_master_secret = hello.has_extended_master_secret;
 	flight->renegotiation_info = hello.has_renegotiation_info;
 	flight->ticket = hello.has_ticket;
+	struct bytes block = hello.extensions;
+	for (struct extension one; flight->extensions < FLIGHT_EXTENSIONS && extension_next(&block, &one);)
+		flight->extension[flight->extensions++] = one.type;
+	flight->session_id_len = hello.session_id.len;
+	if (hello.session_id.len > 0)
+		memcpy(flight->session_id, hello.session_id.data, hello.session_id.len);
 	/* What follows in TLS 1.3 is encrypted, or waits for a second hello. */
 	return hello.version == TLS_VERSION_13 ? FLIGHT_HELLO : FLIGHT_MORE;
 }

@@ -7,9 +7,11 @@
 
 #include "base/buffer.h"
 #include "tls/alert.h"
+#include "tls/hello.h"
 
-#define FLIGHT_MAX ((size_t)256 * 1024) /* octets taken of one flight, records and all */
-#define FLIGHT_DH  ((size_t)2048)       /* octets of a DH prime kept */
+#define FLIGHT_MAX        ((size_t)256 * 1024) /* octets taken of one flight, records and all */
+#define FLIGHT_DH         ((size_t)2048)       /* octets of a DH prime kept */
+#define FLIGHT_EXTENSIONS 24                   /* types kept of a ServerHello */
 
 enum flight_kind {
 	FLIGHT_MORE,    /* not at its end */
@@ -29,6 +31,10 @@ struct flight {
 	uint16_t version, suite;
 	uint16_t group; /* key_share's, or the named curve of the ServerKeyExchange; 0: none */
 	bool extended_master_secret, renegotiation_info, ticket;
+	uint16_t extension[FLIGHT_EXTENSIONS]; /* their types in order; more are left out */
+	size_t extensions;
+	uint8_t session_id[HELLO_MAX_SESSION_ID];
+	size_t session_id_len;
 
 	/* From the ServerKeyExchange: DHE. */
 	uint8_t p[FLIGHT_DH], g[FLIGHT_DH];

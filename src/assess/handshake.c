@@ -1,10 +1,10 @@
 #include "assess/handshake.h"
 
+#include "assess/channel.h"
 #include "base/clock.h"
 #include "base/text.h"
 
 #include <openssl/err.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -47,33 +47,6 @@ static SSL *make_tls(SSL_CTX *ctx, const struct target *target, const struct han
 	return NULL;
 }
 
-/* Whether to call again. */
-static bool again(SSL *ssl, int fd, int result, uint64_t deadline_ns)
-{
-	int code = SSL_get_error(ssl, result);
-	short events = code == SSL_ERROR_WANT_READ ? POLLIN : code == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
-	return events != 0 && wait_until(fd, events, deadline_ns);
-}
-
-static bool shake(SSL *ssl, int fd, uint64_t deadline_ns, char *fault, size_t cap)
-{
-	int result;
-	do {
-		ERR_clear_error();
-		result = SSL_do_handshake(ssl);
-	} while (result != 1 && again(ssl, fd, result, deadline_ns));
-	if (result == 1)
-		return true;
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-	bool late = clock_monotonic_ns() >= deadline_ns;
-	snprintf(fault, cap, "%s",
-		late     ? "no whole handshake before the deadline"
-		: reason ? reason
-			 : "closed the connection");
-	ERR_clear_error();
-	return false;
-}
-
 static void note(SSL *ssl, struct handshake_seen *seen)
 {
 	const unsigned char *staple = NULL, *alpn = NULL;
@@ -103,7 +76,7 @@ static void await_tickets(SSL *ssl, int fd, const struct handshake_seen *seen, u
 	do {
 		ERR_clear_error();
 		result = SSL_peek(ssl, &octet, 1);
-	} while (result != 1 && seen->tickets == 0 && again(ssl, fd, result, deadline_ns));
+	} while (result != 1 && seen->tickets == 0 && channel_again(ssl, fd, result, deadline_ns));
 	ERR_clear_error();
 }
 
@@ -112,12 +85,12 @@ static bool renegotiate(SSL *ssl, int fd, uint64_t deadline_ns)
 	char fault[128], octet;
 	if (SSL_version(ssl) > TLS1_2_VERSION || SSL_renegotiate(ssl) != 1)
 		return false;
-	if (!shake(ssl, fd, deadline_ns, fault, sizeof(fault)))
+	if (!channel_shake(ssl, fd, deadline_ns, fault, sizeof(fault)))
 		return false;
 	/* The hello went out; whether the server took it up is known when nothing is pending any more. */
 	while (SSL_renegotiate_pending(ssl)) {
 		int result = SSL_peek(ssl, &octet, 1);
-		if (result == 1 || !again(ssl, fd, result, deadline_ns))
+		if (result == 1 || !channel_again(ssl, fd, result, deadline_ns))
 			break;
 	}
 	ERR_clear_error();
@@ -131,8 +104,7 @@ bool handshake_try(struct target *target, const struct handshake_wish *wish, str
 	*out = (struct handshake_seen){0};
 	enum dial_result dial = target_dial(target, &fd, &deadline_ns);
 	if (dial != DIAL_OK) {
-		snprintf(out->fault, sizeof(out->fault), "%s",
-			dial == DIAL_SPENT ? "the budget of connections or time is spent" : "cannot be connected to");
+		snprintf(out->fault, sizeof(out->fault), "%s", dial_text(dial));
 		return false;
 	}
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -140,7 +112,7 @@ bool handshake_try(struct target *target, const struct handshake_wish *wish, str
 	if (ssl) {
 		SSL_set_app_data(ssl, out);
 		SSL_set_connect_state(ssl);
-		if (shake(ssl, fd, deadline_ns, out->fault, sizeof(out->fault)))
+		if (channel_shake(ssl, fd, deadline_ns, out->fault, sizeof(out->fault)))
 			note(ssl, out);
 		if (out->done && wish->tickets_ns > 0 && out->version == TLS1_3_VERSION)
 			await_tickets(ssl, fd, out, clock_monotonic_ns() + wish->tickets_ns);

@@ -42,7 +42,7 @@ enum probe_result probe(struct target *target, const struct offer *offer, struct
 		return PROBE_SPENT;
 	enum dial_result dial = target_dial(target, &fd, &deadline_ns);
 	if (dial != DIAL_OK)
-		return dial == DIAL_SPENT ? PROBE_SPENT : PROBE_NO_CONNECTION;
+		return dial == DIAL_SPENT ? PROBE_SPENT : dial == DIAL_TUNNEL ? PROBE_CLOSED : PROBE_NO_CONNECTION;
 	enum probe_result result = exchange(fd, deadline_ns, hello, flight);
 	close(fd);
 	return result;

@@ -90,6 +90,9 @@ void proxy_tell_upstream(struct proxy *proxy)
 	struct strength strength = strength_of(&hello);
 	proxy->speaks_13 = strength.version == TLS_VERSION_13;
 	(void)!ja4(&hello, JA4_TCP, four);
+	report_add(report, "14-offers-broken", strength.broken > 0 ? GRADE_C : GRADE_A,
+		"whether servers are offered RC4, 3DES, DES, export grade, NULL or anonymous suites", NULL,
+		strength.broken > 0 ? "%u of them" : "none", strength.broken);
 	bool names = hello.sni == SNI_OK;
 	report_add(report, "15-upstream-hello",
 		strength.broken > 0                                                          ? GRADE_C

@@ -1,5 +1,7 @@
 #include "assess/report.h"
 
+#include "assess/vantage.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <stdarg.h>
@@ -28,6 +30,7 @@ void report_free(struct report *report)
 	}
 	for (size_t i = 0; i < report->verdicts; i++)
 		free(report->verdict[i].reason);
+	free(report->vantage);
 	free(report);
 }
 
@@ -79,6 +82,15 @@ void report_conclude(struct report *report, const char *name, const char *verdic
 	report->lost += !at->reason;
 }
 
+void report_show_vantage(struct report *report, const struct vantage *vantage)
+{
+	free(report->vantage);
+	report->vantage = malloc(sizeof(*vantage));
+	if (report->vantage)
+		*report->vantage = *vantage;
+	report->lost += !report->vantage;
+}
+
 enum grade report_grade(const struct report *report)
 {
 	enum grade worst = GRADE_UNKNOWN;
@@ -94,6 +106,15 @@ const struct finding *report_find(const struct report *report, const char *check
 			return &report->finding[i - 1];
 	}
 	return NULL;
+}
+
+void report_tell_bounds(const struct report *report, char *out, size_t cap)
+{
+	char apart[60] = "";
+	if (report->pause_ns > 0)
+		snprintf(apart, sizeof(apart), ", %.2f s apart or more", (double)report->pause_ns / (double)NS_PER_S);
+	snprintf(out, cap, "%u connection%s%s, %.1f s in all", report->connections, report->connections == 1 ? "" : "s",
+		apart, (double)report->took_ns / (double)NS_PER_S);
 }
 
 const char *grade_name(enum grade grade)

@@ -40,6 +40,8 @@ struct report_conclude {
 	char *reason;
 };
 
+struct vantage;
+
 struct report {
 	const char *verb; /* "server", "client", "proxy", "path" */
 	char target[320];
@@ -48,8 +50,11 @@ struct report {
 	size_t lost; /* past the cap, or for want of memory: the report is not whole */
 	struct report_conclude verdict[REPORT_VERDICTS];
 	size_t verdicts;
-	unsigned connections;
+	unsigned connections; /* made by us, or in a client's place taken by us */
+	uint64_t pause_ns;    /* at least so long between two of them */
 	uint64_t took_ns;
+	/* Of a path: a part of the JSON by which another place compares. NULL: none. */
+	struct vantage *vantage;
 };
 
 /* NULL without memory. */
@@ -62,6 +67,9 @@ void report_add(struct report *report, const char *check, enum grade grade, cons
 void report_conclude(struct report *report, const char *name, const char *verdict, bool bad, const char *reason, ...)
 	printf_like(5, 6);
 
+/* Keeps a copy. */
+void report_show_vantage(struct report *report, const struct vantage *vantage);
+
 /* The worst grade of its lines; GRADE_UNKNOWN when no line has one. */
 must_check enum grade report_grade(const struct report *report);
 /* The last finding of this check; NULL when there is none. */
@@ -71,6 +79,8 @@ must_check const char *grade_name(enum grade grade);
 /* From one of the letters; false for any other text. */
 must_check bool grade_parse(const char *text, enum grade *out);
 
+/* How much was asked: "31 connections, 0.05 s apart or more, 2.1 s in all". */
+void report_tell_bounds(const struct report *report, char *out, size_t cap);
 /* All false when `out` could not take it. `columns` is the width to fold at, 0: 80. */
 must_check bool report_tell_text(const struct report *report, bool colour, unsigned columns, FILE *out);
 must_check bool report_tell_json(const struct report *report, FILE *out);

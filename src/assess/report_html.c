@@ -84,7 +84,11 @@ bool report_tell_html(const struct report *report, FILE *out)
 	html_say(&page, "<h2>Line by line</h2><table>\n");
 	for (size_t i = 0; i < report->findings; i++)
 		tell_finding(&page, &report->finding[i]);
-	html_say(&page, "</table></body></html>\n");
+	char bounds[120];
+	report_tell_bounds(report, bounds, sizeof(bounds));
+	html_say(&page, "</table><p class=\"soft\">");
+	plain(&page, bounds);
+	html_say(&page, "</p></body></html>\n");
 	bool ok = !page.full && fwrite(page.text, 1, page.len, out) == page.len && fflush(out) == 0;
 	free(page.text);
 	return ok;

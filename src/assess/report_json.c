@@ -1,11 +1,12 @@
 /* assess/report_json.c — a report as one JSON object (RFC 8259) on one line. */
 #include "assess/report.h"
+#include "assess/vantage.h"
 #include "sink/jsonout.h"
 
 #include <stdlib.h>
 
 /* A text takes at most six octets for each of its own. */
-#define ROOM ((REPORT_FINDINGS + REPORT_VERDICTS) * (REPORT_TEXT * 3 * 2 + 512))
+#define ROOM (16384 + (REPORT_FINDINGS + REPORT_VERDICTS) * (REPORT_TEXT * 3 * 2 + 512))
 
 static void write_findings(struct jsonout *json, const struct report *report)
 {
@@ -51,7 +52,10 @@ bool report_tell_json(const struct report *report, FILE *out)
 	write_findings(&json, report);
 	jsonout_number(&json, "lost", report->lost);
 	jsonout_number(&json, "connections", report->connections);
+	jsonout_seconds(&json, "pause_s", report->pause_ns);
 	jsonout_seconds(&json, "took_s", report->took_ns);
+	if (report->vantage)
+		vantage_write(&json, report->vantage);
 	jsonout_object_end(&json);
 	bool ok = jsonout_done(&json, &len) && fwrite(room, 1, len, out) == len && fflush(out) == 0;
 	free(room);

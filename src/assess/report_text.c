@@ -1,6 +1,5 @@
 /* assess/report_text.c — a report for a terminal or a file: a line for each finding, and below it what speaks for it. */
 #include "assess/report.h"
-#include "base/clock.h"
 
 #define INDENT 5
 
@@ -85,8 +84,9 @@ bool report_tell_text(const struct report *report, bool colour, unsigned columns
 	enum grade grade = report_grade(report);
 	fputs("\ngrade: ", out);
 	say(&page, paint_of(grade), grade_name(grade));
-	fprintf(out, "  (the worst line counts; %u connections, %.1f s)\n", report->connections,
-		(double)report->took_ns / (double)NS_PER_S);
+	fputs("  (the worst line counts; ", out);
+	report_tell_bounds(report, line, sizeof(line));
+	fprintf(out, "%s)\n", line);
 	if (report->lost > 0)
 		fprintf(out, "%zu findings had no room: this report is not whole\n", report->lost);
 	return fflush(out) == 0 && !ferror(out);

@@ -60,6 +60,7 @@ struct report *server_assess(const struct server_options *options, struct error 
 		server_dropout(server);
 		server_groups(server);
 		server_suites(server);
+		server->report->pause_ns = options->pause_ns;
 		server->report->connections = server->target.made;
 		server->report->took_ns = clock_monotonic_ns() - began_ns;
 	} else {

@@ -3,6 +3,7 @@
  * of DHE, and what follows for a proxy that would drop out of a connection.
  */
 #include "assess/dh.h"
+#include "assess/padding.h"
 #include "assess/server_parts.h"
 
 #define SUITES 512
@@ -99,6 +100,22 @@ static void tell_ems(struct server *server, enum known ecdhe_free)
 		"%s", seen);
 }
 
+static void ask_padding(struct server *server)
+{
+	struct handshake_seen seen;
+	char text[200];
+	const struct handshake_wish wish = {.min = TLS_VERSION_12,
+		.max = TLS_VERSION_12,
+		.name = server->options ? server->options->name : server->name.text,
+		.suites = "kRSA+AESGCM:@SECLEVEL=0"};
+	if (handshake_try(&server->target, &wish, &seen) && seen.leaf)
+		padding_report(server->report, "rsa-padding",
+			padding_ask(&server->target, server->name.is_ip ? NULL : server->name.text, seen.leaf, text,
+				sizeof(text)),
+			text);
+	handshake_seen_free(&seen);
+}
+
 void server_key_exchange(struct server *server)
 {
 	struct flight flight;
@@ -124,8 +141,10 @@ void server_key_exchange(struct server *server)
 		flight_free(&flight);
 		free_of_ems(server, is_dhe, &server->dhe_free);
 	}
-	if (server->rsa == YES)
+	if (server->rsa == YES) {
 		free_of_ems(server, is_rsa, &server->rsa_free);
+		ask_padding(server);
+	}
 	free_of_ems(server, is_ecdhe, &ecdhe_free);
 	tell_ems(server, ecdhe_free);
 	report_add(server->report, "secure-renegotiation",

@@ -1,5 +1,6 @@
 #include "assess/target.h"
 
+#include "assess/channel.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -31,6 +32,25 @@ bool target_of_word(const char *text, const char *default_port, struct target *o
 	snprintf(out->text, sizeof(out->text), out->name.ip_len == 16 ? "[%s]:%s" : "%s:%s", out->name.text,
 		out->port_text);
 	return true;
+}
+
+bool target_via(struct target *target, const char *proxy, struct error *err)
+{
+	struct target via;
+	if (!target_of_word(proxy, "8080", &via, err))
+		return false;
+	target->has_via = true;
+	target->via = via.name;
+	memcpy(target->via_port, via.port_text, sizeof(via.port_text));
+	memcpy(target->via_text, via.text, sizeof(via.text));
+	return true;
+}
+
+const char *dial_text(enum dial_result result)
+{
+	static const char *const texts[] = {"connected", "cannot be connected to", "no connection before the deadline",
+		"the proxy does not connect to it", "the budget of connections or time is spent"};
+	return texts[result];
 }
 
 bool wait_until(int fd, short events, uint64_t deadline_ns)
@@ -87,17 +107,19 @@ bool target_find(struct target *target, struct error *err)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *found = NULL;
-	int code = getaddrinfo(target->name.text, target->port_text, &hints, &found);
+	const char *host = target->has_via ? target->via.text : target->name.text;
+	const char *text = target->has_via ? target->via_text : target->text;
+	int code = getaddrinfo(host, target->has_via ? target->via_port : target->port_text, &hints, &found);
 	if (code != 0)
-		return error_set(err, "%s: %s", target->name.text, gai_strerror(code));
+		return error_set(err, "%s: %s", host, gai_strerror(code));
 	bool ok = false;
-	error_set(err, "%s: no address", target->text);
+	error_set(err, "%s: no address", text);
 	for (const struct addrinfo *at = found; at && !ok && target->left > 0; at = at->ai_next) {
 		target->left--;
 		target->made++;
 		int fd = connect_to(at->ai_addr, at->ai_addrlen, step_deadline(target));
 		if (fd < 0)
-			error_set_errno(err, "%s cannot be connected to", target->text);
+			error_set_errno(err, "%s cannot be connected to", text);
 		else
 			close(fd);
 		ok = fd >= 0 && hostport_from_sockaddr(&target->at, at->ai_addr, at->ai_addrlen);
@@ -118,7 +140,11 @@ enum dial_result target_dial(struct target *target, int *fd, uint64_t *deadline_
 	target->made++;
 	*deadline_ns = step_deadline(target);
 	*fd = connect_to((const struct sockaddr *)&to, len, *deadline_ns);
-	if (*fd >= 0)
+	if (*fd < 0)
+		return errno == ETIMEDOUT ? DIAL_TIMEOUT : DIAL_REFUSED;
+	if (!target->has_via || channel_connect(*fd, target->text, *deadline_ns, &target->via_status))
 		return DIAL_OK;
-	return errno == ETIMEDOUT ? DIAL_TIMEOUT : DIAL_REFUSED;
+	close(*fd);
+	*fd = -1;
+	return DIAL_TUNNEL;
 }

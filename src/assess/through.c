@@ -1,46 +1,12 @@
 #include "assess/through.h"
 
+#include "assess/channel.h"
 #include "base/clock.h"
 
-#include <errno.h>
 #include <openssl/err.h>
-#include <poll.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#define HEAD_MAX 8192
-
-/* Octet by octet: what stands behind the head is the tunnel's. */
-static bool connect_through(int fd, uint64_t deadline_ns, const struct through_wish *wish, struct through_seen *out)
-{
-	char request[700], head[HEAD_MAX + 1];
-	size_t len = 0;
-	int n = snprintf(request, sizeof(request), "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", wish->name,
-		wish->port, wish->name, wish->port);
-	if (send(fd, request, (size_t)n, MSG_NOSIGNAL) != n)
-		return false;
-	while (len < HEAD_MAX) {
-		if (!wait_until(fd, POLLIN, deadline_ns))
-			return false;
-		ssize_t got = recv(fd, head + len, 1, 0);
-		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-			return false;
-		len += got > 0;
-		head[len] = '\0';
-		if (len >= 4 && strcmp(head + len - 4, "\r\n\r\n") == 0)
-			break;
-	}
-	if (sscanf(head, "HTTP/1.%*1[01] %3u", &out->status) != 1)
-		out->status = 0;
-	return out->status >= 200 && out->status < 300;
-}
-
-static bool again(SSL *ssl, int fd, int result, uint64_t deadline_ns)
-{
-	int code = SSL_get_error(ssl, result);
-	short events = code == SSL_ERROR_WANT_READ ? POLLIN : code == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
-	return events != 0 && wait_until(fd, events, deadline_ns);
-}
 
 static void set_fault(struct through_seen *out, uint64_t deadline_ns, const char *what)
 {
@@ -61,7 +27,7 @@ static bool read_answer(SSL *ssl, int fd, uint64_t deadline_ns, struct through_s
 		result = SSL_read(ssl, out->answer + out->answer_len, (int)(THROUGH_ANSWER - out->answer_len));
 		if (result > 0)
 			out->answer_len += (size_t)result;
-		else if (!again(ssl, fd, result, deadline_ns))
+		else if (!channel_again(ssl, fd, result, deadline_ns))
 			break;
 	}
 	out->answer[out->answer_len] = '\0';
@@ -77,7 +43,7 @@ static void speak(SSL *ssl, int fd, uint64_t deadline_ns, const struct through_w
 	do {
 		ERR_clear_error();
 		result = SSL_connect(ssl);
-	} while (result != 1 && again(ssl, fd, result, deadline_ns));
+	} while (result != 1 && channel_again(ssl, fd, result, deadline_ns));
 	out->leaf = SSL_get1_peer_certificate(ssl);
 	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
 	out->chain = chain ? X509_chain_up_ref(chain) : NULL;
@@ -92,6 +58,15 @@ static void speak(SSL *ssl, int fd, uint64_t deadline_ns, const struct through_w
 	(void)SSL_shutdown(ssl);
 }
 
+/* An address is verified as one, and is no server_name (RFC 6066, 3). */
+static bool expect_name(SSL *ssl, const char *name)
+{
+	struct hostport at;
+	if (hostport_parse_ip(&at, name))
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+	return SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) == 1 && SSL_set1_host(ssl, name) == 1;
+}
+
 static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
 {
 	SSL_CTX_set_verify(ctx, wish->trusting ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
@@ -104,8 +79,7 @@ static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
 	SSL *ssl = SSL_new(ctx);
 	if (ssl && SSL_set_min_proto_version(ssl, wish->min ? wish->min : TLS1_2_VERSION) == 1 &&
 		SSL_set_max_proto_version(ssl, wish->max ? wish->max : TLS1_3_VERSION) == 1 &&
-		SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)wish->name) == 1 &&
-		SSL_set1_host(ssl, wish->name) == 1 && SSL_set_fd(ssl, fd) == 1)
+		expect_name(ssl, wish->name) && SSL_set_fd(ssl, fd) == 1)
 		return ssl;
 	SSL_free(ssl);
 	return NULL;
@@ -113,9 +87,11 @@ static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
 
 void through(struct target *proxy, const struct through_wish *wish, struct through_seen *out)
 {
+	char where[320];
 	uint64_t deadline_ns = 0;
 	int fd = -1;
 	*out = (struct through_seen){0};
+	snprintf(where, sizeof(where), "%s:%u", wish->name, wish->port);
 	enum dial_result dial = target_dial(proxy, &fd, &deadline_ns);
 	out->connected = dial == DIAL_OK;
 	if (dial != DIAL_OK) {
@@ -127,7 +103,7 @@ void through(struct target *proxy, const struct through_wish *wish, struct throu
 	SSL *ssl = ctx ? make_tls(ctx, wish, fd) : NULL;
 	if (!ssl)
 		set_fault(out, deadline_ns, "TLS");
-	else if (!wish->direct && !connect_through(fd, deadline_ns, wish, out))
+	else if (!wish->direct && !channel_connect(fd, where, deadline_ns, &out->status))
 		snprintf(out->fault, sizeof(out->fault),
 			out->status ? "CONNECT was answered with %u" : "CONNECT was not answered in HTTP", out->status);
 	else

@@ -39,11 +39,12 @@ enum audit_kind {
 	AUDIT_REVOKE, /* grant, reason, reader_key */
 	/*
 	 * One entry for each key, or one for a batch: then `count` > 1, and `connection`, `epoch` and the rest are those all
-	 * have in common. `consent` again, so that unilateral releases can be listed without their grant.
+	 * have in common. `consent` again, so that unilateral releases can be listed without their grant; with
+	 * "both", `bound` says by what: "certificate", or "finished" alone where the connection was resumed.
 	 */
 	/* At a collector: `sender`, the name in the certificate of who sent it, `sender_key` the SHA-256 of its public key. */
 	AUDIT_RELEASE, /* grant, reader_key, connection*, name*, direction, epoch, suite, mode, grade, count, consent,
-	                * sender, sender_key */
+	                * bound, sender, sender_key */
 	AUDIT_REFUSAL, /* why, side (client, server, collector, reader), grant, reader_key, connection*, name*, count,
 	                * sender, sender_key */
 	/* Somebody fetched keys: `client` is the certificate's SHA-256 or key id, `as` reader, watch, fifo, dsb. */

@@ -1,5 +1,7 @@
 /* overt assess — what is true of an endpoint or a path: who is exposed, and to what. */
 #include "assess/client.h"
+#include "assess/listen.h"
+#include "assess/path.h"
 #include "assess/proxy.h"
 #include "assess/server.h"
 #include "base/clock.h"
@@ -16,11 +18,14 @@
 #include <unistd.h>
 
 struct request {
-	const char *word, *html, *name, *trust, *ca, *origin;
+	const char *word, *html, *name, *trust, *ca, *origin, *proxy, *web_roots, *listen;
 	uint16_t origin_port;
+	unsigned clients;
 	uint64_t timeout_ns, total_ns, pause_ns;
-	bool json, no_colour, direct;
+	bool json, no_colour, direct, listener, has_total;
 	enum grade least; /* GRADE_NONE: any */
+	struct expect expect;
+	enum path_verdict verdict; /* of a path */
 };
 
 ARGUMENT_TEXT(read_html, request, html)
@@ -28,6 +33,10 @@ ARGUMENT_TEXT(read_name, request, name)
 ARGUMENT_TEXT(read_trust, request, trust)
 ARGUMENT_TEXT(read_ca, request, ca)
 ARGUMENT_TEXT(read_origin, request, origin)
+ARGUMENT_TEXT(read_proxy, request, proxy)
+ARGUMENT_TEXT(read_listen, request, listen)
+ARGUMENT_TEXT(read_web_roots, request, web_roots)
+ARGUMENT_FLAG(read_listener, request, listener)
 ARGUMENT_FLAG(read_direct, request, direct)
 ARGUMENT_FLAG(read_json, request, json)
 ARGUMENT_FLAG(read_no_colour, request, no_colour)
@@ -46,6 +55,7 @@ static bool read_timeout(void *ctx, const char *value, struct error *err)
 static bool read_total(void *ctx, const char *value, struct error *err)
 {
 	(void)err;
+	((struct request *)ctx)->has_total = true;
 	return read_span(value, NS_PER_S, 3600 * NS_PER_S, &((struct request *)ctx)->total_ns);
 }
 
@@ -71,6 +81,21 @@ static bool read_port(void *ctx, const char *value, struct error *err)
 	return true;
 }
 
+static bool read_clients(void *ctx, const char *value, struct error *err)
+{
+	uint64_t clients;
+	(void)err;
+	if (!text_number(bytes_str(value), 1000000, &clients) || clients == 0)
+		return false;
+	((struct request *)ctx)->clients = (unsigned)clients;
+	return true;
+}
+
+static bool read_expect(void *ctx, const char *value, struct error *err)
+{
+	return expect_add(&((struct request *)ctx)->expect, value, err);
+}
+
 static bool read_word(void *ctx, const char *word, struct error *err)
 {
 	struct request *request = ctx;
@@ -87,18 +112,29 @@ static const struct argument table[] = {
 	{"at-least", 0, "GRADE", read_least, "A, B or C: end with 1 where the grade is worse"},
 	{"timeout", 0, "DURATION", read_timeout, "how long to wait for one connection [5s]"},
 	{"total", 0, "DURATION", read_total, "how long the whole may take [90s]"},
-	{"pause", 0, "DURATION", read_pause, "server: between two connections [50ms]"},
+	{"pause", 0, "DURATION", read_pause, "server, path: between two connections [50ms]"},
 	{"name", 0, "NAME", read_name,
-		"server: the name to ask for, where it is not HOST; proxy: the test server's, that leads to 127.0.0.1 "
+		"server, path: the name to ask for, where it is not HOST; proxy: the test server's, that leads to "
+		"127.0.0.1 "
 		"[localhost]"},
-	{"trust", 0, "FILE", read_trust, "server: anchors of the chain, in PEM [the system's]"},
+	{"trust", 0, "FILE", read_trust, "server, path: anchors of the chain, in PEM [the system's]"},
+	{"expect", 0, "WHAT", read_expect,
+		"path: sha256:DIGEST of a key, certificates in PEM, or the report of another place; may be repeated"},
+	{"proxy", 0, "HOST:PORT", read_proxy, "path: go through this proxy, by CONNECT"},
+	{"listener", 0, NULL, read_listener, "path: the host runs overt assess --listen; ask it what it saw"},
+	{"listen", 0, "IP:PORT", read_listen,
+		"client: serve those who cannot be started as a command, and paths; port 0: any free ports"},
+	{"clients", 0, "N", read_clients, "client --listen: end after so many reports"},
+	{"web-roots", 0, "PATH", read_web_roots,
+		"path: file or folder of the roots that browsers bring along [/usr/share/ca-certificates/mozilla]"},
 	{"ca", 0, "FILE", read_ca, "proxy: the CA it issues with, in PEM"},
-	{"origin", 0, "DIR", read_origin, "proxy: folder of the root that it trusts for this; made if it is not there"},
+	{"origin", 0, "DIR", read_origin,
+		"proxy, client --listen: folder of the root that is trusted for this; made if it is not there"},
 	{"origin-port", 0, "PORT", read_port, "proxy: where the test server listens on 127.0.0.1 [any free port]"},
 	{"direct", 0, NULL, read_direct, "proxy: no CONNECT; the proxy knows where the test server is"},
 };
 
-static struct report *run_server(const struct request *request, char **command, struct error *err)
+static struct report *run_server(struct request *request, char **command, struct error *err)
 {
 	const struct server_options options = {.host = request->word,
 		.name = request->name,
@@ -110,14 +146,14 @@ static struct report *run_server(const struct request *request, char **command, 
 	return server_assess(&options, err);
 }
 
-static struct report *run_client(const struct request *request, char **command, struct error *err)
+static struct report *run_client(struct request *request, char **command, struct error *err)
 {
 	const struct client_options options = {
 		.command = command, .patience_ns = request->timeout_ns, .whole_ns = request->total_ns};
 	return client_assess(&options, err);
 }
 
-static struct report *run_proxy(const struct request *request, char **command, struct error *err)
+static struct report *run_proxy(struct request *request, char **command, struct error *err)
 {
 	const struct proxy_options options = {.proxy = request->word,
 		.ca = request->ca,
@@ -134,14 +170,34 @@ static struct report *run_proxy(const struct request *request, char **command, s
 	return NULL;
 }
 
+static struct report *run_path(struct request *request, char **command, struct error *err)
+{
+	const struct path_options options = {.host = request->word,
+		.name = request->name,
+		.proxy = request->proxy,
+		.trust = request->trust,
+		.web_roots = request->web_roots,
+		.expect = &request->expect,
+		.listener = request->listener,
+		.patience_ns = request->timeout_ns,
+		.whole_ns = request->total_ns,
+		.pause_ns = request->pause_ns};
+	(void)command;
+	return path_assess(&options, &request->verdict, err);
+}
+
 static const struct subject {
 	const char *name, *usage;
 	bool word, command;
-	struct report *(*run)(const struct request *request, char **command, struct error *err);
+	struct report *(*run)(struct request *request, char **command, struct error *err);
 } subjects[] = {
 	{"server", "overt assess server HOST[:PORT] [--name NAME] [--trust FILE] [--pause DURATION]", true, false,
 		run_server},
 	{"client", "overt assess client -- COMMAND [WORDS], with {} for the URL", false, true, run_client},
+	{"--listen", "overt assess [client] --listen IP:PORT --origin DIR [--name NAME] [--clients N]", false, false,
+		NULL},
+	{"path", "overt assess path HOST[:PORT] [--expect WHAT] [--listener] [--proxy HOST:PORT] [--web-roots PATH]",
+		true, false, run_path},
 	{"proxy", "overt assess proxy HOST:PORT --ca FILE --origin DIR [--origin-port PORT] [--name NAME] [--direct]",
 		true, false, run_proxy},
 	{"root", "overt assess root --origin DIR", false, false, NULL},
@@ -197,6 +253,16 @@ static bool tell(const struct request *request, const struct report *report, str
 	return ok || error_set_errno(err, "standard output");
 }
 
+/* Before a command, if any. */
+static bool listens(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strncmp(argv[i], "--listen", 8) == 0 && (argv[i][8] == '\0' || argv[i][8] == '='))
+			return true;
+	}
+	return false;
+}
+
 static bool read_all(int argc, char **argv, const struct subject *subject, struct request *request, char ***command,
 	struct error *err)
 {
@@ -204,12 +270,14 @@ static bool read_all(int argc, char **argv, const struct subject *subject, struc
 		.table = table,
 		.count = sizeof(table) / sizeof(table[0]),
 		.word = subject->command ? NULL : read_word,
-		.command = subject->command};
+		.command = subject->command && !listens(argc, argv)};
 	int rest = argc;
 	if (!arguments_read(&arguments, argc, argv, request, &rest, err))
 		return false;
 	*command = argv + rest;
-	if (subject->command && !**command)
+	if (request->listen && !subject->command)
+		return error_set(err, "--listen is for clients: overt assess client --listen");
+	if (subject->command && !request->listen && !**command)
 		return error_set(err, "a command is missing: %s", subject->usage);
 	if (subject->word && !request->word)
 		return error_set(err, "what to assess is missing: %s", subject->usage);
@@ -229,6 +297,44 @@ static int make_root(const struct request *request, struct error *err)
 	return puts(path) < 0;
 }
 
+static void say_begun(void *arg, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", line);
+}
+
+static bool say_report(void *arg, const struct report *report)
+{
+	const struct request *request = arg;
+	struct error err = {""};
+	return tell(request, report, &err) || complain("assess", &err, 0) != 0;
+}
+
+static int serve(struct request *request, struct error *err)
+{
+	const struct listen_options options = {.where = request->listen,
+		.name = request->name,
+		.origin = request->origin,
+		.clients = request->clients,
+		.whole_ns = request->has_total ? request->total_ns : 0,
+		.quiet_ns = 2 * request->timeout_ns,
+		.begun = say_begun,
+		.told = say_report,
+		.arg = request};
+	if (!request->origin) {
+		error_set(err, "--origin is missing: the folder of the root that clients are to trust");
+		return complain("assess", err, EXIT_MISUSE);
+	}
+	return listen_run(&options, err) ? 0 : complain("assess", err, 1);
+}
+
+/* Of a path, the verdict; all else ends with 0 where there is a report. */
+static int code_of(const struct request *request)
+{
+	static const int codes[] = {[PATH_NOBODY] = 0, [PATH_SOMEBODY] = 3, [PATH_CANNOT_TELL] = 4};
+	return codes[request->verdict];
+}
+
 int verb_assess(int argc, char **argv)
 {
 	struct request request = {.timeout_ns = 5 * NS_PER_S, .total_ns = 90 * NS_PER_S, .pause_ns = 50 * NS_PER_MS};
@@ -238,9 +344,14 @@ int verb_assess(int argc, char **argv)
 		help();
 		return 0;
 	}
-	const struct subject *subject = find(argc > 1 ? argv[1] : NULL, &err);
-	if (!subject || !read_all(argc - 1, argv + 1, subject, &request, &command, &err))
+	/* `overt assess --listen` says the same as `overt assess client --listen`. */
+	bool bare = argc > 1 && listens(2, argv);
+	int skip = bare ? 0 : 1;
+	const struct subject *subject = find(bare ? "client" : argc > 1 ? argv[1] : NULL, &err);
+	if (!subject || !read_all(argc - skip, argv + skip, subject, &request, &command, &err))
 		return complain("assess", &err, EXIT_MISUSE);
+	if (request.listen)
+		return serve(&request, &err);
 	if (!subject->run)
 		return make_root(&request, &err);
 	struct report *report = subject->run(&request, command, &err);
@@ -251,5 +362,5 @@ int verb_assess(int argc, char **argv)
 	report_free(report);
 	if (!ok)
 		return complain("assess", &err, 1);
-	return request.least != GRADE_NONE && grade > request.least ? 1 : 0;
+	return request.least != GRADE_NONE && grade > request.least ? 1 : code_of(&request);
 }

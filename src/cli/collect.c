@@ -20,10 +20,12 @@
 
 struct wish {
 	struct collect_options options;
+	const char *bus_certificate, *bus_key, *bus_ca;
 	const char *folder, *names[ISSUE_NAMES_MAX], *clients[256];
 	size_t name_count, client_count;
 	bool verbose;
 	char room[FILE_PATH_MAX], grants[FILE_PATH_MAX], audit[FILE_PATH_MAX], signer[FILE_PATH_MAX];
+	char bus_key_room[FILE_PATH_MAX], bus_ca_room[FILE_PATH_MAX];
 	struct collect_paths paths;
 };
 
@@ -34,6 +36,13 @@ ARGUMENT_TEXT(read_ca, wish, options.files.ca)
 ARGUMENT_TEXT(read_grants, wish, options.grants)
 ARGUMENT_TEXT(read_audit, wish, options.audit)
 ARGUMENT_TEXT(read_spool, wish, options.spool)
+ARGUMENT_TEXT(read_user, wish, options.user)
+ARGUMENT_TEXT(read_metrics, wish, options.metrics)
+ARGUMENT_TEXT(read_bus, wish, options.bus.servers)
+ARGUMENT_TEXT(read_site, wish, options.site)
+ARGUMENT_TEXT(read_bus_certificate, wish, bus_certificate)
+ARGUMENT_TEXT(read_bus_key, wish, bus_key)
+ARGUMENT_TEXT(read_bus_ca, wish, bus_ca)
 ARGUMENT_FLAG(read_verbose, wish, verbose)
 
 static bool read_listen(void *ctx, const char *value, struct error *err)
@@ -56,6 +65,13 @@ static bool read_lifetime(void *ctx, const char *value, struct error *err)
 	uint64_t *ns = &((struct wish *)ctx)->options.store.lifetime_ns;
 	(void)err;
 	return text_duration(bytes_str(value), ns) && *ns >= NS_PER_S && *ns <= UINT64_C(366) * 86400 * NS_PER_S;
+}
+
+static bool read_bus_wait(void *ctx, const char *value, struct error *err)
+{
+	uint64_t *ns = &((struct wish *)ctx)->options.bus_wait_ns;
+	(void)err;
+	return text_duration(bytes_str(value), ns) && *ns >= NS_PER_S && *ns <= 600 * NS_PER_S;
 }
 
 static bool read_size(const char *value, size_t *out)
@@ -94,6 +110,19 @@ static bool read_clients(void *ctx, const char *value, struct error *err)
 	return read_count(value, &((struct wish *)ctx)->options.clients);
 }
 
+static bool read_client_connections(void *ctx, const char *value, struct error *err)
+{
+	(void)err;
+	return read_count(value, &((struct wish *)ctx)->options.client_connections);
+}
+
+static bool read_patience(void *ctx, const char *value, struct error *err)
+{
+	uint64_t *ns = &((struct wish *)ctx)->options.patience_ns;
+	(void)err;
+	return text_duration(bytes_str(value), ns) && *ns >= NS_PER_S && *ns <= UINT64_C(3600) * NS_PER_S;
+}
+
 static bool read_rate(void *ctx, const char *value, struct error *err)
 {
 	(void)err;
@@ -114,8 +143,21 @@ static const struct argument table[] = {
 	{"memory", 0, "SIZE", read_memory, "for sealed keys [256MiB]"},
 	{"client-memory", 0, "SIZE", read_client_memory, "for those of one sender [64MiB]"},
 	{"clients", 0, "N", read_clients, "connections at once [1024]"},
+	{"client-connections", 0, "N", read_client_connections, "of which with one certificate [256]"},
+	{"patience", 0, "DURATION", read_patience,
+		"how long a client may leave a handshake, a frame or what it is sent unfinished [10s]"},
 	{"rate", 0, "N", read_rate, "keys per second of one sender; above, it is read more slowly [200000]"},
 	{"spool", 0, "FILE", read_spool, "hold sealed keys on disk too, so that they survive a restart"},
+	{"bus", 0, "SERVERS", read_bus,
+		"publish what is taken there, before it is answered: nats://HOST:PORT, several with commas between"},
+	{"site", 0, "NAME", read_site, "with --bus: where this collector stands, as its permissions there say"},
+	{"bus-certificate", 0, "FILE", read_bus_certificate, "with --bus: what it shows there [its own]"},
+	{"bus-key", 0, "FILE", read_bus_key, "the key of that [the certificate's name with .key]"},
+	{"bus-ca", 0, "FILE", read_bus_ca, "who vouches for the bus [ca.pem beside that certificate]"},
+	{"bus-wait", 0, "DURATION", read_bus_wait, "for the bus to store keys; then their sender is sent away [8s]"},
+	{"metrics", 0, "HOST:PORT", read_metrics,
+		"serve counters and health as Prometheus text, on a loopback address"},
+	{"user", 0, "NAME", read_user, "become that user once the ports are open"},
 	{"verbose", 'v', NULL, read_verbose, "log more"},
 };
 
@@ -130,6 +172,20 @@ static bool find_folder(struct wish *wish, struct error *err)
 	return collect_place(wish->room, err);
 }
 
+/* Who it is to the bus. */
+static bool complete_bus(struct wish *wish, struct error *err)
+{
+	struct bus_options *bus = &wish->options.bus;
+	if (!bus->servers)
+		return !wish->options.site || error_set(err, "--site goes with --bus only");
+	if (!wish->options.site)
+		return error_set(err, "--bus needs --site: where this collector stands");
+	bus->certificate = wish->bus_certificate ? wish->bus_certificate : wish->options.files.certificate;
+	bus->key = wish->bus_certificate ? wish->bus_key : wish->options.files.key;
+	bus->ca = wish->bus_ca ? wish->bus_ca : wish->bus_certificate ? NULL : wish->options.files.ca;
+	return collect_find_beside(bus->certificate, &bus->key, wish->bus_key_room, &bus->ca, wish->bus_ca_room, err);
+}
+
 /* What was not said stands in the folder. */
 static bool complete(struct wish *wish, struct error *err)
 {
@@ -138,7 +194,7 @@ static bool complete(struct wish *wish, struct error *err)
 	          collect_find_files(&options->files, &wish->paths, wish->folder, "collector", err) &&
 	          file_join(wish->grants, wish->folder, "grants", err) &&
 	          file_join(wish->audit, wish->folder, "audit.log", err) &&
-	          file_join(wish->signer, wish->folder, "signers", err);
+	          file_join(wish->signer, wish->folder, "signers", err) && complete_bus(wish, err);
 	if (!ok)
 		return false;
 	if (!options->grants)
@@ -248,15 +304,19 @@ static int help(void)
 	puts("usage: overt collect [OPTIONS]\n"
 	     "       overt collect init   [--dir DIR] [--name HOST]... [CLIENT]...\n"
 	     "       overt collect client [--dir DIR] CLIENT...\n"
-	     "       overt collect fetch  --collector HOST:PORT --reader-key FILE [OPTIONS]\n\n"
+	     "       overt collect fetch  --collector HOST:PORT --reader-key FILE [OPTIONS]\n"
+	     "       overt collect bus    nodes|streams|show|rewind|purge [OPTIONS]\n\n"
 	     "Takes keys over mutual TLS 1.3, holds them sealed to their readers, and gives each reader what its\n"
-	     "grants say. init and client make certificates; fetch is a reader that writes files. See\n"
+	     "grants say. init and client make certificates; fetch is a reader that writes files;\n"
+	     "bus sets up the bus of a fleet of collectors. See\n"
 	     "overt-collect(1), and overt-grant(1) for grants.\n");
 	arguments_help(&arguments);
 	puts("\nof init and client:");
 	arguments_help(&init_arguments);
 	puts("\nof fetch:");
 	collect_fetch_help();
+	puts("\nof bus:");
+	collect_bus_help();
 	return 0;
 }
 
@@ -270,5 +330,7 @@ int verb_collect(int argc, char **argv)
 		return make_certificates(argc - 1, argv + 1, false);
 	if (argc >= 2 && strcmp(argv[1], "fetch") == 0)
 		return collect_fetch(argc - 1, argv + 1);
+	if (argc >= 2 && strcmp(argv[1], "bus") == 0)
+		return collect_bus(argc - 1, argv + 1);
 	return run(argc, argv);
 }

@@ -6,6 +6,7 @@
 #include "cli/collect_reader.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
+#include "keys/secret.h"
 #include "sink/pcapng_block.h"
 
 #include <errno.h>
@@ -33,6 +34,9 @@ struct fetching {
 };
 
 ARGUMENT_TEXT(read_collector, fetching, reader.collector)
+ARGUMENT_TEXT(read_bus, fetching, reader.bus)
+ARGUMENT_TEXT(read_consumer, fetching, reader.consumer)
+ARGUMENT_TEXT(read_log, fetching, reader.audit)
 ARGUMENT_TEXT(read_reader_key, fetching, reader.reader_key)
 ARGUMENT_TEXT(read_certificate, fetching, reader.certificate)
 ARGUMENT_TEXT(read_key, fetching, reader.key)
@@ -53,10 +57,13 @@ static bool read_enough(void *ctx, const char *value, struct error *err)
 
 static const struct argument table[] = {
 	{"collector", 'c', "HOST:PORT", read_collector, "where the collector is"},
+	{"bus", 'b', "SERVERS", read_bus, "or the bus: nats://HOST:PORT, several with commas between"},
+	{"consumer", 0, "NAME", read_consumer, "with --bus: what the bus knows this reader by [" CONSUMER_DEFAULT "]"},
+	{"log", 0, "FILE", read_log, "with --bus: the audit log that every read is entered in first"},
 	{"reader-key", 'k', "FILE", read_reader_key, "the reader's private key (overt grant key)"},
-	{"certificate", 0, "FILE", read_certificate, "the reader's certificate for the collector"},
+	{"certificate", 0, "FILE", read_certificate, "the reader's certificate, which says who asks"},
 	{"certificate-key", 0, "FILE", read_key, "its key [the certificate's name with .key]"},
-	{"ca", 0, "FILE", read_ca, "who vouches for the collector [ca.pem beside the certificate]"},
+	{"ca", 0, "FILE", read_ca, "who vouches for the other side [ca.pem beside the certificate]"},
 	{"keylog", 'o', "FILE", read_keylog, "append lines of a key log there; a FIFO too; - is standard output"},
 	{"dsb", 'w', "FILE", read_dsb, "a pcapng file with nothing but the keys, to be merged with a capture"},
 	{"follow", 'F', NULL, read_follow, "go on as keys come"},
@@ -133,7 +140,7 @@ static bool open_outputs(struct fetching *fetching, struct error *err)
 }
 
 /* Until a signal, or until it ends by itself. */
-static void wait_for_end(struct fetching *fetching, struct fetch *fetch)
+static void wait_for_end(struct fetching *fetching, const struct collect_source *source)
 {
 	sigset_t set;
 	sigemptyset(&set);
@@ -141,7 +148,7 @@ static void wait_for_end(struct fetching *fetching, struct fetch *fetch)
 	sigaddset(&set, SIGINT);
 	int fd = signalfd(-1, &set, SFD_CLOEXEC);
 	struct pollfd at = {.fd = fd, .events = POLLIN};
-	while (!fetch_over(fetch) && poll(&at, 1, LOOK_MS) == 0)
+	while (!collect_source_over(source) && poll(&at, 1, LOOK_MS) == 0)
 		continue;
 	(void)fetching;
 	if (fd >= 0)
@@ -168,10 +175,13 @@ static int report(const struct fetching *fetching, const struct fetch_counts *co
 static bool ready(struct fetching *fetching, int argc, char **argv, struct error *err)
 {
 	int rest;
+	secret_process();
 	if (!arguments_read(&arguments, argc, argv, fetching, &rest, err))
 		return false;
-	if (!fetching->reader.collector)
-		return error_set(err, "where is the collector? Say --collector HOST:PORT");
+	if (!fetching->reader.collector && !fetching->reader.bus)
+		return error_set(err, "where is the collector? Say --collector HOST:PORT, or --bus SERVERS");
+	if (fetching->has_enough && fetching->reader.bus)
+		return error_set(err, "--enough is said to a collector, which ends the grant: with --collector");
 	if (!fetching->keylog && !fetching->dsb && !fetching->has_enough)
 		return error_set(err, "where to? Say --keylog FILE or --dsb FILE");
 	if (fetching->has_enough && fetching->follow)
@@ -182,7 +192,8 @@ static bool ready(struct fetching *fetching, int argc, char **argv, struct error
 int collect_fetch(int argc, char **argv)
 {
 	static struct fetching fetching;
-	struct fetch_counts counts = {0};
+	struct fetch_counts counts;
+	struct collect_source source;
 	struct error err;
 	sigset_t set;
 	if (wants_help(argc, argv)) {
@@ -197,15 +208,13 @@ int collect_fetch(int argc, char **argv)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fetching.sink.name = "dsb";
-	struct fetch *fetch = open_outputs(&fetching, &err)
-	                              ? collect_reader_begin(&fetching.reader, fetching.follow,
-						fetching.has_enough ? fetching.enough : NULL, took, &fetching, &err)
-	                              : NULL;
-	if (!fetch)
+	if (!open_outputs(&fetching, &err) ||
+		!collect_source_begin(&source, &fetching.reader, fetching.follow,
+			fetching.has_enough ? fetching.enough : NULL, took, &fetching, &err))
 		return complain("collect fetch", &err, EXIT_FAILURE);
 	if (fetching.follow)
-		wait_for_end(&fetching, fetch);
-	fetch_end(fetch, &counts);
+		wait_for_end(&fetching, &source);
+	counts = collect_source_end(&source);
 	output_close(&fetching.blocks);
 	if (fetching.keylog_fd >= 0)
 		close(fetching.keylog_fd);

@@ -7,4 +7,8 @@ int collect_fetch(int argc, char **argv);
 /* Prints its options. */
 void collect_fetch_help(void);
 
+/* argv[0] is "bus". The exit code. */
+int collect_bus(int argc, char **argv);
+void collect_bus_help(void);
+
 #endif

@@ -40,6 +40,26 @@ bool collect_find_files(struct collect_files *files, struct collect_paths *paths
 	       find(&files->ca, paths->ca, folder, "ca", ".pem", err);
 }
 
+bool collect_find_beside(const char *certificate, const char **key, char key_room[FILE_PATH_MAX], const char **ca,
+	char ca_room[FILE_PATH_MAX], struct error *err)
+{
+	size_t len = strlen(certificate);
+	bool pem = len > 4 && strcmp(certificate + len - 4, ".pem") == 0;
+	if (!*key && (!pem || len >= FILE_PATH_MAX))
+		return error_set(err, "--certificate %s: say with --certificate-key where its key is", certificate);
+	if (!*key) {
+		snprintf(key_room, FILE_PATH_MAX, "%.*s.key", (int)(len - 4), certificate);
+		*key = key_room;
+	}
+	if (*ca)
+		return true;
+	const char *slash = strrchr(certificate, '/');
+	int folder = slash ? (int)(slash - certificate) + 1 : 0;
+	*ca = ca_room;
+	return snprintf(ca_room, FILE_PATH_MAX, "%.*sca.pem", folder, certificate) < FILE_PATH_MAX ||
+	       error_set(err, "--certificate: the path is too long");
+}
+
 bool collect_read_key(enum reader_kind kind, const char *path, struct secret *out, struct error *err)
 {
 	struct file_bytes file = {0};

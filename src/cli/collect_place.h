@@ -17,6 +17,13 @@ struct collect_paths {
 must_check bool collect_find_files(struct collect_files *files, struct collect_paths *paths, const char *folder,
 	const char *name, struct error *err);
 
+/*
+ * Key and CA of a certificate where they were not named: the key stands beside it with .key for .pem, the CA is ca.pem
+ * beside it. `*key` and `*ca` are set to the rooms where they were NULL.
+ */
+must_check bool collect_find_beside(const char *certificate, const char **key, char key_room[FILE_PATH_MAX],
+	const char **ca, char ca_room[FILE_PATH_MAX], struct error *err);
+
 /* A private key in PEM, readable by its owner alone. */
 must_check bool collect_read_key(enum reader_kind kind, const char *path, struct secret *out, struct error *err);
 /* A public X25519 key in PEM. */

@@ -46,6 +46,26 @@ bool exec_child_preload(const char *agent)
 	return setenv("LD_PRELOAD", list, 1) == 0;
 }
 
+char **exec_child_environment(bool (*change)(const void *arg), const void *arg)
+{
+	char **own = environ;
+	size_t count = 0;
+	while (own[count])
+		count++;
+	/* An array of its own first: what setenv has made it would make larger in its place. */
+	char **fresh = malloc((count + 1) * sizeof(*fresh));
+	if (!fresh)
+		return NULL;
+	memcpy(fresh, own, (count + 1) * sizeof(*fresh));
+	environ = fresh;
+	bool ok = change(arg);
+	char **made = environ;
+	environ = own;
+	if (made != fresh)
+		free(fresh);
+	return ok ? made : NULL;
+}
+
 no_return void exec_child_become(char *const *argv, bool ready)
 {
 	sigset_t none;

@@ -16,4 +16,10 @@ must_check bool exec_child_preload(const char *agent);
  */
 no_return void exec_child_become(char *const *argv, bool ready);
 
+/*
+ * The environment of a child, as `change` makes it with setenv; this process goes on with its own. For before a fork: after
+ * it, nothing may be allocated where there are threads. NULL with errno set.
+ */
+must_check char **exec_child_environment(bool (*change)(const void *arg), const void *arg);
+
 #endif

@@ -6,11 +6,15 @@
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/exec_child.h"
+#include "cli/exec_share_consent.h"
 #include "cli/exec_share_fifo.h"
+#include "cli/exec_share_rotate.h"
 #include "cli/exec_share_send.h"
+#include "cli/exec_share_uprobe.h"
 #include "cli/exec_share_view.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
+#include "keys/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,9 +41,11 @@ struct run {
 	bool quiet, verbose;
 	char agent[PATH_OCTETS], folder[80];
 	struct exec_send send;
-	const char *door;  /* a path at which other programs share, too */
-	struct view *view; /* NULL: keys go to a collector, and nothing is shown */
+	const char *readers; /* where the list of readers is to stand */
+	const char *door;    /* a path at which other programs share, too */
+	struct view *view;   /* NULL: keys go to a collector, and nothing is shown */
 	struct fifo *fifo;
+	struct exec_uprobe *probes;
 	struct shipper *shipper;
 	pid_t child;
 	int code;
@@ -82,6 +88,7 @@ READ_TEXT(read_ca, send.files.ca)
 READ_TEXT(read_grants, send.grants)
 READ_TEXT(read_audit, send.audit)
 READ_TEXT(read_door, door)
+READ_TEXT(read_readers, readers)
 READ_FLAG(read_show_secrets, view_options.outputs.unmasked)
 READ_FLAG(read_quiet, quiet)
 READ_FLAG(read_verbose, verbose)
@@ -98,6 +105,26 @@ static bool read_ack(void *ctx, const char *value, struct error *err)
 	bool *collector = &((struct run *)ctx)->send.ack_collector;
 	*collector = strcmp(value, "collector") == 0;
 	return *collector || strcmp(value, "host") == 0 || error_set(err, "expected host or collector");
+}
+
+static bool read_mode(void *ctx, const char *value, struct error *err)
+{
+	return exec_rotate_mode(&((struct run *)ctx)->settings, value, err);
+}
+
+static bool read_rotate_bytes(void *ctx, const char *value, struct error *err)
+{
+	return exec_rotate_bytes(&((struct run *)ctx)->settings, value, err);
+}
+
+static bool read_rotate_seconds(void *ctx, const char *value, struct error *err)
+{
+	return exec_rotate_seconds(&((struct run *)ctx)->settings, value, err);
+}
+
+static bool read_rotate_when(void *ctx, const char *value, struct error *err)
+{
+	return exec_rotate_when(&((struct run *)ctx)->settings, value, err);
 }
 
 static bool read_signer(void *ctx, const char *value, struct error *err)
@@ -127,7 +154,14 @@ static const struct argument table[] = {
 	{"late", 0, "RULE", read_late,
 		"when a key is not taken in time: open, the connection goes on, or closed, it does not [open]"},
 	{"deadline", 0, "MS", read_deadline, "how long a handshake waits for its key to be taken [200]"},
-	{"collector", 0, "HOST:PORT", read_collector, "capture nothing; send the keys there, under grants"},
+	{"mode", 0, "MODE", read_mode,
+		"live, or after-rotation: what a side receives, once its keys have been changed [live]"},
+	{"rotate-bytes", 0, "SIZE", read_rotate_bytes, "change them after so much data, 0: not by that [2MiB]"},
+	{"rotate-seconds", 0, "N", read_rotate_seconds, "and after so many seconds, 0: not by that [30]"},
+	{"rotate-when", 0, "WHEN", read_rotate_when,
+		"with what the program writes, or behind all its calls: writes or calls [writes]"},
+	{"collector", 0, "HOST:PORT", read_collector,
+		"capture nothing; send the keys there, under grants; several with commas between, one at a time"},
 	{"certificate", 0, "FILE", read_certificate, "with --collector: the certificate that says who sends"},
 	{"key", 0, "FILE", read_key, "its key [beside it, with .key for .pem]"},
 	{"ca", 0, "FILE", read_ca, "who vouches for the collector [ca.pem beside the certificate]"},
@@ -136,6 +170,8 @@ static const struct argument table[] = {
 	{"audit", 0, "FILE", read_audit, "the audit log of what is released"},
 	{"ack", 0, "WHERE", read_ack, "a handshake waits until its key is there: host, or collector [host]"},
 	{"door", 0, "PATH", read_door, "a socket at which services share too: who may write to it may share"},
+	{"readers", 0, "FILE", read_readers,
+		"with --door: where the list of readers for whom services ask the other side stands"},
 	{"quiet", 'q', NULL, read_quiet, "no table"},
 	{"verbose", 'v', NULL, read_verbose, "say of each process which TLS library its keys come from"},
 };
@@ -161,12 +197,10 @@ void exec_share_help(void)
 /* What comes from programs. */
 
 /* The process is the program, or was started by it, in however many steps. */
-static bool admit(void *arg, const struct shipper_from *from)
+static bool is_ours(void *arg, pid_t process)
 {
-	const struct run *run = arg;
-	long pid = from->pid;
-	if (run->door)
-		return true;
+	long pid = process;
+	(void)arg;
 	for (unsigned i = 0; i < ANCESTORS && pid > 1; i++) {
 		char path[64], text[512];
 		snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
@@ -182,6 +216,12 @@ static bool admit(void *arg, const struct shipper_from *from)
 			return true;
 	}
 	return false;
+}
+
+static bool admit(void *arg, const struct shipper_from *from)
+{
+	const struct run *run = arg;
+	return run->door || is_ours(arg, (pid_t)from->pid);
 }
 
 static void say(const struct run *run, const struct shipper_from *from, const char *before, const char *text)
@@ -215,11 +255,31 @@ static bool take(
 		atomic_fetch_add(&run->files, 1);
 		say(run, from, " is not reached by the agent:", item->text);
 		break;
+	case SHARE_REFUSED:
+		if (exec_consent_refused(run->send.consent, from, item))
+			exec_send_disagreed(&run->send, item);
+		break;
+	case SHARE_SAYS:
+		say(run, from, "", item->text);
+		break;
 	default:
 		say(run, from, " is out of reach:", item->text);
 		break;
 	}
 	return taken;
+}
+
+/* Of a program in which probes stand, or cannot. */
+static void say_probes(void *arg, uint32_t pid, const char *program, bool reached, const char *what)
+{
+	const struct run *run = arg;
+	const char *how = reached ? " is not reached by the agent:" : " is out of reach:";
+	char clean[TEXT_ROOM];
+	text_clean(clean, sizeof(clean), bytes_str(program));
+	if (pid == 0)
+		fprintf(stderr, "overt exec: %s%s %s\n", program, how, what);
+	else if (!run->quiet)
+		fprintf(stderr, "overt exec: %s[%u]%s %s\n", clean, pid, how, what);
 }
 
 /* The run. */
@@ -240,14 +300,14 @@ static bool make_address(struct run *run, struct error *err)
 	return true;
 }
 
-/* A FIFO gives record keys only together with what was captured, which says which suite it is: not for a collector. */
+/* A FIFO gives all at once: not after rotation. */
 static bool make_places(struct run *run, struct error *err)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 	run->settings.uid = (uint32_t)geteuid();
 	if (!make_address(run, err))
 		return false;
-	if (run->send.collector)
+	if (run->settings.after_rotation)
 		return true;
 	if (!base || strlen(base) > 40 || access(base, W_OK) != 0)
 		base = "/tmp";
@@ -260,14 +320,22 @@ static bool make_places(struct run *run, struct error *err)
 	return true;
 }
 
-static no_return void become(const struct run *run, char *const *argv)
+static bool change_environment(const void *arg)
+{
+	const struct run *run = arg;
+	return share_settings_export(&run->settings) && exec_child_preload(run->agent);
+}
+
+static no_return void become(char *const *argv, char **environment)
 {
 	/* Handlers of ours must not run in the child before it is the program. */
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGCHLD, SIG_DFL);
-	exec_child_become(argv, share_settings_export(&run->settings) && exec_child_preload(run->agent));
+	if (environment)
+		environ = environment;
+	exec_child_become(argv, environment != NULL);
 }
 
 static int stop_fd = -1;
@@ -324,9 +392,11 @@ static bool await_signal(void)
 
 static bool run_child(struct run *run, char *const *argv, struct error *err)
 {
+	/* A child of a process with threads may not allocate. */
+	char **environment = exec_child_environment(change_environment, run);
 	run->child = fork();
 	if (run->child == 0)
-		become(run, argv);
+		become(argv, environment);
 	if (run->child < 0)
 		return error_set_errno(err, "%s cannot be started", argv[0]);
 	child_pid = run->child;
@@ -345,19 +415,49 @@ static bool run_child(struct run *run, char *const *argv, struct error *err)
 	return ok;
 }
 
+static bool ask_for_consent(struct run *run, struct error *err)
+{
+	struct exec_send *send = &run->send;
+	struct exec_consent_options options = {.grants = send->grants,
+		.signers = send->signers,
+		.signer_count = send->signer_count,
+		.sender = send->self.name,
+		.sender_key = send->self.key_hash,
+		.file = run->readers,
+		.quiet = run->quiet};
+	send->consent = exec_consent_new(&options, &run->settings, err);
+	return send->consent != NULL;
+}
+
 /* The door last: whoever comes to it finds that capturing has begun, or that keys have somewhere to go. */
 static bool begin(struct run *run, struct error *err)
 {
-	struct shipper_options options = {
-		.address = run->settings.address, .mode = 0600, .admit = admit, .take = take, .arg = run};
+	struct shipper_options options = {.address = run->settings.address,
+		.mode = 0600,
+		.admit = admit,
+		.take = take,
+		.arg = run,
+		.vouches = !run->send.ack_collector,
+		.data_only = run->send.collector != NULL};
 	bool ok = true;
 	if (run->send.collector) {
-		ok = exec_send_begin(&run->send, err);
+		ok = exec_send_begin(&run->send, err) && ask_for_consent(run, err);
 	} else {
+		run->view_options.late_keys = run->settings.after_rotation;
 		run->view = view_new(&run->view_options, err);
-		run->fifo = run->view ? fifo_new(run->settings.fifo, run->view, err) : NULL;
-		ok = run->fifo != NULL;
+		ok = run->view != NULL;
 	}
+	if (ok && run->settings.fifo[0])
+		run->fifo = fifo_new(run->settings.fifo, run->view, &run->send, err);
+	ok = ok && (run->fifo || !run->settings.fifo[0]);
+	struct exec_uprobe_options probes = {.view = run->view,
+		.send = &run->send,
+		.door = run->settings.address,
+		.ours = is_ours,
+		.say = say_probes,
+		.arg = run};
+	/* Probes see a key when it is made, and no earlier one go. */
+	run->probes = ok && !run->settings.after_rotation ? exec_uprobe_new(&probes) : NULL;
 	run->shipper = ok ? shipper_new(&options, err) : NULL;
 	exec_send_tell(&run->send, run->shipper);
 	return run->shipper != NULL;
@@ -372,6 +472,13 @@ static void tell_losses(const struct run *run, const struct shipper_counts *ship
 	if (broken > 0 || malformed > 0)
 		fprintf(stderr, "overt exec: %llu programs and %llu messages broke the form of what is shared\n",
 			broken, malformed);
+}
+
+static void tell_waits(const struct shipper_counts *shipper)
+{
+	char text[SHARE_WAITS_TEXT];
+	share_waits_text(&shipper->waits, text, sizeof(text));
+	fprintf(stderr, "overt exec: %s\n", text);
 }
 
 static void tell_view(struct run *run)
@@ -396,22 +503,65 @@ static void sum_up(struct run *run, const char *command)
 	if (run->view)
 		tell_view(run);
 	tell_losses(run, &shipper);
-	if (started && !run->door && atomic_load(&run->libraries) + atomic_load(&run->files) == 0)
+	exec_rotate_tell(&run->settings, &shipper);
+	if (run->verbose)
+		tell_waits(&shipper);
+	unsigned reached = atomic_load(&run->libraries) + atomic_load(&run->files);
+	if (run->probes)
+		reached += exec_uprobe_programs(run->probes);
+	if (started && !run->door && reached == 0)
 		fprintf(stderr, "overt exec: nothing in %s made TLS that the agent could see: nothing of it is %s\n",
 			command, run->view ? "shown" : "shared");
 }
 
+static void look_at_command(const struct run *run, const char *command)
+{
+	const char *barrier = place_barrier(command);
+	bool spoken = run->probes && exec_uprobe_command(run->probes, command);
+	if (barrier && !spoken)
+		fprintf(stderr, "overt exec: %s is out of reach: %s\n", command, barrier);
+}
+
+static void end_probes(struct run *run)
+{
+	struct exec_uprobe_counts counts = exec_uprobe_free(run->probes);
+	unsigned long long lost = counts.lost, unreadable = counts.unreadable, unsure = counts.unsure;
+	run->probes = NULL;
+	if (lost + unreadable > 0)
+		fprintf(stderr, "overt exec: of what probes saw, %llu were lost and %llu could not be read\n", lost,
+			unreadable);
+	if (unsure > 0)
+		fprintf(stderr,
+			"overt exec: %llu keys were not sent: probes do not tell which suite or server's random they "
+			"belong to\n",
+			unsure);
+}
+
+static void end_fifo(struct run *run)
+{
+	struct fifo_counts counts = fifo_free(run->fifo);
+	run->fifo = NULL;
+	if (counts.unsure > 0)
+		fprintf(stderr,
+			"overt exec: %llu secrets were not sent: their lines do not tell which suite they belong to, "
+			"and no "
+			"grant with grade raw wants the lines\n",
+			(unsigned long long)counts.unsure);
+}
+
 static bool run_all(struct run *run, char *const *argv, struct error *err)
 {
-	const char *barrier = place_barrier(argv[0]);
 	if (!place_find(run->agent, sizeof(run->agent), err) || !make_places(run, err) || !catch_signals(run, err))
 		return false;
-	if (barrier)
-		fprintf(stderr, "overt exec: %s is out of reach: %s\n", argv[0], barrier);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	bool ok = begin(run, err) && run_child(run, argv, err);
+	bool ok = begin(run, err);
+	if (ok)
+		look_at_command(run, argv[0]);
+	ok = ok && run_child(run, argv, err);
 	if (ok) {
 		shipper_drain(run->shipper);
+		if (run->probes)
+			exec_uprobe_drain(run->probes);
 		if (run->view)
 			view_finish(run->view);
 		sum_up(run, argv[0]);
@@ -419,8 +569,10 @@ static bool run_all(struct run *run, char *const *argv, struct error *err)
 	/* What the shipper still takes goes to the sender, which is to tell it of nothing any more. */
 	exec_send_tell(&run->send, NULL);
 	shipper_free(run->shipper);
+	end_probes(run);
+	end_fifo(run);
 	(void)exec_send_end(&run->send);
-	(void)fifo_free(run->fifo);
+	exec_consent_free(run->send.consent);
 	view_free(run->view);
 	if (run->folder[0])
 		rmdir(run->folder);
@@ -434,7 +586,10 @@ int exec_share(int argc, char **argv)
 	int rest;
 	run = (struct run){.code = 1,
 		.send = {.lock = PTHREAD_MUTEX_INITIALIZER},
-		.settings = {.on = true, .deadline_ms = SHARE_DEADLINE_DEFAULT},
+		.settings = {.on = true,
+			.deadline_ms = SHARE_DEADLINE_DEFAULT,
+			.rotate_bytes = SHARE_ROTATE_BYTES_DEFAULT,
+			.rotate_seconds = SHARE_ROTATE_SECONDS_DEFAULT},
 		.view_options = {.interface = "any", .outputs.terminal_fd = -1, .stop_fd = -1}};
 	bool ok = arguments_read(&arguments, argc, argv, &run, &rest, &err);
 	if (ok && rest >= argc)
@@ -442,6 +597,7 @@ int exec_share(int argc, char **argv)
 	if (!run.quiet)
 		run.view_options.outputs.terminal_fd = STDERR_FILENO;
 	log_setup("exec", STDERR_FILENO, run.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN);
+	secret_process();
 	if (!ok || !run_all(&run, argv + rest, &err))
 		return complain("exec", &err, EXIT_MISUSE);
 	return run.code;

@@ -1,6 +1,8 @@
 #include "cli/exec_share_fifo.h"
 
+#include "cli/exec_share_lines.h"
 #include "keys/keylog.h"
+#include "keys/secret.h"
 #include "tls/hello.h"
 #include "tls/schedule13.h"
 
@@ -8,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -18,7 +19,8 @@
 
 struct fifo {
 	const char *path;
-	struct view *view;
+	struct view *view; /* NULL: keys go to `send` */
+	struct exec_send *send;
 	struct crypto *crypto;
 	int fd, stop;
 	pthread_t thread;
@@ -73,7 +75,11 @@ static bool take_line(struct fifo *fifo, struct bytes text)
 		return false;
 	struct bytes octets = bytes_of(secret, keylog_secret(&line, secret, sizeof(secret)));
 	bool ok = false;
-	if (line.label == KEYLOG_MASTER) {
+	if (!fifo->view) {
+		enum exec_line sent = exec_line_send(fifo->send, fifo->crypto, text, &line, octets);
+		fifo->counts.unsure += sent == EXEC_LINE_UNSURE;
+		ok = sent == EXEC_LINE_SENT;
+	} else if (line.label == KEYLOG_MASTER) {
 		ok = keyring_add_secret(view_keyring(fifo->view), &line.id, KEYLOG_MASTER, 0, octets);
 		view_random(fifo->view, line.id.octets);
 	} else if (line.label == KEYLOG_CLIENT_HANDSHAKE || line.label == KEYLOG_SERVER_HANDSHAKE ||
@@ -139,15 +145,16 @@ static bool begin(struct fifo *fifo, struct error *err)
 	return fifo->runs || error_set(err, "no thread to read keys");
 }
 
-struct fifo *fifo_new(const char *path, struct view *view, struct error *err)
+struct fifo *fifo_new(const char *path, struct view *view, struct exec_send *send, struct error *err)
 {
-	struct fifo *fifo = calloc(1, sizeof(*fifo));
+	struct fifo *fifo = secret_alloc(sizeof(*fifo)); /* secrets pass through it */
 	if (!fifo) {
 		error_set(err, "no memory");
 		return NULL;
 	}
 	fifo->path = path;
 	fifo->view = view;
+	fifo->send = send;
 	fifo->fd = fifo->stop = -1;
 	if (begin(fifo, err))
 		return fifo;
@@ -170,7 +177,6 @@ struct fifo_counts fifo_free(struct fifo *fifo)
 	if (fifo->made)
 		unlink(fifo->path);
 	crypto_free(fifo->crypto);
-	explicit_bzero(fifo->room, ROOM);
-	free(fifo);
+	secret_free(fifo);
 	return counts;
 }

@@ -37,11 +37,31 @@ static bool find_files(struct exec_send *send, struct error *err)
 	return true;
 }
 
+#define COLLECTORS_MAX 16
+#define COLLECTOR_TEXT (ADDRESS_HOST + ADDRESS_PORT + 2)
+
+/* The address of this number. False at and past the end, and when it is too long. */
+static bool address_at(const char *list, unsigned number, char out[static COLLECTOR_TEXT])
+{
+	struct bytes rest = bytes_str(list), one = rest;
+	for (unsigned i = 0; i <= number; i++) {
+		if (i > 0 && !bytes_skip(&rest, 1))
+			return false;
+		(void)!bytes_take(&rest, bytes_find(rest, ',', 0), &one);
+	}
+	return snprintf(out, COLLECTOR_TEXT, "%.*s", (int)one.len, (const char *)one.data) < COLLECTOR_TEXT;
+}
+
 static bool complete(struct exec_send *send, struct error *err)
 {
-	char host[ADDRESS_HOST], port[ADDRESS_PORT];
-	if (!address_split(send->collector, host, port))
-		return error_set(err, "--collector %s: expected HOST:PORT", send->collector);
+	char one[COLLECTOR_TEXT], host[ADDRESS_HOST], port[ADDRESS_PORT];
+	unsigned count = 0;
+	while (count < COLLECTORS_MAX && address_at(send->collector, count, one) && address_split(one, host, port))
+		count++;
+	if (count == 0 || address_at(send->collector, count, one))
+		return error_set(err, "--collector %s: expected HOST:PORT, or up to %d of them with commas between",
+			send->collector, COLLECTORS_MAX);
+	send->collectors = count;
 	if (!send->files.certificate)
 		return error_set(err, "--collector needs --certificate: who sends");
 	if (!send->grants || send->signer_count == 0 || !send->audit)
@@ -64,11 +84,10 @@ static bool settle(int fd)
 	       setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0;
 }
 
-static SSL *reach(void *arg, struct error *err)
+static SSL *reach_one(const struct exec_send *send, const char *address, struct error *err)
 {
-	struct exec_send *send = arg;
 	char host[ADDRESS_HOST], port[ADDRESS_PORT];
-	if (!address_split(send->collector, host, port)) {
+	if (!address_split(address, host, port)) {
 		error_set(err, "no address");
 		return NULL;
 	}
@@ -80,17 +99,30 @@ static SSL *reach(void *arg, struct error *err)
 		ERR_clear_error();
 		if (SSL_connect(ssl) == 1)
 			return ssl;
-		error_set_openssl(err, "%s", send->collector);
+		error_set_openssl(err, "%s", address);
 		SSL_free(ssl);
 		return NULL;
 	}
 	if (fd >= 0)
-		error_set(err, "%s does not answer", send->collector);
+		error_set(err, "%s does not answer", address);
 	if (bio)
 		BIO_free(bio);
 	else if (fd >= 0)
 		close(fd);
 	return NULL;
+}
+
+/* Whoever answers first; the next time begins with the one after: a collector that has sent us away is not asked at once. */
+static SSL *reach(void *arg, struct error *err)
+{
+	struct exec_send *send = arg;
+	char one[COLLECTOR_TEXT];
+	SSL *ssl = NULL;
+	for (unsigned tried = 0; !ssl && tried < send->collectors; tried++) {
+		if (address_at(send->collector, send->turn++ % send->collectors, one))
+			ssl = reach_one(send, one, err);
+	}
+	return ssl;
 }
 
 _Static_assert(sizeof(struct shipper_ticket) == SENDER_TAG, "a tag is a ticket");
@@ -103,6 +135,17 @@ static void done(void *arg, const void *tag)
 	pthread_mutex_lock(&send->lock);
 	if (send->shipper)
 		shipper_done(send->shipper, ticket);
+	pthread_mutex_unlock(&send->lock);
+}
+
+/* Whichever program has the connection changes its keys, where its library can. */
+static void over(void *arg, const uint8_t client_random[static KEYLOG_RANDOM], const void *tag)
+{
+	struct exec_send *send = arg;
+	(void)tag;
+	pthread_mutex_lock(&send->lock);
+	if (send->shipper)
+		(void)shipper_end(send->shipper, 0, client_random, SHARE_END_ROTATE);
 	pthread_mutex_unlock(&send->lock);
 }
 
@@ -121,14 +164,22 @@ bool exec_send_begin(struct exec_send *send, struct error *err)
 		.signers = send->signers,
 		.signer_count = send->signer_count,
 		.audit = send->audit,
+		.name = send->self.name,
 		.connect = reach,
-		.done = done,
+		.done = send->ack_collector ? done : NULL,
+		.over = over,
 		.arg = send};
 	if (gethostname(send->host, sizeof(send->host)) != 0)
 		send->host[0] = '\0';
 	send->host[sizeof(send->host) - 1] = '\0';
 	send->ctx = collect_client_context(&send->files, COURIER_ALPN_KEYS, err);
-	send->sender = send->ctx ? sender_new(&options, err) : NULL;
+	if (!send->ctx)
+		return false;
+	if (!collect_identity_own(send->ctx, &send->self))
+		return error_set(
+			err, "%s: no common name of at most %d octets", send->files.certificate, COLLECT_NAME_MAX);
+	memcpy(options.key_hash, send->self.key_hash, sizeof(options.key_hash));
+	send->sender = sender_new(&options, err);
 	return send->sender != NULL;
 }
 
@@ -136,21 +187,28 @@ bool exec_send_key(struct exec_send *send, const struct shipper_from *from, cons
 	struct shipper_ticket ticket)
 {
 	struct release release = {.grade = RELEASE_GRADE_RECORD,
-		.mode = RELEASE_LIVE,
+		.mode = item->terms.mode,
 		.consent = RELEASE_UNILATERAL,
 		.key = item->key,
 		.client = item->server ? item->peer : item->local,
 		.server = item->server ? item->local : item->peer,
 		.made_ns = clock_wall_ns(),
 		.pid = from->pid};
+	exec_consent_terms(send->consent, from, item, &release);
 	release_text(release.name, sizeof(release.name), bytes_str(item->name));
 	release_text(release.host, sizeof(release.host), bytes_str(send->host));
 	release_text(release.program, sizeof(release.program), bytes_str(from->program));
 	bool good = release_check(&release) == RELEASE_OK;
 	if (good)
-		sender_put(send->sender, &release, send->ack_collector ? &ticket : NULL);
+		sender_put(send->sender, &release, &ticket);
 	release_wipe(&release);
 	return !good || !send->ack_collector;
+}
+
+void exec_send_disagreed(struct exec_send *send, const struct share_item *item)
+{
+	if (send->sender)
+		sender_disagreed(send->sender, item);
 }
 
 bool exec_send_end(struct exec_send *send)
@@ -174,5 +232,8 @@ bool exec_send_end(struct exec_send *send)
 			"overt exec: keys not released: %llu unsent, %llu for which there was no room, %llu "
 			"that could not be logged\n",
 			unsent, lost, unlogged);
+	if (counts.over > 0)
+		fprintf(stderr, "overt exec: %llu times a grant ended within a connection; %llu keys were kept back\n",
+			(unsigned long long)counts.over, (unsigned long long)counts.kept_back);
 	return lost + unsent + unlogged + refused == 0;
 }

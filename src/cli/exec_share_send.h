@@ -3,6 +3,7 @@
 #define CLI_EXEC_SHARE_SEND_H
 
 #include "cli/collect_place.h"
+#include "cli/exec_share_consent.h"
 #include "keys/share_item.h"
 #include "share/sender.h"
 #include "share/shipper.h"
@@ -12,7 +13,7 @@
 #define SEND_SIGNERS_MAX 16
 
 struct exec_send {
-	const char *collector; /* HOST:PORT; NULL: none */
+	const char *collector; /* HOST:PORT, several with commas between; NULL: none */
 	struct collect_files files;
 	const char *grants, *audit;
 	struct grant_signer signers[SEND_SIGNERS_MAX];
@@ -23,7 +24,11 @@ struct exec_send {
 	pthread_mutex_t lock;
 	struct shipper *shipper; /* under the lock; NULL: nobody is to be told */
 	SSL_CTX *ctx;
+	struct collect_identity self;
+	unsigned collectors;
+	unsigned turn; /* of the collectors: with whom the next connection is tried first */
 	struct sender *sender;
+	struct exec_consent *consent; /* NULL: whatever leaves does so by one side's rule */
 	char host[RELEASE_TEXT_MAX + 1];
 };
 
@@ -35,6 +40,8 @@ must_check bool exec_send_begin(struct exec_send *send, struct error *err);
  */
 must_check bool exec_send_key(struct exec_send *send, const struct shipper_from *from, const struct share_item *item,
 	struct shipper_ticket ticket);
+/* For the log: an item of kind SHARE_REFUSED. Any thread. */
+void exec_send_disagreed(struct exec_send *send, const struct share_item *item);
 /* Whom to tell that the collector has a key; NULL before it goes. */
 void exec_send_tell(struct exec_send *send, struct shipper *shipper);
 /* Ends, and says on standard error what became of the keys. False when some were not taken. */

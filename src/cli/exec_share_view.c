@@ -13,6 +13,11 @@
 #define TURN_FRAMES 256                        /* then keys are looked for, and outputs written */
 #define RING        ((size_t)64 * 1024 * 1024) /* of the kernel: decrypting may fall behind for a while */
 
+/* Of what waits for a key that comes late. */
+#define PARK_EACH ((size_t)256 << 20)
+#define PARK_ALL  ((size_t)1 << 30)
+#define PARK_NS   (24 * 3600 * NS_PER_S)
+
 struct view {
 	struct keyring *ring;
 	struct sieve *sieve;
@@ -42,6 +47,11 @@ static bool make(struct view *view, const struct view_options *options, struct e
 		.feed = view->feed,
 		.table = table_limits_default(),
 		.session = session_limits_default};
+	if (options->late_keys) {
+		engine.session.park_session = PARK_EACH;
+		engine.session.park_total = PARK_ALL;
+		engine.session.park_ns = PARK_NS;
+	}
 	view->engine = engine_new(&engine, err);
 	struct live_options capture = {.interface = options->interface,
 		.filter = "tcp",

@@ -13,7 +13,8 @@
 struct view_options {
 	const char *interface; /* "any": all */
 	struct outputs outputs;
-	int stop_fd; /* view_read comes back when it becomes readable */
+	bool late_keys; /* they come when much has been read, or when a connection is over: its records wait for them */
+	int stop_fd;    /* view_read comes back when it becomes readable */
 };
 
 struct view;

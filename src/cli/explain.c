@@ -1,5 +1,8 @@
 /* overt explain — stories that run what they tell: why things are as they are with TLS, shown on this machine. */
+#include "base/clock.h"
+#include "base/text.h"
 #include "cli/arguments.h"
+#include "cli/explain_capture.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "explain/stories.h"
@@ -10,8 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MESSAGES_MAX ((size_t)4 * 1024 * 1024) /* octets of the handshake messages of a connection */
+
 struct request {
 	struct explain_options options;
+	struct explain_capture capture;
 	const char *html;
 	bool json, no_colour;
 	const char *story;
@@ -45,8 +51,37 @@ static const struct chapter {
 
 ARGUMENT_TEXT(read_html, request, html)
 ARGUMENT_TEXT(read_host, request, options.host)
+ARGUMENT_TEXT(read_capture, request, capture.path)
+ARGUMENT_TEXT(read_connection, request, capture.connection)
 ARGUMENT_FLAG(read_json, request, json)
 ARGUMENT_FLAG(read_no_colour, request, no_colour)
+
+static bool read_timeout(void *ctx, const char *value, struct error *err)
+{
+	uint64_t *span = &((struct request *)ctx)->options.timeout_ns;
+	return (text_duration(bytes_str(value), span) && *span >= 100 * NS_PER_MS && *span <= 60 * NS_PER_S) ||
+	       error_set(err, "expected a duration from 100ms to 60s");
+}
+
+static bool add(const char **files, size_t *count, const char *value, struct error *err)
+{
+	if (*count == EXPLAIN_FILES)
+		return error_set(err, "at most %d of these", EXPLAIN_FILES);
+	files[(*count)++] = value;
+	return *value != '\0';
+}
+
+static bool read_keys(void *ctx, const char *value, struct error *err)
+{
+	struct explain_capture *capture = &((struct request *)ctx)->capture;
+	return add(capture->keys, &capture->key_count, value, err);
+}
+
+static bool read_psk(void *ctx, const char *value, struct error *err)
+{
+	struct explain_capture *capture = &((struct request *)ctx)->capture;
+	return add(capture->psks, &capture->psk_count, value, err);
+}
 
 static bool read_story(void *ctx, const char *word, struct error *err)
 {
@@ -63,6 +98,12 @@ static const struct argument table[] = {
 	{"html", 0, "FILE", read_html, "write the story as a page that needs nothing else"},
 	{"json", 0, NULL, read_json, "print a list of what was tried, as JSON"},
 	{"host", 0, "HOST[:PORT]", read_host, "schedule: of a connection made to this server"},
+	{"timeout", 0, "DURATION", read_timeout, "with --host: for all of it [10s]"},
+	{"capture", 0, "FILE", read_capture, "schedule: of a connection in this capture, pcap or pcapng"},
+	{"keys", 0, "FILE", read_keys, "with --capture: its key log; may be given several times"},
+	{"psk", 0, "FILE", read_psk, "with --capture: pre-shared keys, a line IDENTITY:HEX each"},
+	{"connection", 0, "N", read_connection,
+		"with --capture: its number, or its client random [the first with keys]"},
 	{"no-color", 0, NULL, read_no_colour, "no colours on a terminal"},
 };
 
@@ -125,9 +166,39 @@ static bool tell(const struct request *request, const struct story *story, struc
 	return false;
 }
 
+static bool consistent(const struct request *request, struct error *err)
+{
+	const struct explain_capture *capture = &request->capture;
+	if ((request->options.host || capture->path) && strcmp(request->story, "schedule") != 0)
+		return error_set(err, "--host and --capture go with the story schedule");
+	if (request->options.host && capture->path)
+		return error_set(err, "one connection at a time: --host or --capture");
+	if (!capture->path && (capture->key_count > 0 || capture->psk_count > 0 || capture->connection))
+		return error_set(err, "--keys, --psk and --connection go with --capture");
+	return true;
+}
+
+/* The story, of a connection out of a capture where there is one to be read. */
+static bool run(const struct request *request, const struct chapter *chapter, struct story *story, struct error *err)
+{
+	struct schedule_source source;
+	struct explain_options options = request->options;
+	struct buffer room = {.cap = MESSAGES_MAX};
+	char said[512];
+	if (!request->capture.path)
+		return chapter->run(&options, story, err);
+	options.source = &source;
+	options.source_said = said;
+	bool ok = explain_capture_read(&request->capture, &room, &source, said, err) &&
+	          chapter->run(&options, story, err);
+	schedule_source_wipe(&source);
+	buffer_clear(&room);
+	return ok;
+}
+
 int verb_explain(int argc, char **argv)
 {
-	struct request request = {0};
+	struct request request = {.options = {.timeout_ns = 10 * NS_PER_S}};
 	struct error err = {0};
 	int rest = 0;
 	if (wants_help(argc, argv)) {
@@ -138,14 +209,14 @@ int verb_explain(int argc, char **argv)
 	if (!arguments_read(&arguments, argc, argv, &request, &rest, &err))
 		return complain("explain", &err, EXIT_MISUSE);
 	const struct chapter *chapter = find(request.story, &err);
-	if (!chapter)
+	if (!chapter || !consistent(&request, &err))
 		return complain("explain", &err, EXIT_MISUSE);
 	struct story *story = story_new(chapter->name, chapter->title, chapter->question);
 	if (!story) {
 		error_set(&err, "no memory");
 		return complain("explain", &err, 1);
 	}
-	bool ok = chapter->run(&request.options, story, &err) && tell(&request, story, &err);
+	bool ok = run(&request, chapter, story, &err) && tell(&request, story, &err);
 	int code = !ok ? complain("explain", &err, 1) : story_holds(story) ? 0 : 1;
 	story_free(story);
 	return code;

@@ -6,8 +6,8 @@
 #include "cli/grant_parts.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
+#include "policy/grant_folder.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,37 +66,10 @@ static bool find_places(struct wish *wish, struct error *err)
 	return collect_read_signers(wish->signers, wish->known, SIGNERS_MAX, &wish->known_count, err);
 }
 
-static bool add_file(struct grant_set *set, const struct wish *wish, const char *name)
+static void bad_file(void *arg, const char *text)
 {
-	char path[FILE_PATH_MAX];
-	struct file_bytes file = {0};
-	struct error err;
-	bool ok = file_join(path, wish->folder, name, &err) && file_read(path, GRANT_FILE_MAX, &file, NULL, &err) &&
-	          grant_set_add_note(set, bytes_of(file.data, file.len), name, wish->known, wish->known_count, &err);
-	file_bytes_free(&file);
-	if (!ok)
-		fprintf(stderr, "overt grant list: %s\n", err.text);
-	return ok;
-}
-
-static bool ends(const char *name, const char *with)
-{
-	size_t len = strlen(name), tail = strlen(with);
-	return len > tail && strcmp(name + len - tail, with) == 0;
-}
-
-static bool read_all(struct grant_set *set, const struct wish *wish, bool *whole, struct error *err)
-{
-	DIR *folder = opendir(wish->folder);
-	const struct dirent *one;
-	if (!folder)
-		return error_set_errno(err, "%s", wish->folder);
-	while ((one = readdir(folder))) {
-		if (one->d_name[0] != '.' && (ends(one->d_name, ".grant") || ends(one->d_name, ".revoked")))
-			*whole &= add_file(set, wish, one->d_name);
-	}
-	closedir(folder);
-	return true;
+	(void)arg;
+	fprintf(stderr, "overt grant list: %s\n", text);
 }
 
 static void print_row(const struct grant_set *set, const struct grant *grant, int64_t now_s)
@@ -121,22 +94,41 @@ int grant_list(int argc, char **argv)
 	const struct grant *grant;
 	struct error err;
 	int rest;
-	bool whole = true;
 	if (wants_help(argc, argv)) {
 		arguments_help(&arguments);
 		return EXIT_SUCCESS;
 	}
 	if (!arguments_read(&arguments, argc, argv, &wish, &rest, &err) || !find_places(&wish, &err))
 		return complain("grant list", &err, EXIT_MISUSE);
-	struct grant_set *set = grant_set_new();
-	if (!set || !read_all(set, &wish, &whole, &err)) {
-		grant_set_free(set);
+	struct grant_folder folder = {
+		.path = wish.folder, .signers = wish.known, .signer_count = wish.known_count, .bad = bad_file};
+	struct grant_set *set = grant_folder_read(&folder, clock_monotonic_ns(), &err);
+	if (!set)
 		return complain("grant list", &err, EXIT_FAILURE);
-	}
 	for (size_t i = 0; (grant = grant_set_at(set, i)); i++)
 		print_row(set, grant, (int64_t)(clock_wall_ns() / NS_PER_S));
 	grant_set_free(set);
-	return whole ? EXIT_SUCCESS : EXIT_FAILURE;
+	return folder.errors == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void print_senders(const struct grant *grant)
+{
+	printf("senders   ");
+	for (size_t i = 0; i < grant->sender_count; i++)
+		printf(" %s", grant->senders[i]);
+	puts("");
+}
+
+/* Of each connection. */
+static void print_ends(const struct grant *grant)
+{
+	if (grant->until_octets)
+		printf("           in each connection after %llu octets\n", (unsigned long long)grant->until_octets);
+	if (grant->until_conn_ns)
+		printf("           in each connection after %llu s\n",
+			(unsigned long long)(grant->until_conn_ns / NS_PER_S));
+	if (grant->until_reader)
+		puts("           when the reader says that it is enough");
 }
 
 static bool show(const char *path, struct error *err)
@@ -161,8 +153,11 @@ static bool show(const char *path, struct error *err)
 			grant.grade == RELEASE_GRADE_RAW ? "raw (secrets)" : "record");
 		printf("consent    %s%s%s\n", grant.consent == RELEASE_BOTH ? "both" : "unilateral",
 			grant.reason[0] ? ": " : "", grant.reason);
+		if (grant.sender_count > 0)
+			print_senders(&grant);
 		printf("purpose    %s\nends       %s\n", grant.purpose,
 			grant.until_s ? grant_time_text(grant.until_s, time) : "when revoked");
+		print_ends(&grant);
 		puts("The signature was not checked here: overt grant list does that.");
 	}
 	file_bytes_free(&file);

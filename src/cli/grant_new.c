@@ -54,6 +54,14 @@ static bool copy(char *to, size_t cap, const char *value, struct error *err)
 READ_COPY(read_reader, reader)
 READ_COPY(read_purpose, purpose)
 READ_COPY(read_reason, reason)
+static bool read_sender(void *ctx, const char *value, struct error *err)
+{
+	struct grant *grant = &((struct wish *)ctx)->grant;
+	if (grant->sender_count == GRANT_SENDERS_MAX)
+		return error_set(err, "at most %d of these", GRANT_SENDERS_MAX);
+	return copy(grant->senders[grant->sender_count++], sizeof(grant->senders[0]), value, err);
+}
+
 READ_CHOICE(read_mode, mode, "live", "after-rotation")
 READ_CHOICE(read_consent, consent, "both", "unilateral")
 READ_CHOICE(read_grade, grade, "record", "raw")
@@ -123,6 +131,8 @@ static const struct argument new_table[] = {
 	{"reason", 0, "TEXT", read_reason, "why one side alone decides"},
 	{"purpose", 'p', "TEXT", read_purpose, "what it is for, as people will read it"},
 	{"grade", 0, "GRADE", read_grade, "record (keys of records), or raw (secrets, for debugging) [record]"},
+	{"sender", 0, "NAME", read_sender,
+		"who may send under it: the name in a certificate, or the SHA-256 of its key; several times [all]"},
 	{"until", 'u', "WHEN", read_until, "2026-12-01, 2026-12-01T12:00:00Z, or 8h, 7d from now"},
 	{"until-bytes", 0, "SIZE", read_until_octets, "of one connection"},
 	{"until-seconds", 0, "N", read_until_seconds, "of one connection"},

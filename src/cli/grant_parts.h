@@ -2,10 +2,10 @@
 #ifndef CLI_GRANT_PARTS_H
 #define CLI_GRANT_PARTS_H
 
-#include "collect/entry.h"
 #include "keys/grant.h"
 #include "keys/secret.h"
 #include "pki/file.h"
+#include "policy/grant_entry.h"
 
 /* Who signs: the key in PATH (PEM, Ed25519), and under which name: the verifier key beside it, PATH with .vkey for .key. */
 struct grant_author {

@@ -7,7 +7,7 @@
 #include "cli/verbs.h"
 #include "pki/authority.h"
 #include "proxy/listening.h"
-#include "proxy/sandbox.h"
+#include "base/sandbox.h"
 #include "proxy/signals.h"
 #include "proxy/single.h"
 

@@ -23,6 +23,7 @@ static const struct verb {
 	{"accord", verb_accord, "make and show the Accord anchor, and check saved proofs"},
 	{"explain", verb_explain, "show on this machine why TLS is as it is: what a proxy can and cannot do"},
 	{"assess", verb_assess, "measure a server, a client, a proxy or a path: what is exposed, graded line by line"},
+	{"tour", verb_tour, "five minutes on loopback: all of the above, each with the command that repeats it"},
 	{"ca", verb_ca, "show, install, remove, export or rotate the local CA"},
 	{"check", verb_check, "check a rules file, and say which rule would decide"},
 	{"log", verb_log, "show, verify, prove or witness the audit log"},

@@ -1,7 +1,7 @@
 #include "cli/options.h"
 
 #include "base/log.h"
-#include "proxy/sandbox.h"
+#include "base/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>

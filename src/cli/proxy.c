@@ -7,7 +7,7 @@
 #include "proxy/listening.h"
 #include "proxy/log_place.h"
 #include "proxy/nft.h"
-#include "proxy/sandbox.h"
+#include "base/sandbox.h"
 #include "proxy/signals.h"
 #include "proxy/single.h"
 #include "proxy/supervisor.h"

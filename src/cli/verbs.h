@@ -18,6 +18,7 @@ int verb_local(int argc, char **argv);
 int verb_log(int argc, char **argv);
 int verb_proxy(int argc, char **argv);
 int verb_refusals(int argc, char **argv);
+int verb_tour(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_watch(int argc, char **argv);
 

@@ -6,6 +6,7 @@
 #include "cli/collect_reader.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
+#include "keys/secret.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 struct wish {
 	struct watch_options options;
 	struct collect_reader reader;
-	struct fetch *fetch;
+	struct collect_source source;
 	struct keyring *ring; /* where the fetch puts keys */
 	bool quiet, verbose, standard_input;
 };
@@ -54,6 +55,9 @@ static bool read_psk(void *ctx, const char *value, struct error *err)
 }
 
 ARGUMENT_TEXT(read_collector, wish, reader.collector)
+ARGUMENT_TEXT(read_bus, wish, reader.bus)
+ARGUMENT_TEXT(read_consumer, wish, reader.consumer)
+ARGUMENT_TEXT(read_log, wish, reader.audit)
 ARGUMENT_TEXT(read_reader_key, wish, reader.reader_key)
 ARGUMENT_TEXT(read_certificate, wish, reader.certificate)
 ARGUMENT_TEXT(read_certificate_key, wish, reader.key)
@@ -138,10 +142,13 @@ static const struct argument table[] = {
 	{"private-key", 0, "FILE", read_private_key, "RSA keys of servers, for TLS 1.2 with RSA key exchange"},
 	{"psk", 0, "FILE", read_psk, "pre-shared keys, a line IDENTITY:HEX each"},
 	{"collector", 0, "HOST:PORT", read_collector, "fetch keys there (overt collect), as a reader"},
-	{"reader-key", 0, "FILE", read_reader_key, "with --collector: the private key that opens them"},
-	{"certificate", 0, "FILE", read_certificate, "with --collector: the certificate that says who asks"},
+	{"bus", 0, "SERVERS", read_bus, "or there: nats://HOST:PORT, several with commas between"},
+	{"consumer", 0, "NAME", read_consumer, "with --bus: what the bus knows this watch by [" CONSUMER_DEFAULT "]"},
+	{"log", 0, "FILE", read_log, "with --bus: the audit log that every read is entered in first"},
+	{"reader-key", 0, "FILE", read_reader_key, "with either: the private key that opens them"},
+	{"certificate", 0, "FILE", read_certificate, "with either: the certificate that says who asks"},
 	{"certificate-key", 0, "FILE", read_certificate_key, "its key [the certificate's name with .key]"},
-	{"collector-ca", 0, "FILE", read_collector_ca, "who vouches for the collector [ca.pem beside the certificate]"},
+	{"collector-ca", 0, "FILE", read_collector_ca, "who vouches for either [ca.pem beside the certificate]"},
 	{"format", 'T', "jsonl", read_format, "JSON lines on standard output in place of the table"},
 	{"jsonl", 0, "FILE", read_jsonl, "JSON lines to a file; - is standard output"},
 	{"pcapng", 'w', "FILE", read_pcapng, "the packets as they came, with the secrets that open them"},
@@ -215,7 +222,7 @@ static bool catch_signals(struct error *err)
 	return true;
 }
 
-/* Keys from a collector. */
+/* Keys from a collector or a bus. */
 
 static void key_took(const struct release *release, const char *sender, void *ctx)
 {
@@ -229,23 +236,21 @@ static bool begin_fetch(struct keyring *ring, bool follow, void *ctx, struct err
 {
 	struct wish *wish = ctx;
 	wish->ring = ring;
-	wish->fetch = collect_reader_begin(&wish->reader, follow, NULL, key_took, wish, err);
-	return wish->fetch != NULL;
+	return collect_source_begin(&wish->source, &wish->reader, follow, NULL, key_took, wish, err);
 }
 
 static void end_fetch(void *ctx)
 {
 	struct wish *wish = ctx;
-	struct fetch_counts counts = {0};
-	fetch_end(wish->fetch, &counts);
+	struct fetch_counts counts = collect_source_end(&wish->source);
 	if (counts.unopened > 0)
-		fprintf(stderr, "overt watch: %llu keys of the collector could not be opened with %s\n",
+		fprintf(stderr, "overt watch: %llu keys could not be opened with %s\n",
 			(unsigned long long)counts.unopened, wish->reader.reader_key);
 }
 
 static bool use_collector(struct wish *wish, struct error *err)
 {
-	if (!wish->reader.collector)
+	if (!wish->reader.collector && !wish->reader.bus)
 		return true;
 	wish->options.source = (struct watch_source){.begin = begin_fetch, .end = end_fetch, .ctx = wish};
 	return collect_reader_complete(&wish->reader, err);
@@ -273,6 +278,7 @@ int verb_watch(int argc, char **argv)
 	if (wants_help(argc, argv))
 		return help();
 	watch_options_init(&wish.options);
+	secret_process();
 	if (!arguments_read(&arguments, argc, argv, &wish, &rest, &err) || !consistent(&wish, &err) ||
 		!use_collector(&wish, &err) || !catch_signals(&err))
 		return complain("watch", &err, EXIT_MISUSE);

@@ -2,13 +2,12 @@
 
 #include "base/hostport.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "collect/address.h"
 
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +19,8 @@ void collect_options_init(struct collect_options *options)
 			.owner_octets = (size_t)64 << 20,
 			.lifetime_ns = 3600 * NS_PER_S},
 		.clients = 1024,
+		.client_connections = 256,
+		.patience_ns = 10 * NS_PER_S,
 		.rate = 200000,
 	};
 }
@@ -114,6 +115,17 @@ static void close_expired(struct collector *collector)
 	}
 }
 
+/* Nobody connects any more then. */
+static void say_expired(struct collector *collector)
+{
+	struct collect_identity own;
+	bool expired = collect_identity_own(collector->ctx, &own) && collect_now_s() > own.not_after_s;
+	if (expired && !collector->own_expired)
+		log_error("the collector's certificate has expired",
+			LOG_S("file", collector->options->files.certificate), LOG_S("do", "renew it and send SIGHUP"));
+	collector->own_expired = expired;
+}
+
 static void say_log(struct collector *collector)
 {
 	const char *closed = audit_log_closed(collector->log);
@@ -130,17 +142,15 @@ static void say_log(struct collector *collector)
 static void each_second(struct loop_timer *timer)
 {
 	struct collector *collector = (struct collector *)((char *)timer - offsetof(struct collector, second));
-	struct error err;
-	store_expire(collector->store, loop_now_ns(collector->loop));
+	store_expire(collector->store, collect_age_ns(collector, loop_now_ns(collector->loop)));
 	close_expired(collector);
+	say_expired(collector);
+	spool_tidy(collector);
+	peers_hurry(collector);
+	metrics_tidy(collector);
 	say_log(collector);
-	if (collector->grants_owed || grants_stale(collector)) {
-		bool loaded = grants_load(collector, &err);
-		if (!loaded && !collector->grants_owed)
-			log_error("grants not read", LOG_S("why", err.text), LOG_S("in-force", "the grants before"));
-		collector->grants_owed = !loaded;
-		give_pump_all(collector);
-	}
+	if (collector->grants_owed || grants_stale(collector))
+		grants_refresh(collector);
 	loop_timer_set(collector->loop, timer, loop_now_ns(collector->loop) + NS_PER_S, each_second);
 }
 
@@ -178,6 +188,23 @@ static bool open_log(struct collector *collector, struct error *err)
 	       error_set(err, "the audit log cannot be written: %s", audit_log_closed(collector->log));
 }
 
+/* Rights go once the ports are open, and before any file is. */
+static bool drop_rights(const struct collect_options *options, struct error *err)
+{
+	struct sandbox_user user;
+	return (!options->user || sandbox_user_find(options->user, &user, err)) &&
+	       sandbox_drop(options->user ? &user : NULL, false, err);
+}
+
+static bool open_ports(struct collector *collector, struct error *err)
+{
+	for (size_t i = 0; i < collector->options->listen_count; i++) {
+		if (!listen_one(collector, i, err))
+			return false;
+	}
+	return true;
+}
+
 static bool begin(struct collector *collector, struct error *err)
 {
 	const struct collect_options *options = collector->options;
@@ -185,14 +212,15 @@ static bool begin(struct collector *collector, struct error *err)
 	collector->store = store_new(&options->store);
 	if (!collector->loop || !collector->store || RAND_bytes(collector->instance, COURIER_INSTANCE) != 1)
 		return error_set(err, "no memory for the collector");
+	if (!open_ports(collector, err) || !metrics_open(collector, err) || !drop_rights(options, err))
+		return false;
 	collector->ctx = collect_server_context(&options->files, err);
 	if (!collector->ctx || !open_log(collector, err) || !grants_read_enough(collector, err) ||
-		!grants_load(collector, err) || !spool_open(collector, err) || !watch_signals(collector, err))
+		!grants_load(collector, err) || !spool_open(collector, err) || !bus_open(collector, err) ||
+		!watch_signals(collector, err))
 		return false;
-	for (size_t i = 0; i < options->listen_count; i++) {
-		if (!listen_one(collector, i, err))
-			return false;
-	}
+	if (sandbox_possible() && !sandbox_enter(options->bus.servers ? SANDBOX_COLLECTOR_BUS : SANDBOX_COLLECTOR, err))
+		return false;
 	return loop_timer_set(collector->loop, &collector->second, clock_monotonic_ns() + NS_PER_S, each_second);
 }
 
@@ -201,12 +229,12 @@ static void say_counts(const struct collector *collector)
 	const struct collect_counts *counts = &collector->counts;
 	struct store_counts store = store_count(collector->store);
 	log_info("collected", LOG_N("clients", counts->accepted), LOG_N("turned-away", counts->refused_clients),
-		LOG_N("failed-handshakes", counts->failed_handshakes), LOG_N("keys", store.fresh),
-		LOG_N("known", store.known), LOG_N("contradictory", store.contradictory),
+		LOG_N("failed-handshakes", counts->failed_handshakes), LOG_N("late", counts->late),
+		LOG_N("keys", store.fresh), LOG_N("known", store.known), LOG_N("contradictory", store.contradictory),
 		LOG_N("refused", counts->refused), LOG_N("malformed", counts->malformed), LOG_N("lines", counts->lines),
 		LOG_N("lines-bad", counts->lines_bad), LOG_N("lines-refused", counts->lines_refused),
 		LOG_N("given", counts->given), LOG_N("expired", store.expired), LOG_N("evicted", store.evicted),
-		LOG_N("log-closed", counts->refused_log), LOG_N("spool-lost", counts->spool_lost));
+		LOG_N("log-closed", counts->refused_log), LOG_N("spool-lost", collector->spool_lost));
 }
 
 static void finish(struct collector *collector)
@@ -219,11 +247,15 @@ static void finish(struct collector *collector)
 	}
 	while (collector->peers)
 		peer_sorry(collector->peers, COURIER_WHY_STOPPING, courier_why_text(COURIER_WHY_STOPPING));
+	bus_close(collector);
 	if (collector->log) {
 		(void)!log_self(collector, "stop", "asked to");
 		audit_log_free(collector->log); /* tells who waits: batches that are still unanswered */
+		put_settle(collector);
 	}
+	loop_task_cancel(collector->loop, &collector->settling);
 	spool_close(collector);
+	metrics_close(collector);
 	if (collector->store)
 		say_counts(collector);
 	if (collector->signals.registered) {
@@ -242,14 +274,15 @@ static void finish(struct collector *collector)
 bool collect_run(const struct collect_options *options, struct error *err)
 {
 	/* What passes through here for a moment is not for a core file or a debugger. */
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	if (!sandbox_prepare(err))
+		return false;
 	struct collector *collector = calloc(1, sizeof(*collector));
 	if (!collector)
 		return error_set(err, "no memory for the collector");
 	collector->options = options;
 	collector->batches_end = &collector->batches;
 	collector->spool_fd = -1;
+	grants_begin(collector);
 	bool ok = begin(collector, err);
 	if (ok) {
 		log_info("ready");

@@ -12,6 +12,7 @@
 #ifndef COLLECT_COLLECTOR_H
 #define COLLECT_COLLECTOR_H
 
+#include "bus/publish.h"
 #include "collect/store.h"
 #include "collect/tls.h"
 #include "keys/grant.h"
@@ -26,11 +27,18 @@ struct collect_options {
 	const char *grants; /* folder of *.grant and *.revoked; watched */
 	struct grant_signer signers[COLLECT_SIGNERS_MAX];
 	size_t signer_count;
+	const char *user;  /* to become once the ports are open; NULL: the present one */
 	const char *audit; /* file of the audit log */
 	const char *spool; /* file for sealed keys, so that they survive a restart; NULL: none */
 	struct store_limits store;
-	unsigned clients; /* connections at once */
-	unsigned rate;    /* keys per second of one client; above, it is read more slowly */
+	struct bus_options bus;      /* `servers` NULL: none */
+	const char *site;            /* of this collector, in the bus's subjects */
+	uint64_t bus_wait_ns;        /* how long a batch may wait for the bus; 0: BUS_WAIT_NS */
+	unsigned clients;            /* connections at once */
+	unsigned client_connections; /* of which with one certificate */
+	uint64_t patience_ns; /* how long a client may leave a handshake, a frame or what it is sent unfinished */
+	const char *metrics;  /* "HOST:PORT" of the loopback, for Prometheus; NULL: none */
+	unsigned rate;        /* keys per second of one client; above, it is read more slowly */
 };
 
 void collect_options_init(struct collect_options *options);

@@ -5,8 +5,6 @@
 #include "base/text.h"
 #include "pki/file.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 
 enum courier_why collect_why_of(enum grant_verdict verdict)
@@ -23,74 +21,24 @@ enum courier_why collect_why_of(enum grant_verdict verdict)
 	}
 }
 
-static bool ends(const char *name, const char *with)
+static void bad_file(void *arg, const char *text)
 {
-	size_t len = strlen(name), tail = strlen(with);
-	return len > tail && strcmp(name + len - tail, with) == 0;
+	(void)arg;
+	log_error("grant not taken", LOG_S("why", text));
 }
 
-/* One file; a bad one is left out and said, the others count. A grant that cannot be read gives nothing to anybody. */
-static void add_file(struct collector *collector, struct grant_set *set, const char *name)
+static bool append(void *arg, const struct audit_entry *entry)
 {
-	const struct collect_options *options = collector->options;
-	char path[FILE_PATH_MAX];
-	struct file_bytes file = {0};
-	struct error err;
-	bool ok = file_join(path, options->grants, name, &err) && file_read(path, GRANT_FILE_MAX, &file, NULL, &err) &&
-	          grant_set_add_note(
-			  set, bytes_of(file.data, file.len), name, options->signers, options->signer_count, &err);
-	file_bytes_free(&file);
-	if (ok)
-		return;
-	collector->counts.grant_errors++;
-	log_error("grant not taken", LOG_S("why", err.text));
+	struct collector *collector = arg;
+	return audit_append(collector->log, entry, clock_wall_ns(), NULL) == AUDIT_QUEUED;
 }
 
-static bool read_folder(struct collector *collector, struct grant_set *set, struct error *err)
-{
-	DIR *folder = opendir(collector->options->grants);
-	if (!folder)
-		return error_set_errno(err, "%s", collector->options->grants);
-	const struct dirent *one;
-	/* A revoked grant stands in both files; which comes first does not matter. */
-	while ((one = readdir(folder))) {
-		if (one->d_name[0] != '.' && (ends(one->d_name, ".grant") || ends(one->d_name, ".revoked")))
-			add_file(collector, set, one->d_name);
-	}
-	closedir(folder);
-	return true;
-}
-
-static enum audit_result log_grant(struct collector *collector, const struct grant *grant)
+static bool log_enough(struct collector *collector, const struct grant *grant)
 {
 	struct grant_texts texts;
 	struct audit_entry entry;
-	entry_of_grant(grant, &texts, &entry);
-	return audit_append(collector->log, &entry, clock_wall_ns(), NULL);
-}
-
-static enum audit_result log_revocation(struct collector *collector, const struct grant *grant, const char *reason)
-{
-	struct grant_texts texts;
-	struct audit_entry entry;
-	entry_of_revocation(grant, reason, &texts, &entry);
-	return audit_append(collector->log, &entry, clock_wall_ns(), NULL);
-}
-
-/* What the new set has and the old one had not. False when the log does not take it. */
-static bool log_changes(struct collector *collector, const struct grant_set *set)
-{
-	const struct grant *grant;
-	bool ok = true;
-	for (size_t i = 0; ok && (grant = grant_set_at(set, i)); i++) {
-		const struct grant_set *old = collector->grants;
-		const struct grant_revocation *revoked = grant_set_revoked(set, grant->id);
-		if (!old || !grant_set_find(old, grant->id))
-			ok = log_grant(collector, grant) == AUDIT_QUEUED;
-		if (ok && revoked && (!old || !grant_set_revoked(old, grant->id)))
-			ok = log_revocation(collector, grant, revoked->reason) == AUDIT_QUEUED;
-	}
-	return ok && audit_flush(collector->log);
+	entry_of_revocation(grant, "the reader has said that it is enough", &texts, &entry);
+	return append(collector, &entry) && audit_flush(collector->log);
 }
 
 static void tell(struct peer *peer, const uint8_t id[static RELEASE_GRANT], enum courier_why why)
@@ -122,6 +70,7 @@ static void drop_keys(struct collector *collector, const uint8_t id[static RELEA
 			memcmp(head.grant, id, RELEASE_GRANT) == 0)
 			store_drop(collector->store, n);
 	}
+	collector->spool_owes = true;
 }
 
 static void end_old(struct collector *collector, const struct grant_set *old, const struct grant_set *fresh)
@@ -137,21 +86,25 @@ static void end_old(struct collector *collector, const struct grant_set *old, co
 	}
 }
 
+void grants_begin(struct collector *collector)
+{
+	const struct collect_options *options = collector->options;
+	collector->folder = (struct grant_folder){.path = options->grants,
+		.signers = options->signers,
+		.signer_count = options->signer_count,
+		.bad = bad_file};
+}
+
 bool grants_load(struct collector *collector, struct error *err)
 {
-	struct grant_set *fresh = grant_set_new();
+	struct grant_set *fresh = grant_folder_read(&collector->folder, clock_monotonic_ns(), err);
+	struct grant_set *old = collector->grants;
 	if (!fresh)
-		return error_set(err, "no memory for grants");
-	(void)!grants_stale(collector); /* what changes from here on is seen next time */
-	if (!read_folder(collector, fresh, err)) {
-		grant_set_free(fresh);
 		return false;
-	}
-	if (!log_changes(collector, fresh)) {
+	if (!grant_folder_changes(old, fresh, append, collector) || !audit_flush(collector->log)) {
 		grant_set_free(fresh);
 		return error_set(err, "the audit log cannot be written: %s", audit_log_closed(collector->log));
 	}
-	struct grant_set *old = collector->grants;
 	if (!old || grant_set_count(old) != grant_set_count(fresh))
 		log_info("grants", LOG_N("count", grant_set_count(fresh)));
 	collector->grants = fresh;
@@ -163,15 +116,17 @@ bool grants_load(struct collector *collector, struct error *err)
 
 bool grants_stale(struct collector *collector)
 {
-	struct stat now;
-	if (stat(collector->options->grants, &now) != 0)
-		return false;
-	bool same = now.st_mtim.tv_sec == collector->folder_changed.tv_sec &&
-	            now.st_mtim.tv_nsec == collector->folder_changed.tv_nsec;
-	/* A change within the same tick of the clock leaves the time as it is: what is young is looked at again. */
-	int64_t age_s = collect_now_s() - (int64_t)now.st_mtim.tv_sec;
-	collector->folder_changed = now.st_mtim;
-	return !same || (age_s >= 0 && age_s <= 1);
+	return grant_folder_stale(&collector->folder, collect_now_s(), clock_monotonic_ns());
+}
+
+void grants_refresh(struct collector *collector)
+{
+	struct error err;
+	bool loaded = grants_load(collector, &err);
+	if (!loaded && !collector->grants_owed)
+		log_error("grants not read", LOG_S("why", err.text), LOG_S("in-force", "the grants before"));
+	collector->grants_owed = !loaded;
+	give_pump_all(collector);
 }
 
 /*
@@ -267,9 +222,7 @@ void grants_enough(struct collector *collector, struct peer *peer, const uint8_t
 			"only the reader of a grant with `until: {reader: true}`");
 		return;
 	}
-	bool logged = collector->enough_count < GRANT_MAX &&
-	              log_revocation(collector, grant, "the reader has said that it is enough") == AUDIT_QUEUED &&
-	              audit_flush(collector->log);
+	bool logged = collector->enough_count < GRANT_MAX && log_enough(collector, grant);
 	if (!logged) {
 		peer_sorry(peer, COURIER_WHY_LOG, courier_why_text(COURIER_WHY_LOG));
 		return;

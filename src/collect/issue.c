@@ -176,14 +176,20 @@ static bool open_ca(const char *folder, X509 **cert, EVP_PKEY **key, struct erro
 	return ok;
 }
 
-static bool issue(const struct wanted *wanted, const char *folder, const char *name, struct error *err)
+static bool issue_into(
+	const struct wanted *wanted, const char *ca_folder, const char *folder, const char *name, struct error *err)
 {
 	X509 *ca;
 	EVP_PKEY *key;
-	bool ok = open_ca(folder, &ca, &key, err) && make_files(wanted, folder, name, ca, key, err);
+	bool ok = open_ca(ca_folder, &ca, &key, err) && make_files(wanted, folder, name, ca, key, err);
 	X509_free(ca);
 	EVP_PKEY_free(key);
 	return ok;
+}
+
+static bool issue(const struct wanted *wanted, const char *folder, const char *name, struct error *err)
+{
+	return issue_into(wanted, folder, folder, name, err);
 }
 
 bool issue_init(const char *folder, const char *const *names, size_t count, int64_t now_s, struct error *err)
@@ -227,4 +233,18 @@ bool issue_client(const char *folder, const char *name, int64_t now_s, struct er
 			"neither ca nor collector",
 			name, COLLECT_NAME_MAX);
 	return issue(&client, folder, name, err);
+}
+
+bool issue_node(
+	const char *ca_folder, const char *folder, const char *name, const char *host, int64_t now_s, struct error *err)
+{
+	const struct wanted node = {.common_name = name,
+		.constraints = "critical,CA:FALSE",
+		.usage = "critical,digitalSignature",
+		.purposes = "serverAuth,clientAuth",
+		.names = &host,
+		.count = 1,
+		.from_s = now_s - EARLY_S,
+		.until_s = now_s + ISSUE_LEAF_DAYS * DAY_S};
+	return issue_into(&node, ca_folder, folder, "node", err);
 }

@@ -20,6 +20,9 @@
 /* Makes the CA and the collector's certificate, for these DNS names and IP addresses. */
 must_check bool issue_init(
 	const char *folder, const char *const *names, size_t count, int64_t now_s, struct error *err);
+/* node.pem and node.key in `folder`, of a server of the bus, which is server and client to others; the CA's in `ca_folder`. */
+must_check bool issue_node(const char *ca_folder, const char *folder, const char *name, const char *host, int64_t now_s,
+	struct error *err);
 /* A client's certificate under this common name: letters, digits, dots, hyphens and underscores. */
 must_check bool issue_client(const char *folder, const char *name, int64_t now_s, struct error *err);
 

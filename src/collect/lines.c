@@ -58,8 +58,9 @@ static bool release_of(struct bytes text, const struct keylog_line *line, struct
 }
 
 /* To the readers of every grant that covers it; how many. */
-static unsigned seal_to_all(struct put *put, struct collector *collector, struct release *release)
+static unsigned seal_to_all(struct put *put, const struct peer *peer, struct release *release)
 {
+	struct collector *collector = peer->collector;
 	uint8_t room[SEAL_MAX];
 	const struct grant *grant;
 	enum courier_why why;
@@ -67,6 +68,7 @@ static unsigned seal_to_all(struct put *put, struct collector *collector, struct
 	for (size_t i = 0; (grant = grant_set_at(collector->grants, i)); i++) {
 		struct writer to = writer_over(room, sizeof(room));
 		if (!grants_in_force(collector, grant->id, &why) ||
+			!grant_has_sender(grant, peer->source->name, peer->source->key_hash) ||
 			grant_judge(grant, release, collect_now_s()) != GRANT_ALLOWS)
 			continue;
 		memcpy(release->grant, grant->id, RELEASE_GRANT);
@@ -97,7 +99,7 @@ static void take_line(struct peer *peer, struct put *put, struct bytes text)
 								 : keylog_result_text(result)));
 		return;
 	}
-	if (wanted(&line) && seal_to_all(put, collector, &release) == 0) {
+	if (wanted(&line) && seal_to_all(put, peer, &release) == 0) {
 		collector->counts.lines_refused++;
 		put_refuse(put, COURIER_WHY_NO_GRANT);
 		if (peer->lines_refused++ == 0)

@@ -97,6 +97,7 @@ enum link_result link_flush(struct link *link)
 		link->stalled = returned != 1;
 		if (returned != 1)
 			return result_of(link, returned);
+		link->sent += sent;
 		buffer_drop(&link->out, sent);
 	}
 	return LINK_OK;

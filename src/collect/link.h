@@ -23,6 +23,7 @@ struct link {
 	struct loop_io io; /* the owner's `ready` is called when reading or writing may go on */
 	SSL *ssl;
 	struct buffer out; /* not yet given to libssl */
+	uint64_t sent;     /* octets that libssl has taken */
 	bool stalled;      /* libssl waits for the socket with what it was given */
 	struct error fault;
 };

@@ -4,11 +4,13 @@
 
 #include "audit/log.h"
 #include "base/clock.h"
+#include "base/hostport.h"
 #include "collect/collector.h"
-#include "collect/entry.h"
 #include "collect/link.h"
 #include "keys/courier.h"
 #include "keys/keylog_split.h"
+#include "policy/grant_entry.h"
+#include "policy/grant_folder.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -18,8 +20,7 @@
 #define PEER_IN_CAP     ((size_t)COURIER_MAX_BODY + COURIER_HEADER + 16384)
 #define PEER_OUT_CAP    ((size_t)1024 * 1024)
 #define GIVE_ROOM       ((size_t)256 * 1024) /* octets of frames that one entry in the log covers */
-#define HANDSHAKE_NS    (10 * NS_PER_S)
-#define TURN_READS      64 /* of at most a record, before other peers have their turn */
+#define TURN_READS      64                   /* of at most a record, before other peers have their turn */
 #define RAW_SEALERS_MAX 64
 
 struct collector;
@@ -44,6 +45,9 @@ struct batch {
 	struct courier_taken taken;
 	uint64_t from, to; /* numbers in the store: those of other senders do not fall between */
 	bool done, ok;
+	bool spooled;         /* on the disk, where that is wanted */
+	enum courier_why why; /* not ok: what has failed */
+	bool unsure;          /* what it calls known was of a batch that failed since */
 };
 
 /* The log's side of what a reader gets next: the reader may be gone when the entry is written. */
@@ -76,6 +80,9 @@ struct peer {
 	struct buffer in;
 	unsigned unanswered;
 	bool slowed; /* for its rate, until the timer */
+	/* Since when something is left unfinished; 0: nothing is. */
+	uint64_t half_ns, stuck_ns, silent_ns;
+	uint64_t sent_before; /* octets, a second ago */
 	bool dead;
 	/* Lines. */
 	struct keylog_split *split;
@@ -87,11 +94,10 @@ struct peer {
 };
 
 struct collect_counts {
-	uint64_t accepted, refused_clients, failed_handshakes;
+	uint64_t accepted, refused_clients, failed_handshakes, late;
 	uint64_t batches, malformed, refused, refused_log;
 	uint64_t given, reads;
 	uint64_t lines, lines_bad, lines_refused;
-	uint64_t grant_errors, spool_lost;
 };
 
 struct listening {
@@ -112,7 +118,7 @@ struct collector {
 	uint8_t instance[COURIER_INSTANCE];
 	struct grant_set *grants;
 	uint64_t generation; /* of the grants */
-	struct timespec folder_changed;
+	struct grant_folder folder;
 	uint8_t enough[GRANT_MAX][RELEASE_GRANT]; /* grants whose readers have said so */
 	size_t enough_count;
 	struct source *sources[SOURCES_MAX];
@@ -127,6 +133,14 @@ struct collector {
 	} raw[RAW_SEALERS_MAX];
 	size_t raw_count;
 	int spool_fd;
+	off_t spool_size;    /* of what is whole in it */
+	bool spool_owes;     /* it holds what is no longer held: to be written anew */
+	bool spool_full;     /* as was last said */
+	uint64_t spool_lost; /* keys refused because the disk did not take them */
+	struct loop_task settling;
+	struct metrics *metrics;   /* NULL: none are asked for */
+	bool own_expired;          /* as was last said */
+	struct bus_publisher *bus; /* NULL: none */
 	struct collect_counts counts;
 	bool log_open;    /* as was last said */
 	bool grants_owed; /* the folder has changed, and could not be taken up yet */
@@ -138,6 +152,15 @@ static inline int64_t collect_now_s(void)
 	return (int64_t)(clock_wall_ns() / NS_PER_S);
 }
 
+/*
+ * Time as the store has it: monotonic, and ahead of it by a lifetime, so that what is as old as that has a time even where
+ * the machine was started since.
+ */
+static inline uint64_t collect_age_ns(const struct collector *collector, uint64_t now_ns)
+{
+	return now_ns + collector->options->store.lifetime_ns;
+}
+
 /* source.c: the account of this peer; NULL when there are SOURCES_MAX with connections or keys. */
 must_check struct source *source_of(struct collector *collector, const struct collect_identity *who);
 must_check uint32_t source_number(const struct collector *collector, const struct source *source);
@@ -145,10 +168,14 @@ must_check uint32_t source_number(const struct collector *collector, const struc
 must_check uint64_t source_take(struct source *source, unsigned per_s, unsigned keys, uint64_t now_ns);
 void sources_free(struct collector *collector);
 
-/* grants.c: reads the folder. False (and the old ones stay) when it cannot be read or the log not be written. */
+/* grants.c: before the first. */
+void grants_begin(struct collector *collector);
+/* Reads the folder. False (and the old ones stay) when it cannot be read or the log not be written. */
 must_check bool grants_load(struct collector *collector, struct error *err);
 /* Whether the folder may have changed since. */
 must_check bool grants_stale(struct collector *collector);
+/* Reads it; what cannot be read now is owed, and said once. */
+void grants_refresh(struct collector *collector);
 /* What readers have ended before this start. */
 must_check bool grants_read_enough(struct collector *collector, struct error *err);
 /* The grant in force of this id, else NULL with the reason. */
@@ -186,6 +213,18 @@ void put_refuse(struct put *put, enum courier_why why);
 /* Logs, and answers `peer` (NULL: nobody) with `batch`. Frees `put`. */
 void put_end(struct put *put, struct peer *peer, uint64_t batch);
 
+/* From the loop: whether the batch is taken, or else why not. */
+void put_settled(struct batch *batch, bool ok, enum courier_why why);
+/* Answers what is done; when the loop does not run any more. */
+void put_settle(struct collector *collector);
+
+/* bus.c: publishes what was taken, where there is a bus. */
+must_check bool bus_open(struct collector *collector, struct error *err);
+/* False: there is nothing to wait for. Else put_settled says what became of it. */
+must_check bool bus_take(struct batch *batch);
+/* Before the log: batches that wait for the bus fail. */
+void bus_close(struct collector *collector);
+
 /* give.c */
 void give_want(struct peer *peer, const struct courier_want *want);
 /* There may be something new, or room to send: to one, to all who wait. */
@@ -198,9 +237,20 @@ void lines_take(struct peer *peer, struct bytes text);
 void lines_end(struct peer *peer);
 void lines_free(struct collector *collector);
 
-/* spool.c: sealed keys on disk, where one is wanted: what a restart brings back. A disk that is full costs that alone. */
+/* spool.c: sealed keys on disk, where that is wanted: what a restart brings back. */
 must_check bool spool_open(struct collector *collector, struct error *err);
-void spool_batch(struct collector *collector, uint64_t from, uint64_t to);
+/* Batches at the front that are done go to the disk, together; those that it does not take are not ok any more. */
+void spool_batches(struct collector *collector);
+/* Once a second: writes it anew where that is worth it. */
+void spool_tidy(struct collector *collector);
 void spool_close(struct collector *collector);
+/* patience.c: once a second. */
+void peers_hurry(struct collector *collector);
+
+/* metrics.c */
+must_check bool metrics_open(struct collector *collector, struct error *err);
+/* Once a second. */
+void metrics_tidy(struct collector *collector);
+void metrics_close(struct collector *collector);
 
 #endif

@@ -141,6 +141,7 @@ static void take_frames(struct peer *peer)
 	struct courier_frame frame;
 	enum courier_result result = COURIER_MORE;
 	while (may_read(peer) && (result = courier_take(&in, &frame)) == COURIER_OK) {
+		peer->half_ns = 0; /* what may follow is another */
 		if (peer->stage == PEER_KEYS)
 			keep_rate(peer, keys_in(frame.body.len));
 		if (peer->stage == PEER_KEYS)
@@ -224,10 +225,20 @@ void peer_go_on(struct peer *peer)
 
 /* The handshake. */
 
+static unsigned connections_of(const struct collector *collector, const struct collect_identity *who)
+{
+	unsigned count = 0;
+	for (const struct peer *peer = collector->peers; peer; peer = peer->next)
+		count += memcmp(peer->who.key_hash, who->key_hash, sizeof(who->key_hash)) == 0;
+	return count;
+}
+
 static const char *refusal(struct peer *peer)
 {
 	struct collector *collector = peer->collector;
 	bool reader = grants_have_reader(collector, &peer->who);
+	if (connections_of(collector, &peer->who) > collector->options->client_connections)
+		return "too many connections with one certificate: see --client-connections";
 	if (peer->stage == PEER_READ)
 		return reader ? NULL : "no grant names this certificate as its reader";
 	if (reader)
@@ -325,7 +336,8 @@ static void add_peer(struct collector *collector, int fd)
 	collector->peers = peer;
 	collector->peer_count++;
 	collector->counts.accepted++;
-	loop_timer_set(collector->loop, &peer->timer, loop_now_ns(collector->loop) + HANDSHAKE_NS, too_slow);
+	loop_timer_set(collector->loop, &peer->timer, loop_now_ns(collector->loop) + collector->options->patience_ns,
+		too_slow);
 	ready(&peer->link.io);
 }
 

@@ -10,8 +10,7 @@
 
 /* What one entry of the log speaks of. */
 struct group {
-	const struct grant *grant;
-	struct seal_head first;
+	struct seal_head first; /* of the first key, whose grant and consent are those of all */
 	uint64_t count;
 	bool one_epoch, one_connection, one_name, from_client, from_server;
 };
@@ -44,7 +43,7 @@ struct put *put_begin(struct collector *collector, struct source *source)
 	*put = (struct put){.collector = collector,
 		.source = source,
 		.batch = batch,
-		.now_ns = loop_now_ns(collector->loop),
+		.now_ns = collect_age_ns(collector, loop_now_ns(collector->loop)),
 		.wall_ns = clock_wall_ns(),
 		.now_s = collect_now_s()};
 	return put;
@@ -84,11 +83,11 @@ static void log_group(struct put *put, const struct group *group, struct batch *
 	put->lost |= result != AUDIT_QUEUED;
 }
 
-static void count_in(struct put *put, const struct grant *grant, const struct seal_head *head)
+static void count_in(struct put *put, const struct seal_head *head)
 {
 	size_t at = 0;
-	while (at < put->group_count &&
-		(put->groups[at].grant != grant || put->groups[at].first.consent != head->consent))
+	while (at < put->group_count && (memcmp(put->groups[at].first.grant, head->grant, RELEASE_GRANT) != 0 ||
+						put->groups[at].first.consent != head->consent))
 		at++;
 	if (at == GROUPS_MAX) {
 		log_group(put, &put->groups[0], NULL);
@@ -97,8 +96,7 @@ static void count_in(struct put *put, const struct grant *grant, const struct se
 	}
 	struct group *group = &put->groups[at];
 	if (at == put->group_count) {
-		*group = (struct group){
-			.grant = grant, .first = *head, .one_epoch = true, .one_connection = true, .one_name = true};
+		*group = (struct group){.first = *head, .one_epoch = true, .one_connection = true, .one_name = true};
 		put->group_count++;
 	}
 	group->count++;
@@ -119,13 +117,21 @@ void put_refuse(struct put *put, enum courier_why why)
 
 static const struct grant *judge(struct put *put, const struct seal_head *head, enum courier_why *why)
 {
+	struct collector *collector = put->collector;
 	const struct grant *grant = put->last;
 	if (!grant || memcmp(grant->id, head->grant, RELEASE_GRANT) != 0)
-		grant = grants_in_force(put->collector, head->grant, why);
+		grant = grants_in_force(collector, head->grant, why);
+	/* It may have come to the folder since that was read last: a key refused now is lost. */
+	if (!grant && *why == COURIER_WHY_NO_GRANT && grants_stale(collector)) {
+		grants_refresh(collector);
+		grant = grants_in_force(collector, head->grant, why);
+	}
+	put->last = grant;
 	if (!grant)
 		return NULL;
-	put->last = grant;
-	*why = collect_why_of(grant_judge_head(grant, head, put->now_s));
+	*why = !grant_has_sender(grant, put->source->name, put->source->key_hash)
+	               ? COURIER_WHY_NOT_ALLOWED
+	               : collect_why_of(grant_judge_head(grant, head, put->now_s));
 	return *why == COURIER_WHY_NONE ? grant : NULL;
 }
 
@@ -158,10 +164,10 @@ void put_one(struct put *put, struct bytes sealed)
 		put_refuse(put, COURIER_WHY_FULL);
 		return;
 	}
-	count_in(put, grant, &head);
+	count_in(put, &head);
 }
 
-/* A batch whose entries did not get into the log was never taken. */
+/* A batch whose entries did not get into the log, or whose keys not onto the bus, was never taken. */
 static void undo(struct batch *batch)
 {
 	struct courier_taken *taken = &batch->taken;
@@ -169,11 +175,25 @@ static void undo(struct batch *batch)
 		store_drop(batch->collector->store, n);
 	taken->refused += taken->fresh;
 	taken->fresh = taken->contradictory = 0;
-	taken->why = COURIER_WHY_LOG;
-	batch->collector->counts.refused_log++;
+	taken->why = (uint8_t)batch->why;
+	batch->collector->counts.refused_log += batch->why == COURIER_WHY_LOG;
+	/* Nor was what came again meanwhile, and was thought to be known. */
+	for (struct batch *later = batch->collector->batches; later; later = later->next) {
+		if (later->taken.known == 0 || (later->unsure && later->why == COURIER_WHY_BUS))
+			continue;
+		later->unsure = true;
+		later->why = batch->why;
+	}
 }
 
-static void answer(const struct batch *batch)
+/* It is not known what its sender still has to bring: that it brings all of it again is simplest. */
+static void send_away(struct peer *peer, enum courier_why why)
+{
+	peer->unanswered--;
+	peer_sorry(peer, why, courier_why_text(why));
+}
+
+static void answer(struct batch *batch)
 {
 	uint8_t room[64];
 	struct writer to = writer_over(room, sizeof(room));
@@ -181,6 +201,15 @@ static void answer(const struct batch *batch)
 	struct peer *peer = batch->peer;
 	if (!peer || peer->dead)
 		return;
+	if ((!batch->ok || batch->unsure) && batch->why == COURIER_WHY_BUS) {
+		send_away(peer, batch->why);
+		return;
+	}
+	if (batch->unsure) {
+		batch->taken.refused += batch->taken.known;
+		batch->taken.known = 0;
+		batch->taken.why = (uint8_t)batch->why;
+	}
 	peer->unanswered--;
 	courier_taken_write(&to, &batch->taken);
 	if (peer->stage == PEER_KEYS && writer_done(&to, &frame))
@@ -191,17 +220,16 @@ static void answer(const struct batch *batch)
 }
 
 /* Answers in the order in which batches came: what can be given grows without holes. */
-static void settle(struct collector *collector)
+void put_settle(struct collector *collector)
 {
 	bool fresh = false;
+	spool_batches(collector);
 	while (collector->batches && collector->batches->done) {
 		struct batch *batch = collector->batches;
 		collector->batches = batch->next;
 		if (!collector->batches)
 			collector->batches_end = &collector->batches;
-		if (batch->ok)
-			spool_batch(collector, batch->from, batch->to);
-		else
+		if (!batch->ok)
 			undo(batch);
 		if (batch->to > collector->visible)
 			collector->visible = batch->to;
@@ -213,12 +241,34 @@ static void settle(struct collector *collector)
 		give_pump_all(collector);
 }
 
+static void settle_now(struct loop_task *task)
+{
+	put_settle((struct collector *)((char *)task - offsetof(struct collector, settling)));
+}
+
+/* With a disk to wait for, at the end of the turn: what came together is synced together. */
+static void settle(struct collector *collector)
+{
+	if (collector->spool_fd >= 0)
+		loop_task_queue(collector->loop, &collector->settling, settle_now);
+	else
+		put_settle(collector);
+}
+
+void put_settled(struct batch *batch, bool ok, enum courier_why why)
+{
+	batch->done = true;
+	batch->ok = ok;
+	if (!ok)
+		batch->why = why;
+	settle(batch->collector);
+}
+
 static void logged(bool ok, void *ctx)
 {
 	struct batch *batch = ctx;
-	batch->done = true;
-	batch->ok = ok;
-	settle(batch->collector);
+	if (!ok || !bus_take(batch))
+		put_settled(batch, ok, COURIER_WHY_LOG);
 }
 
 static void log_refusals(struct put *put)
@@ -240,9 +290,10 @@ static void log_all(struct put *put)
 {
 	struct batch *batch = put->batch;
 	for (size_t i = 0; i < put->group_count; i++)
-		log_group(put, &put->groups[i], i + 1 == put->group_count ? batch : NULL);
+		log_group(put, &put->groups[i], i + 1 == put->group_count && !put->lost ? batch : NULL);
 	batch->ok = !put->lost;
 	batch->done = put->lost || put->group_count == 0;
+	batch->why = COURIER_WHY_LOG;
 }
 
 void put_end(struct put *put, struct peer *peer, uint64_t number)

@@ -3,9 +3,10 @@
  *
  *     struct { uint64 wall_ns; opaque sender_key[32]; opaque sender<0..255>; opaque sealed<1..2^16-1>; }
  *
- * appended to as batches are taken, before they are answered, and read once at the start. The collector cannot read what
- * stands there. What has outlived its lifetime is left out when the file is written anew, which happens at each start and
- * whenever it has grown to several times what is held.
+ * appended to and synced before batches are answered, and read once at the start. The collector cannot read what stands
+ * there. A batch that the disk does not take is refused, and what was written of it is cut off again: what stands behind
+ * it would be lost with it. What has outlived its lifetime, or whose grant has ended, is left out when the file is written
+ * anew, which happens at each start and when it has grown to several times what is held.
  */
 #include "collect/parts.h"
 
@@ -68,18 +69,33 @@ static bool append(const struct collector *collector, int fd, uint64_t from, uin
 	return ok;
 }
 
-/* All that is held, in a new file that takes the old one's place. */
-static bool rewrite(struct collector *collector, struct error *err)
+/* The folder's entry for a file, too, must be on the disk before what stands in the file counts. */
+static bool sync_folder(const char *name)
 {
 	char path[4096];
+	const char *slash = strrchr(name, '/');
+	int len = slash ? (int)(slash - name) + 1 : 0;
+	snprintf(path, sizeof(path), "%.*s.", len, name);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* What is held up to `to`, in a new file that takes the old one's place. */
+static bool rewrite(struct collector *collector, uint64_t to, struct error *err)
+{
+	char path[4096];
+	struct stat st;
 	const char *name = collector->options->spool;
 	if (snprintf(path, sizeof(path), "%s.new", name) >= (int)sizeof(path))
 		return error_set(err, "--spool: the path is too long");
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_set_errno(err, "%s", path);
-	if (!append(collector, fd, store_first(collector->store), store_end(collector->store)) || fdatasync(fd) != 0 ||
-		rename(path, name) != 0) {
+	if (!append(collector, fd, store_first(collector->store), to) || fdatasync(fd) != 0 || fstat(fd, &st) != 0 ||
+		rename(path, name) != 0 || !sync_folder(name)) {
 		(void)error_set_errno(err, "%s", path);
 		close(fd);
 		unlink(path);
@@ -88,11 +104,15 @@ static bool rewrite(struct collector *collector, struct error *err)
 	if (collector->spool_fd >= 0)
 		close(collector->spool_fd);
 	collector->spool_fd = fd;
+	collector->spool_size = st.st_size;
+	collector->spool_owes = false;
 	return true;
 }
 
-static bool take(struct collector *collector, struct bytes *in, uint64_t now_ns, uint64_t wall_ns)
+/* Moves past it when it is one. */
+static bool take(struct collector *collector, struct bytes *text, uint64_t now_ns, uint64_t wall_ns)
 {
+	struct bytes rest = *text, *in = &rest;
 	struct bytes key, name, sealed;
 	struct collect_identity who = {0};
 	struct seal_head head;
@@ -101,9 +121,10 @@ static bool take(struct collector *collector, struct bytes *in, uint64_t now_ns,
 	            name.len <= COLLECT_NAME_MAX && bytes_vec16(in, &sealed) && seal_head_read(sealed, &head);
 	if (!form)
 		return false;
+	*text = rest;
 	/* What is of a time to come is of another clock: it has its whole lifetime, as if it came now. */
 	uint64_t age_ns = came_ns < wall_ns ? wall_ns - came_ns : 0;
-	if (age_ns >= collector->options->store.lifetime_ns || age_ns >= now_ns)
+	if (age_ns >= collector->options->store.lifetime_ns)
 		return true;
 	memcpy(who.key_hash, key.data, key.len);
 	memcpy(who.name, name.data, name.len);
@@ -133,7 +154,7 @@ static bool read_old(struct collector *collector, struct error *err)
 	if (map == MAP_FAILED)
 		return error_set_errno(err, "%s", name);
 	struct bytes in = bytes_of(map, size);
-	while (in.len > 0 && take(collector, &in, clock_monotonic_ns(), clock_wall_ns()))
+	while (in.len > 0 && take(collector, &in, collect_age_ns(collector, clock_monotonic_ns()), clock_wall_ns()))
 		continue;
 	if (in.len > 0) /* a crash cut the last one */
 		log_warn("spool cut", LOG_S("file", name), LOG_N("octets", in.len));
@@ -147,28 +168,72 @@ bool spool_open(struct collector *collector, struct error *err)
 	collector->spool_fd = -1;
 	if (!collector->options->spool)
 		return true;
-	if (!read_old(collector, err) || !rewrite(collector, err))
+	if (!read_old(collector, err) || !rewrite(collector, store_end(collector->store), err))
 		return false;
 	collector->visible = store_end(collector->store); /* their entries are in the log from before */
 	log_info("spool", LOG_S("file", collector->options->spool), LOG_N("keys", store_count(collector->store).held));
 	return true;
 }
 
-void spool_batch(struct collector *collector, uint64_t from, uint64_t to)
+static bool write_batches(const struct collector *collector)
+{
+	bool ok = true, any = false;
+	for (const struct batch *batch = collector->batches; ok && batch && batch->done; batch = batch->next) {
+		if (!batch->ok || batch->spooled || batch->from == batch->to)
+			continue;
+		any = true;
+		ok = append(collector, collector->spool_fd, batch->from, batch->to);
+	}
+	return ok && (!any || fdatasync(collector->spool_fd) == 0);
+}
+
+static void say_full(struct collector *collector, bool full)
+{
+	if (full == collector->spool_full)
+		return;
+	collector->spool_full = full;
+	if (full)
+		log_error("spool not written", LOG_S("file", collector->options->spool), LOG_S("why", strerror(errno)),
+			LOG_S("in-force", "keys are refused"));
+	else
+		log_info("spool written again", LOG_S("file", collector->options->spool));
+}
+
+void spool_batches(struct collector *collector)
 {
 	struct stat st;
-	struct error err;
-	if (collector->spool_fd < 0 || from == to)
+	if (collector->spool_fd < 0)
 		return;
-	if (!append(collector, collector->spool_fd, from, to)) {
-		if (collector->counts.spool_lost == 0)
-			log_error("spool not written", LOG_S("file", collector->options->spool),
-				LOG_S("why", strerror(errno)), LOG_S("in-force", "keys are held in memory only"));
-		collector->counts.spool_lost += to - from;
+	bool ok = write_batches(collector) && fstat(collector->spool_fd, &st) == 0;
+	say_full(collector, !ok);
+	if (ok)
+		collector->spool_size = st.st_size;
+	else
+		(void)!ftruncate(collector->spool_fd, collector->spool_size);
+	for (struct batch *batch = collector->batches; batch && batch->done; batch = batch->next) {
+		if (!batch->ok || batch->spooled)
+			continue;
+		batch->spooled = true;
+		if (ok || batch->from == batch->to)
+			continue;
+		batch->ok = false;
+		batch->why = COURIER_WHY_FULL;
+		collector->spool_lost += batch->to - batch->from;
 	}
-	bool grown = fstat(collector->spool_fd, &st) == 0 && st.st_size > SPOOL_LEAST &&
-	             (uint64_t)st.st_size > SPOOL_FACTOR * store_count(collector->store).octets;
-	if (grown && !rewrite(collector, &err))
+}
+
+void spool_tidy(struct collector *collector)
+{
+	struct error err;
+	bool grown = collector->spool_size > SPOOL_LEAST &&
+	             (uint64_t)collector->spool_size > SPOOL_FACTOR * store_count(collector->store).octets;
+	if (collector->spool_fd < 0 || (!grown && !collector->spool_owes && !collector->spool_full))
+		return;
+	/* What is not visible yet is appended when its turn comes. */
+	if (rewrite(collector, collector->visible, &err))
+		return;
+	collector->spool_owes = false;
+	if (!collector->spool_full)
 		log_error("spool not written anew", LOG_S("why", err.text));
 }
 

@@ -135,20 +135,30 @@ static bool common_name(const X509 *cert, char out[COLLECT_NAME_MAX + 1])
 	return ok;
 }
 
-bool collect_identity_of(const SSL *ssl, struct collect_identity *out)
+static bool identity_of(const X509 *cert, struct collect_identity *out)
 {
-	X509 *cert = SSL_get0_peer_certificate(ssl);
 	unsigned char *spki = NULL;
 	struct tm tm;
 	*out = (struct collect_identity){0};
-	if (!cert || SSL_get_verify_result(ssl) != X509_V_OK || !common_name(cert, out->name) ||
-		ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+	if (!common_name(cert, out->name) || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
 		return false;
 	out->not_after_s = (int64_t)timegm(&tm);
 	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
 	bool ok = len > 0 && EVP_Digest(spki, (size_t)len, out->key_hash, NULL, EVP_sha256(), NULL) == 1;
 	OPENSSL_free(spki);
 	return ok;
+}
+
+bool collect_identity_of(const SSL *ssl, struct collect_identity *out)
+{
+	const X509 *cert = SSL_get0_peer_certificate(ssl);
+	return cert && SSL_get_verify_result(ssl) == X509_V_OK && identity_of(cert, out);
+}
+
+bool collect_identity_own(const SSL_CTX *ctx, struct collect_identity *out)
+{
+	const X509 *cert = SSL_CTX_get0_certificate(ctx);
+	return cert && identity_of(cert, out);
 }
 
 enum collect_protocol collect_protocol_of(const SSL *ssl)

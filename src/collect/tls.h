@@ -29,6 +29,8 @@ struct collect_identity {
 	int64_t not_after_s;             /* since 1970 UTC */
 };
 must_check bool collect_identity_of(const SSL *ssl, struct collect_identity *out);
+/* Whose certificate this context shows. */
+must_check bool collect_identity_own(const SSL_CTX *ctx, struct collect_identity *out);
 
 enum collect_protocol { COLLECT_KEYS, COLLECT_READ, COLLECT_LINES };
 must_check enum collect_protocol collect_protocol_of(const SSL *ssl);

@@ -74,7 +74,8 @@ static bool tell(const struct lab *lab, struct story *story, struct error *err)
 	story_say(story, "That is what is often said. It is true of deciding late: whoever cannot see the certificate "
 			 "cannot decide by "
 			 "it. It is not true of leaving late, as these rows show.");
-	if (!dropout_certificate12(lab, story, err) || !dropout_tls13(lab, story, err))
+	if (!dropout_late_deciding(lab, story, err) || !dropout_certificate12(lab, story, err) ||
+		!dropout_tls13(lab, story, err))
 		return false;
 	story_chapter(story, "Two handshakes of TLS 1.3 side by side");
 	if (!dropout_table(lab, story, err))

@@ -15,7 +15,6 @@ struct trial {
 	enum insists insists; /* the client, before its first octet of data */
 	bool refused;         /* expected: no handshake */
 	bool equal, flows;    /* expected */
-	bool sees;            /* the certificate is the point */
 	const char *why;
 };
 
@@ -68,9 +67,7 @@ static void tell(struct story *story, const struct trial *trial, const struct ou
 	story_row(story, trial->name, trial->title);
 	story_words(story, "suite", "cipher suite", trial->suite);
 	story_flag(story, "ems", "extended master secret", relay_has_ems(relay));
-	if (trial->sees)
-		story_flag(story, "certificate_seen", "the relay saw the server's certificate",
-			relay_saw_certificate(relay));
+	story_flag(story, "certificate_seen", "the relay saw the server's certificate", relay_saw_certificate(relay));
 	if (relay_modulus_bits(relay) > 0)
 		story_number(story, "modulus_bits", "bits of the relay's modulus", relay_modulus_bits(relay));
 	story_flag(story, "premasters_equal", "premaster secrets equal", relay_premasters_equal(relay));
@@ -270,7 +267,6 @@ bool dropout_certificate12(const struct lab *lab, struct story *story, struct er
 		{.name = "tls12-ems-certificate-in-clear",
 			.title = "TLS 1.2 with extended master secret, the server's certificate read in the clear",
 			.suite = RSA_SUITE,
-			.sees = true,
 			.relay = {0},
 			.why = "In TLS 1.2 the certificate passes in the clear, and the relay has it before it answers "
 			       "the client. That "

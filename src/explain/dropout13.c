@@ -2,6 +2,8 @@
 #include "explain/dropout_parts.h"
 #include "tls/hello.h"
 
+#include <string.h>
+
 struct sides {
 	struct lab_end *client, *at_client; /* the client, and the relay's end of that leg */
 	struct lab_end *at_server, *server;
@@ -93,4 +95,50 @@ bool dropout_tls13(const struct lab *lab, struct story *story, struct error *err
 			return false;
 	}
 	return true;
+}
+
+/* A relay that copies octets, and looks at those of the server's first flights. */
+static bool decide_late(const struct lab *lab, bool tls13, struct story *story, struct error *err)
+{
+	static const struct lab_setup tls12 = {
+		.version = TLS_VERSION_12, .suites = "ECDHE-RSA-AES128-GCM-SHA256", .groups = "X25519"};
+	struct lab_end *client = lab_client(lab, tls13 ? &plain : &tls12, err);
+	struct lab_end *server = lab_server(lab, tls13 ? &plain : &tls12, err);
+	struct buffer tap = {.cap = LAB_STREAM};
+	struct tls_secret a = {0}, b = {0};
+	uint8_t *der = NULL;
+	int len = i2d_X509(lab_cert(lab, LAB_SERVER), &der);
+	bool ok = client && server && len > 0 && lab_join(client, server, NULL, &tap, err);
+	if (ok) {
+		const char *label = tls13 ? "CLIENT_TRAFFIC_SECRET_0" : "CLIENT_RANDOM";
+		bool seen = memmem(tap.data, tap.len, der, (size_t)len) != NULL;
+		bool equal = lab_secret(client, label, 0, &a) && lab_secret(server, label, 0, &b) &&
+		             bytes_equal_secret(tls_secret_bytes(&a), tls_secret_bytes(&b));
+		bool flows = dropout_flows(client, server);
+		story_row(story, tls13 ? "tls13-late-deciding" : "tls12-late-deciding",
+			tls13 ? "TLS 1.3, a relay that copies, and would decide by the certificate it sees pass"
+			      : "TLS 1.2, a relay that copies, and would decide by the certificate it sees pass");
+		story_flag(story, "certificate_seen", "the certificate is there to be seen", seen);
+		story_flag(story, "secrets_equal", "secrets equal, end to end", equal);
+		story_flag(story, "data_flows", "data flows", flows);
+		story_held(story, seen == !tls13 && equal && flows, "%s",
+			tls13 ? "The server's certificate is encrypted to the client: who copies sees the hellos and "
+				"no "
+				"more. So a decision by certificate, issuer or verification needs a look of one's own, "
+				"before the client's hello is passed on. This is what the encryption takes away."
+			      : "The certificate goes by in the clear, one flight before the client commits itself. A "
+				"relay could copy up to here and decide only now.");
+	}
+	tls_secret_wipe(&a);
+	tls_secret_wipe(&b);
+	OPENSSL_free(der);
+	buffer_clear(&tap);
+	lab_end_free(client);
+	lab_end_free(server);
+	return ok;
+}
+
+bool dropout_late_deciding(const struct lab *lab, struct story *story, struct error *err)
+{
+	return decide_late(lab, false, story, err) && decide_late(lab, true, story, err);
 }

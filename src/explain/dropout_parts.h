@@ -16,6 +16,8 @@ must_check bool dropout_ecdhe(const struct lab *lab, struct story *story, struct
 must_check bool dropout_certificate12(const struct lab *lab, struct story *story, struct error *err);
 /* dropout13.c: TLS 1.3 terminated on both sides. */
 must_check bool dropout_tls13(const struct lab *lab, struct story *story, struct error *err);
+/* Whether somebody who only copies octets sees the certificate in time to decide by it, in both versions. */
+must_check bool dropout_late_deciding(const struct lab *lab, struct story *story, struct error *err);
 /* dropout_table.c: both key schedules side by side, and what follows from one changed message. */
 must_check bool dropout_table(const struct lab *lab, struct story *story, struct error *err);
 /* dropout_ways.c: the ways out that there are. */

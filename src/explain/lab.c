@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "explain/lab_parts.h"
+#include "tls/handshake.h"
 #include "tls/hello.h"
 #include "tls/record.h"
 
@@ -285,21 +286,60 @@ bool lab_secret(const struct lab_end *end, const char *label, unsigned nth, stru
 	return false;
 }
 
+struct bytes lab_keylog(const struct lab_end *end)
+{
+	return buffer_bytes(&end->log);
+}
+
 struct bytes lab_messages(const struct lab_end *end)
 {
 	return buffer_bytes(&end->messages);
 }
 
+static bool derive(EVP_PKEY *own, EVP_PKEY *peer, struct tls_secret *out)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
+	size_t len = sizeof(out->octets);
+	bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+	          EVP_PKEY_derive(ctx, out->octets, &len) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	out->len = ok ? len : 0;
+	return ok;
+}
+
+/* Of a hybrid group the server's share is no key, but a ciphertext to the client's (draft-ietf-tls-ecdhe-mlkem, 4). */
+static bool decapsulate(EVP_PKEY *own, struct bytes share, struct tls_secret *out)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
+	size_t len = sizeof(out->octets);
+	bool ok = ctx && share.len > 0 && EVP_PKEY_decapsulate_init(ctx, NULL) == 1 &&
+	          EVP_PKEY_decapsulate(ctx, out->octets, &len, share.data, share.len) == 1;
+	EVP_PKEY_CTX_free(ctx);
+	out->len = ok ? len : 0;
+	return ok;
+}
+
+/* The share in the last ServerHello. */
+static struct bytes server_share(const struct lab_end *end)
+{
+	struct bytes rest = lab_messages(end), share = BYTES_NONE;
+	struct handshake message;
+	struct server_hello hello;
+	while (handshake_read(&rest, LAB_STREAM, &message) == HANDSHAKE_OK) {
+		if (message.type == HANDSHAKE_SERVER_HELLO && server_hello_parse(message.body, &hello) == HELLO_OK)
+			share = hello.key_share;
+	}
+	return share;
+}
+
 bool lab_shared(const struct lab_end *end, struct tls_secret *out)
 {
 	EVP_PKEY *own = NULL, *peer = NULL;
-	EVP_PKEY_CTX *ctx = NULL;
-	size_t len = sizeof(out->octets);
-	bool ok = SSL_get_tmp_key(end->ssl, &own) == 1 && SSL_get_peer_tmp_key(end->ssl, &peer) == 1 &&
-	          (ctx = EVP_PKEY_CTX_new(own, NULL)) && EVP_PKEY_derive_init(ctx) == 1 &&
-	          EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, out->octets, &len) == 1;
-	out->len = ok ? len : 0;
-	EVP_PKEY_CTX_free(ctx);
+	out->len = 0;
+	bool ok = SSL_get_tmp_key(end->ssl, &own) == 1 &&
+	          ((SSL_get_peer_tmp_key(end->ssl, &peer) == 1 && derive(own, peer, out)) ||
+			  decapsulate(own, server_share(end), out));
+	ERR_clear_error();
 	EVP_PKEY_free(own);
 	EVP_PKEY_free(peer);
 	return ok;

@@ -76,9 +76,11 @@ must_check bool lab_says(struct lab_end *from, struct lab_end *to, const char *t
  * there is none. The caller wipes it.
  */
 must_check bool lab_secret(const struct lab_end *end, const char *label, unsigned nth, struct tls_secret *out);
+/* All of its key log, in lines. Valid until the next step; whoever copies it holds the secrets. */
+must_check struct bytes lab_keylog(const struct lab_end *end);
 /* All handshake messages so far, sent and received, with their headers and in order. Valid until the next step. */
 must_check struct bytes lab_messages(const struct lab_end *end);
-/* The (EC)DHE secret of a TLS 1.3 connection, from the end's own ephemeral key. False when it cannot be had. */
+/* The (EC)DHE or hybrid secret of a TLS 1.3 connection, from the client's own ephemeral key. False when it cannot be had. */
 must_check bool lab_shared(const struct lab_end *end, struct tls_secret *out);
 
 #endif

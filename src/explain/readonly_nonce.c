@@ -214,3 +214,46 @@ bool readonly_nonce(const struct lab *lab, struct story *story, struct error *er
 	crypto_free(crypto);
 	return ok;
 }
+
+/* The client's record on one leg, and the edited one on the other, as somebody before and behind the proxy sees them. */
+static bool tell_two(struct story *story, struct lab_end *client, struct lab_end *at_client, struct lab_end *at_server,
+	struct lab_end *server)
+{
+	struct seen a, b;
+	uint8_t room[256];
+	struct writer w = writer_over(room, sizeof(room));
+	struct bytes before = BYTES_NONE, after;
+	bool ok = lab_write(client, bytes_str(BEFORE));
+	writer_bytes(&w, ok ? lab_take(client) : BYTES_NONE);
+	ok = ok && writer_done(&w, &before) && lab_give(at_client, before) && lab_reads(at_client, bytes_str(BEFORE)) &&
+	     lab_write(at_server, bytes_str(AFTER));
+	after = ok ? lab_take(at_server) : BYTES_NONE;
+	bool accepted = ok && lab_give(server, after) && lab_reads(server, bytes_str(AFTER));
+	ok = ok && look(before, &a) && look(after, &b);
+	bool leaks = ok && same(add(a.second, b.second), add(block_of(BEFORE), block_of(AFTER)));
+	story_row(story, "aead-edited-in-two-sessions",
+		"TLS 1.3, AES-GCM: a proxy with a session on each side replaces a record by another");
+	story_flag(story, "edit_accepted", "the receiver accepts the edited record", accepted);
+	story_flag(story, "keystream_reused", "both records together give away the XOR of both texts", leaks);
+	story_held(story, ok && accepted && !leaks,
+		"For comparison: an inspecting proxy as it should be. It opens the record with the keys of one session "
+		"and seals what it makes of it with those of another, and the two ciphertexts have nothing to do with "
+		"each other. The client knows: it shook hands with the proxy.");
+	return ok;
+}
+
+bool readonly_two_sessions(const struct lab *lab, struct story *story, struct error *err)
+{
+	const struct lab_setup setup = {.version = TLS_VERSION_13, .suites = READONLY_SUITE13, .groups = "X25519"};
+	struct lab_end *client = lab_client(lab, &setup, err), *at_client = lab_server(lab, &setup, err);
+	struct lab_end *at_server = lab_client(lab, &setup, err), *server = lab_server(lab, &setup, err);
+	bool ok = client && at_client && at_server && server && lab_join(client, at_client, NULL, NULL, err) &&
+	          lab_join(at_server, server, NULL, NULL, err) &&
+	          (tell_two(story, client, at_client, at_server, server) ||
+			  error_set(err, "the proxy's two connections cannot be shown"));
+	lab_end_free(client);
+	lab_end_free(at_client);
+	lab_end_free(at_server);
+	lab_end_free(server);
+	return ok;
+}

@@ -10,6 +10,8 @@
 #define READONLY_SUITE13 "TLS_AES_128_GCM_SHA256"
 #define READONLY_BLOCK   16
 
+/* The same edit by a proxy that holds a session with each side: nothing leaks (readonly_nonce.c). */
+must_check bool readonly_two_sessions(const struct lab *lab, struct story *story, struct error *err);
 /* An edit inside one AEAD session, seen by somebody before and behind it (readonly_nonce.c). False when it cannot be run. */
 must_check bool readonly_nonce(const struct lab *lab, struct story *story, struct error *err);
 /* The keys of a direction of TLS 1.3, from this end's key log; wipe them. */

@@ -15,14 +15,17 @@
 
 #include <openssl/x509_vfy.h>
 
-#define HOST_DEADLINE_NS ((uint64_t)10 * 1000 * 1000 * 1000)
-
 struct visit {
 	char host[256], port[8];
 	int fd;
 	uint64_t deadline_ns;
 	struct error *err;
 };
+
+static bool late(const struct visit *visit, const char *what)
+{
+	return error_set(visit->err, "%s: %s within the time given (--timeout)", visit->host, what);
+}
 
 /* HOST, HOST:PORT, [IPv6] or [IPv6]:PORT. */
 static bool split(struct visit *visit, const char *text)
@@ -76,12 +79,37 @@ static bool try_address(struct visit *visit, const struct addrinfo *at)
 	return false;
 }
 
+/*
+ * getaddrinfo by itself waits as long as resolv.conf says. What is asked lives as long as the program: a look-up that is
+ * given up may go on in the resolver's thread.
+ */
+static bool look_up(struct visit *visit, struct addrinfo **list)
+{
+	static char host[sizeof(visit->host)], port[sizeof(visit->port)];
+	static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	static struct gaicb question = {.ar_name = host, .ar_service = port, .ar_request = &hints};
+	struct gaicb *all[] = {&question};
+	const struct gaicb *waits[] = {&question};
+	memcpy(host, visit->host, sizeof(host));
+	memcpy(port, visit->port, sizeof(port));
+	int code = getaddrinfo_a(GAI_NOWAIT, all, 1, NULL);
+	while (code == 0 && (code = gai_error(&question)) == EAI_INPROGRESS) {
+		uint64_t now = clock_monotonic_ns(), left = now < visit->deadline_ns ? visit->deadline_ns - now : 0;
+		struct timespec span = {.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
+		if (left == 0)
+			return late(visit, "its name was not resolved");
+		(void)gai_suspend(waits, 1, &span);
+		code = 0;
+	}
+	*list = question.ar_result;
+	return code == 0 || error_set(visit->err, "%s: %s", visit->host, gai_strerror(code));
+}
+
 static bool reach(struct visit *visit)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-	int code = getaddrinfo(visit->host, visit->port, &hints, &list);
-	if (code != 0)
-		return error_set(visit->err, "%s: %s", visit->host, gai_strerror(code));
+	struct addrinfo *list = NULL;
+	if (!look_up(visit, &list))
+		return false;
 	bool ok = false;
 	for (const struct addrinfo *at = list; at && !ok; at = at->ai_next)
 		ok = try_address(visit, at);
@@ -105,7 +133,7 @@ static bool receive(const struct visit *visit, struct lab_end *client)
 {
 	uint8_t piece[4096];
 	if (!wait_for(visit, POLLIN))
-		return error_set(visit->err, "%s: no answer within ten seconds", visit->host);
+		return late(visit, "no whole handshake");
 	ssize_t n = recv(visit->fd, piece, sizeof(piece), 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
@@ -134,8 +162,13 @@ static bool shake_hands(const struct visit *visit, struct lab_end *client)
 /* A look is no trust: the handshake goes on whatever the verification says, and that is told. */
 static struct lab_end *visitor(const struct lab *lab, const struct visit *visit)
 {
-	struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519:P-256:P-384"};
-	struct lab_end *client = lab_client(lab, &setup, visit->err);
+	/* OpenSSL has the first one from 3.5 on. */
+	static const char *const groups[] = {"X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"};
+	struct lab_end *client = NULL;
+	for (unsigned i = 0; !client && i < 2; i++) {
+		struct lab_setup setup = {.version = TLS_VERSION_13, .groups = groups[i]};
+		client = lab_client(lab, &setup, visit->err);
+	}
 	struct hostport address;
 	if (!client)
 		return NULL;
@@ -156,11 +189,14 @@ static struct lab_end *visitor(const struct lab *lab, const struct visit *visit)
 	return NULL;
 }
 
-static void read_log(const struct lab_end *client, struct schedule_source *out)
+static void read_log(const struct lab_end *client, struct story *story, struct schedule_source *out)
 {
 	/* In TLS 1.2 libssl has let go of the key that was used, and keeps the share that it offered for TLS 1.3. */
-	if (SSL_version(lab_ssl(client)) == TLS1_3_VERSION)
-		(void)!lab_shared(client, &out->shared);
+	bool tls13 = SSL_version(lab_ssl(client)) == TLS1_3_VERSION;
+	if (tls13 && !lab_shared(client, &out->shared))
+		story_say(story, "This OpenSSL does not give the secret of the key exchange away: what comes of it at "
+				 "once is not "
+				 "known below, and the secrets are those of its key log.");
 	(void)!lab_secret(client, "CLIENT_HANDSHAKE_TRAFFIC_SECRET", 0, &out->known[SCHEDULE_CLIENT_HANDSHAKE]);
 	(void)!lab_secret(client, "SERVER_HANDSHAKE_TRAFFIC_SECRET", 0, &out->known[SCHEDULE_SERVER_HANDSHAKE]);
 	(void)!lab_secret(client, "CLIENT_TRAFFIC_SECRET_0", 0, &out->known[SCHEDULE_CLIENT_TRAFFIC]);
@@ -169,10 +205,10 @@ static void read_log(const struct lab_end *client, struct schedule_source *out)
 	(void)!lab_secret(client, "CLIENT_RANDOM", 0, &out->known[SCHEDULE_MASTER]);
 }
 
-bool schedule_host(const struct lab *lab, const char *host, struct buffer *room, struct story *story,
-	struct schedule_source *out, struct error *err)
+bool schedule_host(const struct lab *lab, const char *host, uint64_t timeout_ns, struct buffer *room,
+	struct story *story, struct schedule_source *out, struct error *err)
 {
-	struct visit visit = {.fd = -1, .deadline_ns = clock_monotonic_ns() + HOST_DEADLINE_NS, .err = err};
+	struct visit visit = {.fd = -1, .deadline_ns = clock_monotonic_ns() + timeout_ns, .err = err};
 	struct lab_end *client = NULL;
 	*out = (struct schedule_source){.name = "host", .logged_by = "OpenSSL's key log"};
 	bool ok = split(&visit, host) && (client = visitor(lab, &visit)) && reach(&visit) &&
@@ -181,10 +217,10 @@ bool schedule_host(const struct lab *lab, const char *host, struct buffer *room,
 	if (ok) {
 		const SSL *ssl = lab_ssl(client);
 		out->messages = buffer_bytes(room);
-		read_log(client, out);
 		story_say(story, "%s, port %s: %s, %s. The certificate: %s.", visit.host, visit.port,
 			SSL_get_version(ssl), SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl)),
 			X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+		read_log(client, story, out);
 	}
 	if (visit.fd >= 0)
 		close(visit.fd);

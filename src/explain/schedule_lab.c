@@ -3,6 +3,7 @@
 #include "tls/handshake.h"
 #include "tls/key_exchange.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 /* What the key log of an end says of TLS 1.3; a label that is not there stays empty. */
@@ -119,6 +120,84 @@ bool schedule_lab12(const struct lab *lab, struct buffer *room, struct schedule_
 			error_set_openssl(err, "the premaster secret of the connection cannot be had");
 	}
 	EVP_PKEY_free(own);
+	lab_end_free(client);
+	lab_end_free(server);
+	return ok;
+}
+
+/* Tickets are sealed with keys of the SSL_CTX, of which each end of the lab has its own. */
+static bool same_ticket_keys(const struct lab_end *from, const struct lab_end *to)
+{
+	uint8_t keys[256];
+	SSL_CTX *source = SSL_get_SSL_CTX(lab_ssl(from)), *target = SSL_get_SSL_CTX(lab_ssl(to));
+	long len = SSL_CTX_get_tlsext_ticket_keys(source, NULL, 0);
+	bool ok = len > 0 && (size_t)len <= sizeof(keys) && SSL_CTX_get_tlsext_ticket_keys(source, keys, len) == 1 &&
+	          SSL_CTX_set_tlsext_ticket_keys(target, keys, len) == 1;
+	OPENSSL_cleanse(keys, sizeof(keys));
+	return ok;
+}
+
+/* A session of a first connection; NULL with err set. */
+static SSL_SESSION *first_session(
+	const struct lab *lab, const struct lab_setup *setup, struct lab_end *again, struct error *err)
+{
+	struct lab_end *client = lab_client(lab, setup, err);
+	struct lab_end *server = client ? lab_server(lab, setup, err) : NULL;
+	SSL_SESSION *session = NULL;
+	/* The tickets come with what the server says first. */
+	if (server && lab_join(client, server, NULL, NULL, err) && lab_says(server, client, "hello", NULL) &&
+		same_ticket_keys(server, again))
+		session = SSL_get1_session(lab_ssl(client));
+	/* libssl lets nobody resume a session whose connection was dropped. */
+	if (client)
+		SSL_set_shutdown(lab_ssl(client), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	if (server && !session)
+		error_set_openssl(err, "a first connection gave no session to resume");
+	lab_end_free(client);
+	lab_end_free(server);
+	return session;
+}
+
+bool schedule_lab_resumed(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519", .tickets = true};
+	struct lab_end *client = lab_client(lab, &setup, err);
+	struct lab_end *server = client ? lab_server(lab, &setup, err) : NULL;
+	SSL_SESSION *session = server ? first_session(lab, &setup, server, err) : NULL;
+	*out = (struct schedule_source){.name = "resumed", .logged_by = "OpenSSL's key log"};
+	bool ok =
+		session && SSL_set_session(lab_ssl(client), session) == 1 && lab_join(client, server, NULL, NULL, err);
+	if (ok) {
+		/* In TLS 1.3, what libssl calls the session's master key is the PSK. */
+		out->psk.len = SSL_SESSION_get_master_key(session, out->psk.octets, sizeof(out->psk.octets));
+		ok = SSL_session_reused(lab_ssl(client)) == 1 && lab_shared(client, &out->shared) &&
+		     buffer_add(room, lab_messages(client));
+		out->messages = buffer_bytes(room);
+		read_log(client, out);
+		if (!ok)
+			error_set(err, "the connection made for the purpose was not resumed");
+	}
+	SSL_SESSION_free(session);
+	lab_end_free(client);
+	lab_end_free(server);
+	return ok;
+}
+
+bool schedule_lab_retried(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519:P-256"};
+	const struct lab_setup other = {.version = TLS_VERSION_13, .groups = "P-256"};
+	struct lab_end *client = lab_client(lab, &setup, err);
+	struct lab_end *server = client ? lab_server(lab, &other, err) : NULL;
+	*out = (struct schedule_source){.name = "retried", .logged_by = "OpenSSL's key log"};
+	bool ok = server && lab_join(client, server, NULL, NULL, err);
+	if (ok) {
+		ok = lab_shared(client, &out->shared) && buffer_add(room, lab_messages(client));
+		out->messages = buffer_bytes(room);
+		read_log(client, out);
+		if (!ok)
+			error_set_openssl(err, "the secret of the connection made for the purpose cannot be had");
+	}
 	lab_end_free(client);
 	lab_end_free(server);
 	return ok;

@@ -10,7 +10,7 @@
 #include "tls/hello.h"
 #include "tls/transcript.h"
 
-#define SCHEDULE_UPDATES 4 /* key updates of one direction that are followed */
+#define SCHEDULE_UPDATES 16 /* key updates of one direction that are followed */
 
 /* Secrets that a log, or RFC 8448, may name. */
 enum schedule_secret {
@@ -24,7 +24,16 @@ enum schedule_secret {
 	SCHEDULE_EXPORTER,
 	SCHEDULE_RESUMPTION,
 	SCHEDULE_TICKET,
+	SCHEDULE_EARLY_TRAFFIC,
+	SCHEDULE_EARLY_EXPORTER,
 	SCHEDULE_SECRETS,
+};
+
+/* What the keys of a secret opened: a record of its direction, counted from 1 over all of them, and how many in all. */
+struct schedule_opened {
+	uint64_t first; /* 0: none was there to be opened */
+	uint64_t count;
+	bool refused; /* a record came that they did not open */
 };
 
 struct schedule_source {
@@ -35,6 +44,13 @@ struct schedule_source {
 	struct tls_secret known[SCHEDULE_SECRETS];     /* as logged; empty: not there */
 	struct tls_secret update[2][SCHEDULE_UPDATES]; /* traffic secrets 1.. of client and server, as logged */
 	size_t updates[2];
+	struct tls_secret psk; /* of the identity that the server chose; empty: there is none, or it is not known */
+	/* Of a connection that somebody else held: what was read with keys of the log. */
+	bool captured;
+	struct schedule_opened opened[SCHEDULE_SECRETS];
+	struct schedule_opened opened_master[2]; /* TLS 1.2: the client's and the server's records */
+	struct schedule_opened opened_update[2][SCHEDULE_UPDATES];
+	const char *ended[2]; /* why reading of client and server ended before the stream did; NULL: it did not */
 };
 
 void schedule_source_wipe(struct schedule_source *source);
@@ -43,8 +59,13 @@ void schedule_source_wipe(struct schedule_source *source);
 struct schedule_walk {
 	const struct suite *suite;
 	uint16_t version;
-	bool extended; /* RFC 7627 */
-	bool retried;  /* HelloRetryRequest */
+	bool extended;                           /* RFC 7627 */
+	bool retried;                            /* HelloRetryRequest */
+	bool psk_offered, psk_chosen, psk_alone; /* alone: no (EC)DHE beside it */
+	bool server_first;                       /* TLS 1.2, resumed: the server's Finished comes first */
+	struct bytes binder;                     /* of the identity that was chosen, else of the first one */
+	struct tls_secret at_binder;             /* the hash that it is made over */
+	struct tls_secret at_client_hello;       /* of the first one */
 	struct bytes client_random, server_random;
 	/* The transcript's hash up to and with: ServerHello, ClientKeyExchange, the first and the second Finished. */
 	struct tls_secret at_server_hello, at_key_exchange, at_finished[2];
@@ -55,8 +76,8 @@ struct schedule_walk {
 };
 
 /* Tells the messages as a table, and fills *walk. False with err set when they are no whole handshake. */
-must_check bool schedule_walk(
-	const struct schedule_source *source, struct story *story, struct schedule_walk *walk, struct error *err);
+must_check bool schedule_walk(struct crypto *crypto, const struct schedule_source *source, struct story *story,
+	struct schedule_walk *walk, struct error *err);
 
 /* The tree of secrets, and a row for each that can be compared. False only when libcrypto fails. */
 must_check bool schedule_tell13(struct crypto *crypto, const struct schedule_source *source,
@@ -64,13 +85,18 @@ must_check bool schedule_tell13(struct crypto *crypto, const struct schedule_sou
 must_check bool schedule_tell12(struct crypto *crypto, const struct schedule_source *source,
 	const struct schedule_walk *walk, struct story *story);
 
+/* What the secrets of a captured connection opened: a row for each that the log has. */
+void schedule_tell_opened(const struct schedule_source *source, const struct schedule_walk *walk, struct story *story);
+
 /* A line of the tree: `value` may be empty, which says that it is not known. `depth` steps from the root. */
 void schedule_node(struct story *story, unsigned depth, const char *name, const char *made, struct bytes value);
+/* A line that has no value, but stands above others. */
+void schedule_branch(struct story *story, unsigned depth, const char *name, const char *made);
 /* The table that schedule_node writes to. */
 void schedule_tree(struct story *story, const char *title);
-/* A row: computed = logged. Nothing where either is empty. */
+/* A row: computed = what stands elsewhere, in what `by` names. Nothing where either is empty. */
 void schedule_compare(struct story *story, const struct schedule_source *source, const char *name, const char *title,
-	struct bytes computed, struct bytes logged, const char *why);
+	struct bytes computed, struct bytes other, const char *by, const char *why);
 
 /* Sources. Views of `*room` (wiped and cleared by the caller). */
 must_check bool schedule_rfc8448(
@@ -79,8 +105,13 @@ must_check bool schedule_lab13(
 	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
 must_check bool schedule_lab12(
 	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
-/* Connects to HOST[:PORT] (443), shakes hands, takes leave: at most ten seconds. Tells of the verification. */
-must_check bool schedule_host(const struct lab *lab, const char *host, struct buffer *room, struct story *story,
-	struct schedule_source *out, struct error *err);
+/* Resumed with a ticket of an earlier connection; and one in which the server asks for another key share. */
+must_check bool schedule_lab_resumed(
+	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
+must_check bool schedule_lab_retried(
+	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
+/* Connects to HOST[:PORT] (443), shakes hands, takes leave: within `timeout_ns`. Tells of the verification. */
+must_check bool schedule_host(const struct lab *lab, const char *host, uint64_t timeout_ns, struct buffer *room,
+	struct story *story, struct schedule_source *out, struct error *err);
 
 #endif

@@ -62,7 +62,7 @@ bool schedule_rfc8448(struct crypto *crypto, struct buffer *room, struct schedul
 	*out = (struct schedule_source){.name = "rfc8448", .logged_by = "RFC 8448"};
 	bool ok = secret_of(S3_SHARED, &out->shared);
 	for (size_t i = 0; ok && i < SCHEDULE_SECRETS; i++)
-		ok = secret_of(printed[i], &out->known[i]);
+		ok = !printed[i] || secret_of(printed[i], &out->known[i]);
 	ok = ok && add_record(crypto, S3_CLIENT_HELLO, NULL, room) && add_record(crypto, S3_SERVER_HELLO, NULL, room) &&
 	     add_record(crypto, S3_SERVER_FLIGHT, &out->known[SCHEDULE_SERVER_HANDSHAKE], room) &&
 	     add_record(crypto, S3_CLIENT_FINISHED, &out->known[SCHEDULE_CLIENT_HANDSHAKE], room) &&

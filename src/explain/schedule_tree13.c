@@ -15,6 +15,8 @@ struct tree {
 	bool computed[SCHEDULE_SECRETS];
 	struct tls_secret next[2][SCHEDULE_UPDATES];
 	struct tls_secret verify[2];
+	struct tls_secret binder_key, binder;
+	bool external;
 };
 
 static struct bytes at(const struct tree *tree, enum schedule_secret which)
@@ -35,18 +37,54 @@ static bool derive(struct tree *tree, enum schedule_secret which, enum schedule_
 		tree->crypto, tree->hash, &tree->at[from], label, tls_secret_bytes(over), &tree->at[which]);
 }
 
+/* A PSK that was chosen and is not known leaves nothing to compute: the log's secrets hang in the air. */
 static bool compute_stems(struct tree *tree)
 {
 	const struct schedule_source *source = tree->source;
-	bool ok = schedule13_early(tree->crypto, tree->hash, BYTES_NONE, &tree->at[SCHEDULE_EARLY]);
+	const struct schedule_walk *walk = tree->walk;
+	if (walk->psk_chosen && source->psk.len == 0)
+		return true;
 	tree->computed[SCHEDULE_EARLY] = true;
-	if (source->shared.len == 0)
+	bool ok = schedule13_early(tree->crypto, tree->hash,
+		walk->psk_chosen ? tls_secret_bytes(&source->psk) : BYTES_NONE, &tree->at[SCHEDULE_EARLY]);
+	if (source->shared.len == 0 && !walk->psk_alone)
 		return ok;
 	tree->computed[SCHEDULE_HANDSHAKE] = tree->computed[SCHEDULE_MASTER] = true;
 	return ok &&
 	       schedule13_handshake(tree->crypto, tree->hash, &tree->at[SCHEDULE_EARLY],
 		       tls_secret_bytes(&source->shared), &tree->at[SCHEDULE_HANDSHAKE]) &&
 	       schedule13_master(tree->crypto, tree->hash, &tree->at[SCHEDULE_HANDSHAKE], &tree->at[SCHEDULE_MASTER]);
+}
+
+/* The binder says by its label whether the PSK is a session's or was agreed on otherwise: both are tried. */
+static bool compute_binder(struct tree *tree)
+{
+	const struct schedule_walk *walk = tree->walk;
+	static const enum schedule13_label labels[2] = {SCHEDULE13_EXT_BINDER, SCHEDULE13_RES_BINDER};
+	for (unsigned i = 0; walk->psk_chosen && tree->computed[SCHEDULE_EARLY] && i < 2; i++) {
+		if (!schedule13_derive(tree->crypto, tree->hash, &tree->at[SCHEDULE_EARLY], labels[i], BYTES_NONE,
+			    &tree->binder_key) ||
+			!schedule13_finished(tree->crypto, tree->hash, &tree->binder_key,
+				tls_secret_bytes(&walk->at_binder), &tree->binder))
+			return false;
+		tree->external = i == 0;
+		if (bytes_equal(tls_secret_bytes(&tree->binder), walk->binder))
+			break;
+	}
+	return true;
+}
+
+/* What 0-RTT data and early exporters need: where there is a PSK, or a log that has them. */
+static bool compute_early(struct tree *tree)
+{
+	const struct schedule_walk *walk = tree->walk;
+	const struct schedule_source *source = tree->source;
+	tree->at[SCHEDULE_EARLY_TRAFFIC] = source->known[SCHEDULE_EARLY_TRAFFIC];
+	tree->at[SCHEDULE_EARLY_EXPORTER] = source->known[SCHEDULE_EARLY_EXPORTER];
+	if (!walk->psk_chosen || !tree->computed[SCHEDULE_EARLY])
+		return true;
+	return derive(tree, SCHEDULE_EARLY_TRAFFIC, SCHEDULE_EARLY, SCHEDULE13_C_E_TRAFFIC, &walk->at_client_hello) &&
+	       derive(tree, SCHEDULE_EARLY_EXPORTER, SCHEDULE_EARLY, SCHEDULE13_E_EXP_MASTER, &walk->at_client_hello);
 }
 
 static bool compute_updates(struct tree *tree, unsigned side, enum schedule_secret from)
@@ -64,7 +102,7 @@ static bool compute(struct tree *tree)
 {
 	const struct schedule_walk *walk = tree->walk;
 	static const enum schedule_secret base[2] = {SCHEDULE_SERVER_HANDSHAKE, SCHEDULE_CLIENT_HANDSHAKE};
-	bool ok = compute_stems(tree) &&
+	bool ok = compute_stems(tree) && compute_binder(tree) && compute_early(tree) &&
 	          derive(tree, SCHEDULE_CLIENT_HANDSHAKE, SCHEDULE_HANDSHAKE, SCHEDULE13_C_HS_TRAFFIC,
 			  &walk->at_server_hello) &&
 	          derive(tree, SCHEDULE_SERVER_HANDSHAKE, SCHEDULE_HANDSHAKE, SCHEDULE13_S_HS_TRAFFIC,
@@ -113,10 +151,38 @@ static void tell_updates(const struct tree *tree, unsigned side)
 	}
 }
 
+static void tell_early_part(const struct tree *tree)
+{
+	const struct schedule_walk *walk = tree->walk;
+	if (walk->psk_chosen)
+		schedule_node(tree->story, 0, "PSK", "what the ticket stands for, or what was agreed on beforehand",
+			tls_secret_bytes(&tree->source->psk));
+	schedule_node(tree->story, 0, "early secret",
+		walk->psk_chosen ? "HKDF-Extract(salt 0, PSK)" : "HKDF-Extract(salt 0, no PSK: 0)",
+		at(tree, SCHEDULE_EARLY));
+	if (walk->psk_chosen) {
+		schedule_node(tree->story, 1, "binder key",
+			tree->binder_key.len == 0 ? "label \"res binder\" or \"ext binder\", over nothing"
+			: tree->external          ? "label \"ext binder\", over nothing"
+						  : "label \"res binder\", over nothing",
+			tls_secret_bytes(&tree->binder_key));
+		schedule_node(tree->story, 2, "binder",
+			"label \"finished\" makes its key; HMAC over the hash up to the binders in the ClientHello",
+			walk->binder);
+	}
+	if (walk->psk_chosen || tree->at[SCHEDULE_EARLY_TRAFFIC].len > 0) {
+		schedule_node(tree->story, 1, "client early traffic", "label \"c e traffic\", over ClientHello",
+			at(tree, SCHEDULE_EARLY_TRAFFIC));
+		keys_of(tree, 2, &tree->at[SCHEDULE_EARLY_TRAFFIC]);
+		schedule_node(tree->story, 1, "early exporter master", "label \"e exp master\", over ClientHello",
+			at(tree, SCHEDULE_EARLY_EXPORTER));
+	}
+}
+
 static void tell_handshake_part(const struct tree *tree)
 {
 	static const char made[] = "label \"finished\" makes its key; HMAC over the hash before it";
-	schedule_node(tree->story, 0, "early secret", "HKDF-Extract(salt 0, no PSK: 0)", at(tree, SCHEDULE_EARLY));
+	tell_early_part(tree);
 	schedule_node(tree->story, 1, "handshake secret", "HKDF-Extract(salt: early under label \"derived\", (EC)DHE)",
 		at(tree, SCHEDULE_HANDSHAKE));
 	schedule_node(tree->story, 2, "client handshake traffic",
@@ -168,11 +234,14 @@ static void compare_secrets(const struct tree *tree)
 		{SCHEDULE_EXPORTER, "exporter", "exporter master secret"},
 		{SCHEDULE_RESUMPTION, "resumption", "resumption master secret"},
 		{SCHEDULE_TICKET, "ticket-psk", "PSK that the ticket stands for"},
+		{SCHEDULE_EARLY_TRAFFIC, "early-traffic", "client early traffic secret"},
+		{SCHEDULE_EARLY_EXPORTER, "early-exporter", "early exporter master secret"},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (tree->computed[rows[i].which])
 			schedule_compare(tree->story, tree->source, rows[i].name, rows[i].title,
 				at(tree, rows[i].which), tls_secret_bytes(&tree->source->known[rows[i].which]),
+				tree->source->logged_by,
 				"Both follow from the same (EC)DHE secret and the same messages, and from nothing "
 				"else.");
 	}
@@ -187,7 +256,7 @@ static void compare_updates(const struct tree *tree)
 			snprintf(title, sizeof(title), "%s application traffic secret %zu, after a KeyUpdate",
 				side == 0 ? "client" : "server", i + 1);
 			schedule_compare(tree->story, tree->source, name, title, tls_secret_bytes(&tree->next[side][i]),
-				tls_secret_bytes(&tree->source->update[side][i]),
+				tls_secret_bytes(&tree->source->update[side][i]), tree->source->logged_by,
 				"It follows from the secret before it alone: no transcript, nothing new. Whoever has "
 				"one has all "
 				"that come after it; nobody gets from it to the one before.");
@@ -204,14 +273,20 @@ bool schedule_tell13(struct crypto *crypto, const struct schedule_source *source
 	bool ok = compute(&tree);
 	if (ok) {
 		tell_tree(&tree);
+		if (tree.binder_key.len > 0)
+			schedule_compare(story, source, "binder", "the binder of the PSK",
+				tls_secret_bytes(&tree.binder), walk->binder, "in the ClientHello",
+				"It stands in the ClientHello and proves that who sent it has the PSK: a key of the "
+				"early secret, over all of the hello in front of it.");
 		compare_secrets(&tree);
 		for (unsigned i = 0; i < 2; i++)
 			schedule_compare(story, source, names[i], titles[i], tls_secret_bytes(&tree.verify[i]),
-				walk->finished[i],
+				walk->finished[i], "in the message",
 				"Its verify_data stands in the message itself: who can make it has the handshake "
 				"traffic secret "
 				"and has seen the same messages.");
 		compare_updates(&tree);
+		schedule_tell_opened(source, walk, story);
 	}
 	OPENSSL_cleanse(&tree, sizeof(tree));
 	return ok;

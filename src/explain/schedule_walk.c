@@ -2,17 +2,41 @@
 #include "base/text.h"
 #include "explain/schedule_parts.h"
 #include "tls/handshake.h"
+#include "tls/psk.h"
 #include "tls/ticket.h"
 
 #include <stdio.h>
 
 struct walker {
 	struct transcript transcript;
+	struct crypto *crypto;
+	struct bytes first, last; /* ClientHellos: the first message, and the one that the server answered */
 	struct schedule_walk *walk;
 	struct story *story;
 	unsigned number, finished;
 	struct error *err;
 };
+
+/* The hashes that end within, or with, the ClientHello: known once the suite is. */
+static bool hash_hellos(struct walker *w, const struct server_hello *server)
+{
+	struct client_hello hello;
+	struct bytes message = w->last, truncated, identity;
+	struct schedule_walk *walk = w->walk;
+	/* Parsed before, when it came. */
+	if (!bytes_skip(&message, HANDSHAKE_HEADER) || client_hello_parse(message, &hello) != HELLO_OK)
+		return false;
+	if (!crypto_hash(w->crypto, walk->suite->prf, w->first, &walk->at_client_hello))
+		return false;
+	walk->psk_offered = hello.has_psk;
+	if (!hello.has_psk || !psk_truncated(w->last, &hello, &truncated) ||
+		!psk_at(&hello, server->has_psk ? server->psk_index : 0, &identity, &walk->binder))
+		return !hello.has_psk;
+	/* Behind a HelloRetryRequest, what stands in front of it counts too (RFC 8446, 4.2.11.2). */
+	if (w->walk->retried)
+		return w->walk->at_binder.len > 0;
+	return crypto_hash(w->crypto, walk->suite->prf, truncated, &walk->at_binder);
+}
 
 static bool server_hello(struct walker *w, const struct handshake *message)
 {
@@ -26,31 +50,46 @@ static bool server_hello(struct walker *w, const struct handshake *message)
 	if (!w->walk->suite || hello.version < TLS_VERSION_12)
 		return error_set(
 			w->err, "suite 0x%04x of version 0x%04x is not known here", hello.suite, hello.version);
-	if (hello.has_psk)
-		return error_set(w->err, "the connection was resumed: its schedule begins in an earlier one");
+	w->walk->psk_chosen = hello.has_psk;
+	w->walk->psk_alone = hello.has_psk && hello.key_share.len == 0;
 	if (transcript_choose(&w->transcript, w->walk->suite->prf) != TRANSCRIPT_OK ||
 		(hello.retry && transcript_retry(&w->transcript) != TRANSCRIPT_OK))
 		return error_set(w->err, "the transcript's hash cannot be had");
 	w->walk->retried |= hello.retry;
+	return hello.retry || hello.version != TLS_VERSION_13 || hash_hellos(w, &hello) ||
+	       error_set(w->err, "the ClientHello's keys from before cannot be read");
+}
+
+static bool client_hello(struct walker *w, const struct handshake *message)
+{
+	struct client_hello hello;
+	struct bytes truncated;
+	if (client_hello_parse(message->body, &hello) != HELLO_OK)
+		return error_set(w->err, "the ClientHello cannot be read");
+	w->walk->client_random = hello.random;
+	w->last = message->whole;
+	if (w->first.len == 0)
+		w->first = message->whole;
+	if (w->walk->retried && hello.has_psk && psk_truncated(message->whole, &hello, &truncated))
+		return transcript_value_with(&w->transcript, truncated, &w->walk->at_binder) == TRANSCRIPT_OK ||
+		       error_set(w->err, "the transcript's hash cannot be had");
 	return true;
 }
 
 static bool before(struct walker *w, const struct handshake *message)
 {
-	struct client_hello hello;
 	struct session_ticket ticket;
 	struct schedule_walk *walk = w->walk;
 	switch (message->type) {
 	case HANDSHAKE_CLIENT_HELLO:
-		if (client_hello_parse(message->body, &hello) != HELLO_OK)
-			return error_set(w->err, "the ClientHello cannot be read");
-		walk->client_random = hello.random;
-		return true;
+		return client_hello(w, message);
 	case HANDSHAKE_SERVER_HELLO:
 		return server_hello(w, message);
 	case HANDSHAKE_FINISHED:
 		if (w->finished >= 2)
 			return error_set(w->err, "three Finished in one handshake");
+		/* Without a key exchange, the server goes first (RFC 5246, 7.3). */
+		walk->server_first |= walk->version == TLS_VERSION_12 && walk->at_key_exchange.len == 0;
 		walk->finished[w->finished] = message->body;
 		return transcript_value(&w->transcript, &walk->before_finished[w->finished]) == TRANSCRIPT_OK ||
 		       error_set(w->err, "a Finished before its handshake");
@@ -117,10 +156,10 @@ static bool walk_all(struct walker *w, struct bytes messages)
 	return w->finished == 2 || error_set(w->err, "the handshake did not come to its end");
 }
 
-bool schedule_walk(
-	const struct schedule_source *source, struct story *story, struct schedule_walk *walk, struct error *err)
+bool schedule_walk(struct crypto *crypto, const struct schedule_source *source, struct story *story,
+	struct schedule_walk *walk, struct error *err)
 {
-	struct walker w = {.walk = walk, .story = story, .err = err};
+	struct walker w = {.crypto = crypto, .walk = walk, .story = story, .err = err};
 	*walk = (struct schedule_walk){0};
 	transcript_init(&w.transcript, TRANSCRIPT_CAP);
 	story_table(story, "What entered the transcript hash, in order",

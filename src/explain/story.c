@@ -95,6 +95,25 @@ void story_command(struct story *story, const char *command)
 	add(story, STORY_COMMAND)->title = copy(story, command);
 }
 
+void story_quote(struct story *story, struct bytes said)
+{
+	char text[STORY_TEXT] = "", line[STORY_TEXT];
+	size_t used = 0;
+	while (said.len > 0) {
+		struct bytes part = BYTES_NONE;
+		size_t len = bytes_find(said, '\n', 0);
+		(void)!bytes_take(&said, len < said.len ? len : said.len, &part);
+		(void)!bytes_skip(&said, said.len > 0);
+		text_clean(line, sizeof(line), part);
+		int n = snprintf(text + used, sizeof(text) - used, "%s%s", used ? "\n" : "", line);
+		used += n > 0 ? (size_t)n : 0;
+		/* Longer than there is room for: cut, as other texts are. */
+		if (used >= sizeof(text))
+			break;
+	}
+	add(story, STORY_QUOTE)->title = copy(story, text);
+}
+
 void story_row(struct story *story, const char *name, const char *title)
 {
 	struct story_item *item = add(story, STORY_ROW);

@@ -24,6 +24,7 @@ enum story_kind {
 	STORY_ARROW,   /* a message from one lane to another */
 	STORY_MARK,    /* what one party does or knows, within a figure */
 	STORY_COMMAND, /* the command that repeats what was shown */
+	STORY_QUOTE,   /* what a program said, line by line as it said it */
 };
 
 enum story_type { STORY_WORDS, STORY_FLAG, STORY_NUMBER };
@@ -59,6 +60,8 @@ void story_free(struct story *story);
 void story_chapter(struct story *story, const char *heading);
 __attribute__((format(printf, 2, 3))) void story_say(struct story *story, const char *format, ...);
 void story_command(struct story *story, const char *command);
+/* Cleaned of what is not for terminals (base/text.h). */
+void story_quote(struct story *story, struct bytes said);
 
 /* A row begins; facts that follow are its own, until story_held ends it. */
 void story_row(struct story *story, const char *name, const char *title);

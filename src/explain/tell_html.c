@@ -24,11 +24,12 @@ static const char head[] =
 	"@media(prefers-color-scheme:dark){:root{--ink:#e5e8eb;--soft:#9aa5b0;--line:#3a424a;--paper:#14181c;"
 	"--card:#1c2227;--good:#5cc88c;--bad:#ff8a80;--mark:#252c33}}"
 	"body{margin:0 auto;max-width:58rem;padding:2.5rem 1.25rem 4rem;background:var(--paper);color:var(--ink);"
-	"font:1rem/1.6 system-ui,sans-serif}h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem}"
+	"font:1rem/1.6 system-ui,sans-serif}h1{font-size:1.7rem;line-height:1.25;margin:0 0 .5rem;text-wrap:balance}"
 	"h2{font-size:1.25rem;margin:2.5rem 0 .5rem}h3{font-size:1rem;margin:0 0 .5rem}.lead{color:var(--soft);"
 	"font-size:1.1rem;margin-top:0}section.row{background:var(--card);border-left:4px solid var(--good);"
 	"padding:.9rem 1.1rem;margin:1rem 0;border-radius:0 6px 6px 0}section.row.off{border-color:var(--bad)}"
-	"dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;margin:.4rem 0}dt{color:var(--soft)}"
+	"dl{display:grid;grid-template-columns:fit-content(20rem) minmax(0,1fr);gap:.15rem 1.2rem;margin:.4rem "
+	"0}dt{color:var(--soft)}"
 	"dd{margin:0;overflow-wrap:anywhere}.why{margin:.6rem 0 0}.off .verdict,.bad{color:var(--bad)}"
 	"table{border-collapse:collapse;width:100%;font-size:.92rem}caption{text-align:left;font-weight:600;padding:."
 	"4rem 0}"
@@ -36,11 +37,17 @@ static const char head[] =
 	"overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}td{white-space:pre-wrap}th{color:var(--soft);"
 	"font-weight:500}.scroll{overflow-x:auto;"
 	"margin:1rem 0}"
-	"pre{background:var(--card);padding:.7rem 1rem;border-radius:6px;overflow-x:auto}figure{margin:1.2rem 0}"
+	"pre{background:var(--card);padding:.7rem 1rem;border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere;"
+	"font-size:.88rem}.hex{font:.84em/1.7 ui-monospace,monospace;overflow-wrap:anywhere}"
+	"figure{margin:1.2rem 0;overflow-x:auto}"
 	"figcaption{font-weight:600;margin-bottom:.4rem}svg{width:100%;height:auto;font:14px system-ui,sans-serif}"
-	"svg text{fill:var(--ink)}svg .soft{fill:var(--soft);font-size:12px}svg .bad{fill:var(--bad)}"
+	"svg text{fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:5px}svg .on{stroke:none}svg "
+	".soft{fill:var(--soft);font-size:12px}svg .bad{fill:var(--bad)}"
 	"svg line,svg path{stroke:var(--soft);fill:none}svg .lane{stroke:var(--line)}svg rect{fill:var(--mark);"
-	"stroke:var(--line)}svg .head{fill:var(--soft);stroke:none}</style>";
+	"stroke:var(--line)}svg .head{fill:var(--soft);stroke:none}"
+	/* On a telephone: a value under its label, and what needs its width is moved sideways. */
+	"@media(max-width:40rem){body{padding:1.5rem 1rem 3rem}dl{display:block}dd{margin:0 0 .35rem}"
+	"svg{min-width:40rem}table{min-width:34rem}section.row{padding:.8rem}}</style>";
 
 /* Text with no markup in it. */
 static void plain(struct sheet *sheet, const char *text)
@@ -60,6 +67,13 @@ static void plain(struct sheet *sheet, const char *text)
 	}
 }
 
+/* Octets in hex, and more than a few. */
+static bool is_hex(const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+	return len >= 16 && strspn(text, "0123456789abcdef") == len;
+}
+
 static void tell_row(struct sheet *sheet, const struct story_item *row)
 {
 	fprintf(sheet->out, "<section class=\"row%s\"><h3>", row->held ? "" : " off");
@@ -69,7 +83,8 @@ static void tell_row(struct sheet *sheet, const struct story_item *row)
 		const struct story_fact *fact = &row->fact[i];
 		fputs("<dt>", sheet->out);
 		plain(sheet, fact->label);
-		fputs("</dt><dd>", sheet->out);
+		fprintf(sheet->out, "</dt><dd%s>",
+			fact->type == STORY_WORDS && is_hex(fact->words) ? " class=\"hex\"" : "");
 		if (fact->type == STORY_NUMBER)
 			fprintf(sheet->out, "%llu", (unsigned long long)fact->number);
 		else
@@ -88,8 +103,14 @@ static void tell_cells(struct sheet *sheet, const struct story_item *line, const
 {
 	fprintf(sheet->out, "<tr%s>", line->bad ? " class=\"bad\"" : "");
 	for (size_t c = 0; c < line->count; c++) {
-		fprintf(sheet->out, "<%s>", tag);
-		plain(sheet, line->cell[c]);
+		const char *text = line->cell[c] ? line->cell[c] : "";
+		size_t deep = strspn(text, " ");
+		fprintf(sheet->out, "<%s%s", tag, is_hex(text) ? " class=\"hex\"" : "");
+		/* What stands deeper stays so where it is folded. */
+		if (deep > 0)
+			fprintf(sheet->out, " style=\"padding-left:%zu.%zuem\"", deep * 6 / 10, deep * 6 % 10);
+		fputc('>', sheet->out);
+		plain(sheet, text + deep);
 		fprintf(sheet->out, "</%s>", tag);
 	}
 	fputs("</tr>", sheet->out);
@@ -136,12 +157,12 @@ static void draw_arrow(struct sheet *sheet, const struct story_item *figure, con
 
 static void draw_mark(struct sheet *sheet, const struct story_item *figure, const struct story_item *mark, unsigned y)
 {
-	unsigned width = (unsigned)strlen(mark->title) * 7 + 24;
+	unsigned width = (unsigned)strlen(mark->title) * 8 + 24;
 	width = width > FIGURE_WIDTH - 8 ? FIGURE_WIDTH - 8 : width;
 	unsigned x = lane_x(figure, mark->from), half = width / 2;
 	x = x < half + 4 ? half + 4 : x + half + 4 > FIGURE_WIDTH ? FIGURE_WIDTH - half - 4 : x;
 	fprintf(sheet->out, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"26\" rx=\"5\"/>", x - half, y - 17, width);
-	draw_text(sheet, x, y, mark->bad ? "bad" : "", mark->title);
+	draw_text(sheet, x, y, mark->bad ? "on bad" : "on", mark->title);
 }
 
 static bool in_figure(const struct sheet *sheet, size_t i)
@@ -203,6 +224,7 @@ static size_t tell_item(struct sheet *sheet, size_t i)
 	case STORY_FIGURE:
 		return tell_figure(sheet, i);
 	case STORY_COMMAND:
+	case STORY_QUOTE:
 		tell_words(sheet, "pre", item->title);
 		break;
 	case STORY_LINE:

@@ -282,6 +282,69 @@ static void tell_mark(struct page *page, const struct story_item *mark)
 	fputs("]\n", page->out);
 }
 
+/* Folded so that it can be pasted: at blanks, with a backslash. */
+static void tell_command(struct page *page, const char *text)
+{
+	size_t at = (size_t)INDENT * 3, limit = width_of(page) - 2;
+	fputc('\n', page->out);
+	blanks(page, (size_t)INDENT * 2);
+	say(page, DIM, "$ ");
+	for (bool first = true; *text; first = false) {
+		size_t len = strcspn(text, " ");
+		size_t columns = utf8_columns(bytes_of(text, len));
+		if (!first && at + 1 + columns > limit) {
+			fputs(" \\\n", page->out);
+			at = (size_t)INDENT * 5;
+			blanks(page, at);
+		} else if (!first) {
+			fputc(' ', page->out);
+			at++;
+		}
+		fprintf(page->out, "%.*s", (int)len, text);
+		at += columns;
+		text += len + (text[len] == ' ');
+	}
+	fputc('\n', page->out);
+}
+
+static void tell_bar(struct page *page, size_t deep)
+{
+	blanks(page, (size_t)INDENT * 2);
+	say(page, DIM, page->style.utf8 ? "│ " : "| ");
+	blanks(page, deep);
+}
+
+/* One line of a quotation, cut between words where it is too long; what follows stands a little deeper. */
+static void tell_quoted(struct page *page, const char *line)
+{
+	size_t limit = width_of(page) - (size_t)INDENT * 3, deep = strspn(line, " ");
+	size_t len = piece(line, limit);
+	/* Where a long word would leave nothing but its label in the line, the word is cut. */
+	if (len < deep + (limit - deep) / 4)
+		len = utf8_fit(bytes_str(line), limit).len;
+	tell_bar(page, 0);
+	fprintf(page->out, "%.*s\n", (int)len, line);
+	deep = deep + 4 < limit / 2 ? deep + 4 : 0;
+	for (line += len; *line; line += len) {
+		line += *line == ' ';
+		len = piece(line, limit - deep);
+		tell_bar(page, deep);
+		fprintf(page->out, "%.*s\n", (int)len, line);
+	}
+}
+
+static void tell_quote(struct page *page, const char *text)
+{
+	fputc('\n', page->out);
+	while (*text) {
+		char line[STORY_TEXT + 1];
+		size_t len = strcspn(text, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)len, text);
+		tell_quoted(page, line);
+		text += len + (text[len] == '\n');
+	}
+}
+
 static void tell_item(struct page *page, const struct story *story, size_t i)
 {
 	const struct story_item *item = story_item(story, i);
@@ -318,27 +381,52 @@ static void tell_item(struct page *page, const struct story *story, size_t i)
 		tell_mark(page, item);
 		break;
 	case STORY_COMMAND:
-		fputc('\n', page->out);
-		blanks(page, (size_t)INDENT * 2);
-		fprintf(page->out, "$ %s\n", item->title);
+		tell_command(page, item->title);
+		break;
+	case STORY_QUOTE:
+		tell_quote(page, item->title);
 		break;
 	}
 }
 
-bool tell_text(const struct story *story, const struct tell_style *style, FILE *out)
+static struct page page_of(const struct tell_style *style, FILE *out)
 {
 	struct page page = {.out = out, .style = *style};
 	if (page.style.columns == 0)
 		page.style.columns = 80;
+	return page;
+}
+
+void tell_text_begin(const struct story *story, const struct tell_style *style, FILE *out)
+{
+	struct page page = page_of(style, out);
 	say(&page, BOLD, story_title(story));
 	fputs("\n\n", out);
 	fold(&page, PLAIN, story_question(story), 0, 0);
-	for (size_t i = 0; i < story_count(story); i++)
-		tell_item(&page, story, i);
+}
+
+size_t tell_text_more(const struct story *story, size_t from, const struct tell_style *style, FILE *out)
+{
+	struct page page = page_of(style, out);
+	for (; from < story_count(story); from++)
+		tell_item(&page, story, from);
+	return from;
+}
+
+bool tell_text_end(const struct story *story, const struct tell_style *style, FILE *out)
+{
+	struct page page = page_of(style, out);
 	fputc('\n', out);
 	if (story_holds(story))
 		say(&page, GOOD, "All of this happened just now, as it is told.\n");
 	else
 		say(&page, BAD, "Something did not happen as it is told: see the rows that say so.\n");
 	return fflush(out) == 0 && !ferror(out);
+}
+
+bool tell_text(const struct story *story, const struct tell_style *style, FILE *out)
+{
+	tell_text_begin(story, style, out);
+	(void)!tell_text_more(story, 0, style, out);
+	return tell_text_end(story, style, out);
 }

@@ -203,10 +203,15 @@ static bool tell_inband(struct scene *scene, X509 *anchor)
 	struct bytes wrapped;
 	story_chapter(scene->story, "In-band: the secrets travel in the ServerHello");
 	story_say(scene->story,
-		"Built after what we know of draft-rhrd-tls-tls13-visibility-01, whose text was not at hand: an empty "
-		"extension in the ClientHello; in the ServerHello a fingerprint of the reader's key SSWrapDH1, the "
-		"server's SSWrapDH2, and SessionSecrets (early and handshake secret) sealed between the two. Code "
-		"point (0xffce), field widths and the sealing (HPKE, RFC 9180) are this program's own. No finding "
+		"Built after what we know of draft-rhrd-tls-tls13-visibility-01: an empty extension in the "
+		"ClientHello; "
+		"in the ServerHello a fingerprint of the reader's key SSWrapDH1, the server's SSWrapDH2, and "
+		"SessionSecrets (early and handshake secret) sealed between the two. Its text was not at hand. That "
+		"there is an extension tls_visibility which the client offers and the server answers, that the "
+		"reader's "
+		"key is called SSWrapDH1, and that the reader has no name in it, is said by a public critique of the "
+		"draft (S. Farrell, tinfoil) and was held against that. Not held against anything: code point (here "
+		"0xffce), field widths, the fingerprint's length, and the sealing (here HPKE, RFC 9180). No finding "
 		"below depends on them.");
 	if (!visibility_pair_make(&scene->reader) || !visibility_pair_make(&share))
 		return error_set(scene->err, "no key can be made");
@@ -272,8 +277,13 @@ static bool tell_ets(struct scene *scene)
 	story_chapter(scene->story, "ETS: a key share that never changes");
 	story_say(scene->story,
 		"ETSI TS 103 523-3 leaves the handshake as it is. The server uses the same Diffie-Hellman key pair "
-		"in every connection, and readers have its private key. The layout of VisibilityInformation is "
-		"built after what we know of it; the specification's text was not at hand to be held against it.");
+		"in every connection, and readers have its private key. VisibilityInformation is as clause 4.3.3 has "
+		"it: "
+		"SEQUENCE of an OCTET STRING of 10 octets, the first 80 bits of SHA-256 over the public key as it "
+		"stands "
+		"in the ServerHello's key_share, and a UTF8String; its object identifier is 0.4.0.3523.3.1. The clause "
+		"was read as the documentation of wolfKeyMgr gives it again, not in the standard itself, which was not "
+		"at hand; that it stands in the subjectAltName as an otherName was held against neither.");
 	if (!ok)
 		error_set_openssl(scene->err, "a certificate with VisibilityInformation cannot be made");
 	for (unsigned turn = 0; ok && turn < 2; turn++) {

@@ -1,4 +1,4 @@
-/* explain/visibility_ets.c — the certificate of Enterprise Transport Security (ETSI TS 103 523-3): VisibilityInformation. */
+/* explain/visibility_ets.c — the certificate of Enterprise Transport Security: VisibilityInformation (TS 103 523-3, 4.3.3). */
 #include "explain/lab.h"
 #include "explain/visibility_parts.h"
 

@@ -15,6 +15,7 @@ const char *courier_why_text(enum courier_why why)
 		[COURIER_WHY_NOT_ALLOWED] = "this certificate may not do that",
 		[COURIER_WHY_RATE] = "too many at once",
 		[COURIER_WHY_STOPPING] = "the collector is stopping",
+		[COURIER_WHY_BUS] = "the bus has not taken it: come again, or to another collector",
 	};
 	return (unsigned)why < COURIER_WHYS && texts[why] ? texts[why] : "for a reason that is not known here";
 }

@@ -61,6 +61,7 @@ enum courier_why {
 	COURIER_WHY_NOT_ALLOWED, /* this certificate may not do that */
 	COURIER_WHY_RATE,        /* too many at once: come again later */
 	COURIER_WHY_STOPPING,
+	COURIER_WHY_BUS, /* the fleet's bus has not stored it: come again, here or to another collector */
 	COURIER_WHYS,
 };
 

@@ -1,5 +1,8 @@
 #include "keys/grant.h"
 
+#include "base/text.h"
+#include "keys/name_pattern.h"
+
 #include <sodium/crypto_hash_sha256.h>
 #include <stdlib.h>
 
@@ -15,6 +18,8 @@ bool grant_check(const struct grant *grant, struct error *err)
 		return error_set(err, "the grant ends before it is issued");
 	if (grant->grade == RELEASE_GRADE_RAW && grant->mode == RELEASE_AFTER_ROTATION)
 		return error_set(err, "grade raw gives all epochs at once: it does not go with mode after-rotation");
+	if (grant->grade == RELEASE_GRADE_RAW && grant_ends_within(grant))
+		return error_set(err, "grade raw gives all epochs at once: it cannot end after bytes or seconds");
 	if (grant->consent != RELEASE_UNILATERAL)
 		return true;
 	if (!grant->reason[0])
@@ -47,31 +52,31 @@ bool grant_open(struct bytes note, const char *name, const struct grant_signer *
 	return true;
 }
 
-static bool pattern_fits(struct bytes pattern, struct bytes name)
-{
-	if (bytes_equal(pattern, bytes_str("*")))
-		return true;
-	bool below = bytes_starts(pattern, bytes_str("*."));
-	bool both = !below && bytes_starts(pattern, bytes_str("."));
-	if (below)
-		(void)!bytes_skip(&pattern, 1); /* its dot stays */
-	if (both && bytes_equal_nocase(name, bytes_of(pattern.data + 1, pattern.len - 1)))
-		return true;
-	if (!below && !both)
-		return bytes_equal_nocase(pattern, name);
-	struct bytes tail = name;
-	return name.len > pattern.len && bytes_skip(&tail, name.len - pattern.len) && bytes_equal_nocase(tail, pattern);
-}
-
 bool grant_has_name(const struct grant *grant, struct bytes name)
 {
 	if (name.len > 0 && name.data[name.len - 1] == '.')
 		name.len--;
 	for (size_t i = 0; i < grant->name_count; i++) {
-		if (pattern_fits(bytes_str(grant->names[i]), name))
+		if (name_pattern_fits(bytes_str(grant->names[i]), name))
 			return true;
 	}
 	return false;
+}
+
+bool grant_has_sender(const struct grant *grant, const char *name, const uint8_t key_hash[static 32])
+{
+	char hex[GRANT_SENDER_MAX + 1];
+	bool found = grant->sender_count == 0;
+	text_hex(hex, sizeof(hex), bytes_of(key_hash, 32));
+	for (size_t i = 0; i < grant->sender_count && !found; i++)
+		found = strcmp(grant->senders[i], name) == 0 ||
+		        bytes_equal_nocase(bytes_str(grant->senders[i]), bytes_str(hex));
+	return found;
+}
+
+bool grant_ends_within(const struct grant *grant)
+{
+	return grant->until_octets > 0 || grant->until_conn_ns > 0;
 }
 
 const char *grant_verdict_text(enum grant_verdict verdict)

@@ -15,6 +15,7 @@
  *     consent: both               # or unilateral, with `reason` and an end within 30 days
  *     purpose: why
  *     grade: record               # or raw
+ *     senders: [web1, 64 hex digits]  # optional: names, or key hashes, of the certificates that may send under it
  *     until: {time: 2026-12-01T00:00:00Z, bytes: 10MiB, seconds: 600, reader: true}   # any of them
  *
  * A revocation is a signed note too: `revocation: 1`, `grant: ID`, `time: …`, `reason: …`.
@@ -29,6 +30,8 @@
 
 #define GRANT_NAMES_MAX        64
 #define GRANT_NAME_MAX         255
+#define GRANT_SENDERS_MAX      64
+#define GRANT_SENDER_MAX       64  /* octets: a common name, or the hex digits of a key's SHA-256 */
 #define GRANT_TEXT_MAX         255 /* octets of purpose and reason */
 #define GRANT_READER_MAX       63
 #define GRANT_FILE_MAX         65536
@@ -44,6 +47,8 @@ struct grant {
 	uint8_t certificate[32];
 	char names[GRANT_NAMES_MAX][GRANT_NAME_MAX + 1];
 	size_t name_count;
+	char senders[GRANT_SENDERS_MAX][GRANT_SENDER_MAX + 1];
+	size_t sender_count;           /* 0: whoever may send at all */
 	bool from_client, from_server; /* directions: what the client, what the server sends */
 	uint8_t mode, consent, grade;  /* enum release_mode, release_consent, release_grade */
 	char purpose[GRANT_TEXT_MAX + 1], reason[GRANT_TEXT_MAX + 1];
@@ -82,6 +87,11 @@ const char *grant_time_text(int64_t s, char out[static GRANT_TIME_TEXT]);
 
 /* Whether a name is one of the patterns. An empty name is one only of "*". */
 must_check bool grant_has_name(const struct grant *grant, struct bytes name);
+
+/* Whether who has a certificate of this common name and this key (SHA-256 of its SubjectPublicKeyInfo) may send under it. */
+must_check bool grant_has_sender(const struct grant *grant, const char *name, const uint8_t key_hash[static 32]);
+/* Whether it may end within a connection, by what crosses there or by the time that it lasts. */
+must_check bool grant_ends_within(const struct grant *grant);
 
 enum grant_verdict {
 	GRANT_ALLOWS,

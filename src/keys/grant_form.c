@@ -192,6 +192,24 @@ static bool read_names(const struct form *form, const struct yaml_node *node, vo
 	return true;
 }
 
+static bool read_sender(const struct form *form, const struct yaml_node *node, struct grant *grant)
+{
+	if (grant->sender_count == GRANT_SENDERS_MAX)
+		return yaml_error(form->err, form->tree, node, "at most %d senders", GRANT_SENDERS_MAX);
+	return read_words(form, node, grant->senders[grant->sender_count++], GRANT_SENDER_MAX + 1);
+}
+
+static bool read_senders(const struct form *form, const struct yaml_node *node, void *out)
+{
+	if (node->kind != YAML_KIND_SEQUENCE || node->count == 0)
+		return fail(form, node, "senders are a list of the names in their certificates, or of key hashes");
+	for (const struct yaml_node *child = node->first; child; child = child->next) {
+		if (!read_sender(form, child, out))
+			return false;
+	}
+	return true;
+}
+
 static bool read_directions(const struct form *form, const struct yaml_node *node, void *out)
 {
 	struct grant *grant = out;
@@ -274,7 +292,8 @@ static bool tree_grant(const struct form *form, struct grant *out)
 		{"names", read_names, out, false}, {"directions", read_directions, out, false},
 		{"mode", read_mode, &out->mode, false}, {"consent", read_consent, &out->consent, false},
 		{"reason", read_text, out->reason, true}, {"purpose", read_text, out->purpose, false},
-		{"grade", read_grade, &out->grade, false}, {"until", read_until, out, true}};
+		{"grade", read_grade, &out->grade, false}, {"senders", read_senders, out, true},
+		{"until", read_until, out, true}};
 	struct error why;
 	if (!read_entries(form, form->tree->root, "a grant", entries, sizeof(entries) / sizeof(entries[0])))
 		return false;
@@ -413,6 +432,19 @@ static void until_put(struct writer *to, const struct grant *grant)
 		line_put(to, "  reader", "true");
 }
 
+static void list_put(struct writer *to, const char *key, const char *first, size_t each, size_t count)
+{
+	if (count == 0)
+		return;
+	text_put(to, key);
+	text_put(to, ":\n");
+	for (size_t i = 0; i < count; i++) {
+		text_put(to, "  - ");
+		quoted_put(to, first + i * each);
+		text_put(to, "\n");
+	}
+}
+
 bool grant_write(const struct grant *grant, struct writer *to)
 {
 	char time[GRANT_TIME_TEXT];
@@ -420,12 +452,7 @@ bool grant_write(const struct grant *grant, struct writer *to)
 	hex_put(to, "id", bytes_of(grant->id, RELEASE_GRANT));
 	line_put(to, "issued", grant_time_text(grant->issued_s, time));
 	reader_put(to, grant);
-	text_put(to, "names:\n");
-	for (size_t i = 0; i < grant->name_count; i++) {
-		text_put(to, "  - ");
-		quoted_put(to, grant->names[i]);
-		text_put(to, "\n");
-	}
+	list_put(to, "names", grant->names[0], sizeof(grant->names[0]), grant->name_count);
 	line_put(to, "directions",
 		grant->from_client && grant->from_server ? "[client, server]"
 		: grant->from_client                     ? "[client]"
@@ -436,6 +463,7 @@ bool grant_write(const struct grant *grant, struct writer *to)
 		words_put(to, "reason", grant->reason);
 	words_put(to, "purpose", grant->purpose);
 	line_put(to, "grade", grant->grade == RELEASE_GRADE_RAW ? "raw" : "record");
+	list_put(to, "senders", grant->senders[0], sizeof(grant->senders[0]), grant->sender_count);
 	until_put(to, grant);
 	return !to->full;
 }

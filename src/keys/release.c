@@ -65,6 +65,19 @@ enum release_result release_check(const struct release *release)
 	}
 }
 
+bool release_agreed(const struct release *release, const uint8_t key_id[static SHARE_KEY_ID])
+{
+	if (release->consent != RELEASE_BOTH || !release->readers)
+		return false;
+	for (size_t i = 0; i < release->readers->count; i++) {
+		const struct share_reader *reader = &release->readers->at[i];
+		if ((release->agreed & share_place(i)) != 0 && reader->mode == release->mode &&
+			memcmp(reader->key_id, key_id, SHARE_KEY_ID) == 0)
+			return true;
+	}
+	return false;
+}
+
 void release_text(char *to, size_t cap, struct bytes text)
 {
 	size_t len = bytes_find(text, 0, 0);

@@ -11,6 +11,7 @@
 #include "base/hostport.h"
 #include "keys/keyring.h"
 #include "keys/record_key.h"
+#include "keys/share_readers.h"
 #include "tls/crypto.h"
 
 #define RELEASE_NAME_MAX 255 /* octets of the server's name */
@@ -44,6 +45,13 @@ struct release {
 	uint32_t pid;
 	char name[RELEASE_NAME_MAX + 1]; /* SNI, or what else the endpoint knows its peer by; empty: not known */
 	char host[RELEASE_TEXT_MAX + 1], program[RELEASE_TEXT_MAX + 1];
+	/*
+	 * Not of the binary form: on whom both sides of the connection have agreed, where `consent` says so: places in this
+	 * list, which must stay. NULL: nobody.
+	 */
+	const struct share_readers *readers;
+	uint64_t agreed;
+	bool resumed; /* that is bound by Finished alone */
 };
 
 enum release_result {
@@ -64,6 +72,8 @@ must_check const char *release_result_text(enum release_result result);
 
 /* Whether it may be released at all: the values, and the form that the suite wants (tls/shape.h). */
 must_check enum release_result release_check(const struct release *release);
+/* Whether both sides of the connection have agreed that the reader with this key may have it, in this mode. */
+must_check bool release_agreed(const struct release *release, const uint8_t key_id[static SHARE_KEY_ID]);
 /* Sets a text, cut at its end (`cap` octets with the NUL) and at a NUL: release_text(r.host, sizeof(r.host), host). */
 void release_text(char *to, size_t cap, struct bytes text);
 

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <sodium.h>
+#include <sys/prctl.h>
 
 bool secret_set(struct secret *secret, struct bytes value)
 {
@@ -38,6 +39,11 @@ void secret_wipe(struct secret *secret)
 {
 	if (secret)
 		OPENSSL_cleanse(secret, sizeof(*secret));
+}
+
+void secret_process(void)
+{
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 void *secret_alloc(size_t size)

@@ -31,6 +31,12 @@ static inline struct bytes secret_bytes(const struct secret *secret)
 }
 
 /*
+ * This process holds secrets, also in memory that libraries allocate: it is left out of core dumps altogether, and other
+ * processes of its user cannot look into it. What it starts is not concerned.
+ */
+void secret_process(void);
+
+/*
  * Memory for secrets that live long: `size` zeroed octets between guard pages, left out of core dumps, and locked
  * against swapping as far as RLIMIT_MEMLOCK allows. Costs at least four pages each. NULL without memory.
  */

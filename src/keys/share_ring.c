@@ -109,8 +109,72 @@ void share_bell_ring(struct share_bell *bell, uint32_t number)
 		return;
 	atomic_fetch_or(&bell->dirty[number / 32], UINT32_C(1) << number % 32);
 	atomic_fetch_add(&bell->rung, 1);
-	if (atomic_load(&bell->asleep) != 0)
+	if (atomic_load(&bell->asleep) != SHARE_AWAKE)
 		futex_wake(&bell->rung, 1);
+}
+
+void share_bell_mark(struct share_bell *bell, uint32_t number)
+{
+	if (number >= SHARE_RINGS_MAX)
+		return;
+	atomic_fetch_or(&bell->dirty[number / 32], UINT32_C(1) << number % 32);
+	atomic_fetch_add(&bell->rung, 1);
+	if (atomic_load(&bell->asleep) == SHARE_ASLEEP)
+		futex_wake(&bell->rung, 1);
+}
+
+bool share_bell_looks(const struct share_bell *bell, uint64_t now_ns)
+{
+	uint64_t looked_ns = atomic_load(&bell->looked_ns);
+	/* A program with a clock of its own (a time namespace) sees another time: then it waits. */
+	return looked_ns != 0 && looked_ns <= now_ns && now_ns - looked_ns < SHARE_LOOK_NS &&
+	       atomic_load(&bell->closed) == 0;
+}
+
+void share_bell_look(struct share_bell *bell, uint64_t now_ns)
+{
+	atomic_store(&bell->looked_ns, now_ns);
+}
+
+/*
+ * A connection goes by the first octets of its random, which nobody is served by making alike; one bit of them says what
+ * it is told. Nothing else: every one.
+ */
+#define STOPS UINT64_C(1)
+
+static uint64_t tag_of(const uint8_t *client_random)
+{
+	uint64_t tag = 0;
+	if (client_random)
+		memcpy(&tag, client_random, sizeof(tag));
+	return tag & ~STOPS;
+}
+
+void share_ring_end(struct share_ring *ring, const uint8_t *client_random, enum share_end how)
+{
+	uint64_t at = atomic_load(&ring->ends);
+	atomic_store(&ring->end[at % SHARE_ENDS], tag_of(client_random) | (how == SHARE_END_STOP ? STOPS : 0));
+	atomic_store(&ring->ends, at + 1);
+}
+
+uint64_t share_ring_ends(const struct share_ring *ring)
+{
+	return atomic_load(&ring->ends);
+}
+
+enum share_end share_ring_ended(const struct share_ring *ring, uint64_t *seen, const uint8_t client_random[static 32])
+{
+	uint64_t said = atomic_load(&ring->ends), tag = tag_of(client_random);
+	/* One place less than there are: that may be written over now. */
+	enum share_end found = said - *seen >= SHARE_ENDS ? SHARE_END_ROTATE : SHARE_END_NONE;
+	for (uint64_t at = found ? said - SHARE_ENDS + 1 : *seen; at < said; at++) {
+		uint64_t word = atomic_load(&ring->end[at % SHARE_ENDS]);
+		enum share_end how = (word & STOPS) ? SHARE_END_STOP : SHARE_END_ROTATE;
+		if (((word & ~STOPS) == tag || (word & ~STOPS) == 0) && how > found)
+			found = how;
+	}
+	*seen = said;
+	return found;
 }
 
 void share_bell_init(struct share_bell *bell)
@@ -153,12 +217,22 @@ uint32_t share_bell_rung(const struct share_bell *bell)
 	return atomic_load(&bell->rung);
 }
 
-void share_bell_wait(struct share_bell *bell, uint32_t rung, uint64_t most_ns)
+static void bell_sleep(struct share_bell *bell, enum share_sleep how, uint32_t rung, uint64_t most_ns)
 {
-	atomic_store(&bell->asleep, 1);
+	atomic_store(&bell->asleep, how);
 	if (atomic_load(&bell->rung) == rung)
 		(void)!futex_wait(&bell->rung, rung, now_ns() + most_ns);
-	atomic_store(&bell->asleep, 0);
+	atomic_store(&bell->asleep, SHARE_AWAKE);
+}
+
+void share_bell_nap(struct share_bell *bell, uint32_t rung, uint64_t most_ns)
+{
+	bell_sleep(bell, SHARE_NAPPING, rung, most_ns);
+}
+
+void share_bell_wait(struct share_bell *bell, uint32_t rung, uint64_t most_ns)
+{
+	bell_sleep(bell, SHARE_ASLEEP, rung, most_ns);
 }
 
 uint32_t share_bell_dirty(struct share_bell *bell, size_t word)

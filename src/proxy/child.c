@@ -10,7 +10,7 @@
 #include "proxy/ipc.h"
 #include "proxy/keeper.h"
 #include "proxy/resolver.h"
-#include "proxy/sandbox.h"
+#include "base/sandbox.h"
 #include "proxy/scribe.h"
 #include "proxy/snapshot.h"
 #include "proxy/worker.h"

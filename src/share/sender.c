@@ -3,331 +3,316 @@
 #include "audit/log.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "keys/courier.h"
 #include "keys/secret.h"
+#include "share/entry.h"
 #include "share/granting.h"
+#include "share/kept.h"
+#include "share/post.h"
+#include "share/refusals.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define FRAME_ROOM ((size_t)COURIER_HEADER + COURIER_MAX_BODY)
-#define PER_BATCH  64       /* releases; each may be sealed to several readers */
-#define AGAIN_NS   NS_PER_S /* between attempts to connect */
-#define IDLE_NS    NS_PER_S /* between looks at the grants while nothing comes */
+#define IDLE_NS    (250 * NS_PER_MS) /* between looks at the grants and the collector while nothing comes */
+#define PAUSE_NS   (50 * NS_PER_MS)  /* while there is no collector */
 
-struct tag {
-	bool set;
-	uint8_t octets[SENDER_TAG];
-};
-
-struct waiting {
-	struct release release;
-	struct tag tag;
-};
+_Static_assert(QUEUE_TAG == ENDS_TAG, "a tag names a connection");
 
 struct sender {
 	struct sender_options options;
+	struct queue *queue;
 	struct granting *granting;
+	struct post *post;
+	struct refusals *refusals;
 	struct loop *loop; /* the log wants one; nothing of it is waited for here */
 	struct audit_log *log;
 	pthread_t thread;
 	bool runs;
-	/* Under the lock. */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct waiting *queue; /* SENDER_QUEUE of them: memory for secrets */
-	size_t first, count;
-	bool ending;
-	uint64_t until_ns; /* monotonic: when it ends whatever is left */
-	struct sender_counts counts;
+	atomic_bool wants_lines;
+	atomic_uint_fast64_t offered, lost;
 	/* The thread's. */
-	SSL *ssl;
+	struct sender_counts counts;
+	struct queued *one; /* memory for secrets */
 	uint64_t batch;
-	size_t sealed;              /* in the frame */
-	struct tag tags[PER_BATCH]; /* of what is in it */
-	size_t tag_count;
+	uint32_t sealed; /* in the frame */
+	struct batch_tags tags;
 	struct writer frame;
-	size_t mark;
-	uint64_t tried_ns;
-	uint8_t in[FRAME_ROOM];
-	size_t in_len;
+	struct kept kept;
 	uint8_t room[FRAME_ROOM];
 };
 
-/* The queue. */
-
 void sender_put(struct sender *sender, const struct release *release, const void *tag)
 {
-	pthread_mutex_lock(&sender->lock);
-	sender->counts.offered++;
-	if (sender->count == SENDER_QUEUE) {
-		sender->counts.lost++;
-	} else {
-		struct waiting *place = &sender->queue[(sender->first + sender->count++) % SENDER_QUEUE];
-		place->release = *release;
-		place->tag.set = tag != NULL;
-		if (tag)
-			memcpy(place->tag.octets, tag, SENDER_TAG);
-		pthread_cond_signal(&sender->wake);
-	}
-	pthread_mutex_unlock(&sender->lock);
+	atomic_fetch_add(&sender->offered, 1);
+	if (!queue_put(sender->queue, release, tag))
+		atomic_fetch_add(&sender->lost, 1);
 }
 
-/* False when nothing came. */
-static bool next_release(struct sender *sender, struct waiting *out)
+void sender_disagreed(struct sender *sender, const struct share_item *item)
 {
-	pthread_mutex_lock(&sender->lock);
-	bool any = sender->count > 0;
-	if (any) {
-		*out = sender->queue[sender->first];
-		release_wipe(&sender->queue[sender->first].release);
-		sender->first = (sender->first + 1) % SENDER_QUEUE;
-		sender->count--;
-	}
-	pthread_mutex_unlock(&sender->lock);
-	return any;
+	refusals_put(sender->refusals, item);
 }
 
-static void tell_done(struct sender *sender, const struct tag *tag)
+bool sender_wants_lines(struct sender *sender)
 {
-	if (tag->set && sender->options.done)
-		sender->options.done(sender->options.arg, tag->octets);
+	return atomic_load(&sender->wants_lines);
 }
 
-/* Until something is there, the end comes, or so long. */
-static void wait_for_more(struct sender *sender, uint64_t most_ns)
+static int64_t wall_s(void)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	uint64_t at = (uint64_t)until.tv_nsec + most_ns;
-	until.tv_sec += (time_t)(at / NS_PER_S);
-	until.tv_nsec = (long)(at % NS_PER_S);
-	pthread_mutex_lock(&sender->lock);
-	if (sender->count == 0 && !sender->ending)
-		(void)pthread_cond_timedwait(&sender->wake, &sender->lock, &until);
-	pthread_mutex_unlock(&sender->lock);
+	return (int64_t)(clock_wall_ns() / NS_PER_S);
 }
 
-static bool may_go_on(struct sender *sender)
+/* The log. */
+
+static bool append(struct sender *sender, const struct audit_entry *entry)
 {
-	pthread_mutex_lock(&sender->lock);
-	bool on = !sender->ending || clock_monotonic_ns() < sender->until_ns;
-	pthread_mutex_unlock(&sender->lock);
-	return on;
+	return audit_append(sender->log, entry, clock_wall_ns(), NULL) == AUDIT_QUEUED;
 }
 
-static bool is_ending(struct sender *sender)
+static bool append_refusal(void *arg, const struct audit_entry *entry)
 {
-	pthread_mutex_lock(&sender->lock);
-	bool ending = sender->ending;
-	pthread_mutex_unlock(&sender->lock);
-	return ending;
+	return append(arg, entry);
 }
 
-static void count_in(struct sender *sender, uint64_t *counter, uint64_t n)
+/* Grants: on the disk before they count. */
+static bool append_grant(void *arg, const struct audit_entry *entry)
 {
-	pthread_mutex_lock(&sender->lock);
-	*counter += n;
-	pthread_mutex_unlock(&sender->lock);
+	struct sender *sender = arg;
+	return append(sender, entry) && audit_flush(sender->log);
+}
+
+static void log_refusal(struct sender *sender, const char *why, const char *side, uint64_t count)
+{
+	struct audit_entry entry;
+	entry_of_refusal(why, side, count, &entry);
+	(void)!append(sender, &entry);
 }
 
 /* A batch. */
 
-static bool log_release(struct sender *sender, const struct grant *grant, const struct release *release)
+static void tell_done(struct sender *sender, const struct batch_tags *tags)
 {
-	char id[2 * RELEASE_GRANT + 1], key[2 * SEAL_KEY_ID + 1], random[2 * KEYLOG_RANDOM + 1];
-	struct audit_entry entry = {.kind = AUDIT_RELEASE};
-	text_hex(id, sizeof(id), bytes_of(release->grant, RELEASE_GRANT));
-	text_hex(key, sizeof(key), bytes_of(grant->key_id, SEAL_KEY_ID));
-	text_hex(random, sizeof(random), bytes_of(release->key.client_random, KEYLOG_RANDOM));
-	bool ok = audit_entry_add(&entry, AUDIT_T("grant", bytes_str(id))) &&
-	          audit_entry_add(&entry, AUDIT_T("reader_key", bytes_str(key))) &&
-	          audit_entry_add(&entry, AUDIT_C("connection", bytes_str(random))) &&
-	          audit_entry_add(&entry, AUDIT_C("name", bytes_str(release->name))) &&
-	          audit_entry_add(
-			  &entry, AUDIT_T("direction", bytes_str(release->key.from_client ? "client" : "server"))) &&
-	          audit_entry_add(&entry, AUDIT_N("epoch", release->key.epoch)) &&
-	          audit_entry_add(&entry, AUDIT_T("mode", bytes_str("live"))) &&
-	          audit_entry_add(&entry, AUDIT_T("grade", bytes_str("record"))) &&
-	          audit_entry_add(&entry, AUDIT_N("count", 1)) &&
-	          audit_entry_add(&entry, AUDIT_T("consent", bytes_str("unilateral")));
-	return ok && audit_append(sender->log, &entry, clock_wall_ns(), NULL) == AUDIT_QUEUED;
+	for (size_t i = 0; i < tags->count && sender->options.done; i++)
+		sender->options.done(sender->options.arg, tags->octets[i]);
+}
+
+static void over(void *arg, const uint8_t grant[static RELEASE_GRANT],
+	const uint8_t client_random[static KEYLOG_RANDOM], const uint8_t *tag)
+{
+	const struct sender *sender = arg;
+	(void)grant;
+	if (sender->options.over)
+		sender->options.over(sender->options.arg, client_random, tag);
 }
 
 static void add_sealed(void *arg, const struct grant *grant, const struct release *release, struct bytes sealed)
 {
 	struct sender *sender = arg;
+	struct entry_texts texts;
+	struct audit_entry entry;
 	size_t kept = sender->frame.len;
 	writer_vec16(&sender->frame, sealed);
+	entry_of_release(grant, release, &texts, &entry);
 	/* Its entry first: what is not logged does not leave. */
-	if (!sender->frame.full && log_release(sender, grant, release)) {
+	if (!sender->frame.full && append(sender, &entry)) {
 		sender->sealed++;
 		return;
 	}
 	sender->frame.len = kept;
 	sender->frame.full = false;
-	count_in(sender, &sender->counts.unlogged, 1);
+	sender->counts.unlogged++;
 }
 
-/* Into the frame for every reader who is to get it. */
-static void seal_one(struct sender *sender, struct waiting *one)
+/* Into the frame for every reader who is to get it. False: nobody is. */
+static bool seal_one(struct sender *sender, struct queued *one)
 {
-	size_t before = sender->sealed;
-	size_t count = granting_seal(sender->granting, &one->release, (int64_t)(clock_wall_ns() / NS_PER_S),
-		clock_monotonic_ns(), add_sealed, sender);
-	count_in(sender, count > 0 ? &sender->counts.sealed : &sender->counts.uncovered, count > 0 ? count : 1);
-	if (count == 0)
-		tell_done(sender, &one->tag);
-	else if (sender->sealed - before == count)
-		sender->tags[sender->tag_count++] = one->tag;
+	uint32_t before = sender->sealed;
+	const struct granting_ask ask = {
+		.wall_s = wall_s(), .now_ns = clock_monotonic_ns(), .tag = one->tagged ? one->tag : NULL};
+	size_t count = granting_seal(sender->granting, &one->release, &ask, add_sealed, sender);
 	release_wipe(&one->release);
+	sender->counts.sealed += count;
+	if (one->tagged && count > 0 && sender->sealed - before == count)
+		memcpy(sender->tags.octets[sender->tags.count++], one->tag, QUEUE_TAG);
+	if (one->tagged && count == 0 && sender->options.done)
+		sender->options.done(sender->options.arg, one->tag);
+	return count > 0;
 }
 
 /* Fills a frame with what waits. False when there is nothing in it to be sent. */
 static bool make_batch(struct sender *sender)
 {
-	struct waiting one;
+	uint64_t uncovered = 0;
 	sender->frame = writer_over(sender->room, sizeof(sender->room));
-	sender->sealed = sender->tag_count = 0;
-	sender->mark = courier_open(&sender->frame, COURIER_PUT);
+	sender->sealed = 0;
+	sender->tags.count = 0;
+	size_t mark = courier_open(&sender->frame, COURIER_PUT);
 	writer_u64(&sender->frame, ++sender->batch);
-	for (unsigned i = 0; i < PER_BATCH && sender->frame.len < FRAME_ROOM / 2 && next_release(sender, &one); i++)
-		seal_one(sender, &one);
-	courier_close(&sender->frame, sender->mark);
+	for (unsigned i = 0;
+		i < BATCH_TAGS && sender->frame.len < FRAME_ROOM / 2 && queue_take(sender->queue, sender->one); i++)
+		uncovered += !seal_one(sender, sender->one);
+	courier_close(&sender->frame, mark);
+	sender->counts.uncovered += uncovered;
+	if (uncovered > 0)
+		log_refusal(sender, "no grant covers it", "host", uncovered);
 	if (sender->sealed == 0)
 		return false;
 	if (audit_flush(sender->log))
 		return true;
-	count_in(sender, &sender->counts.unlogged, sender->sealed);
+	sender->counts.unlogged += sender->sealed;
 	return false;
 }
 
-/* The connection. */
+/* Sending. */
 
-static void disconnect(struct sender *sender)
+static void write_number(uint8_t *frame, uint64_t number)
 {
-	SSL_free(sender->ssl);
-	sender->ssl = NULL;
-	sender->in_len = 0;
+	struct writer to = writer_over(frame + COURIER_HEADER, 8);
+	writer_u64(&to, number);
 }
 
-static bool connected(struct sender *sender)
+static void refused(struct sender *sender, uint64_t count, enum courier_why why)
 {
-	struct error err;
-	if (sender->ssl)
-		return true;
-	if (clock_monotonic_ns() - sender->tried_ns < AGAIN_NS)
-		return false;
-	sender->tried_ns = clock_monotonic_ns();
-	sender->ssl = sender->options.connect(sender->options.arg, &err);
-	if (!sender->ssl) {
-		log_warn("no collector", LOG_S("why", err.text));
-		return false;
-	}
-	count_in(sender, &sender->counts.connections, 1);
-	return true;
-}
-
-/* What the collector says. True once this batch was answered. */
-static bool hear(struct sender *sender, const struct courier_frame *frame)
-{
-	struct courier_taken taken;
-	uint8_t grant[RELEASE_GRANT], why;
-	struct bytes text;
-	if (frame->type == COURIER_TAKEN && courier_taken_read(frame->body, &taken) && taken.batch == sender->batch) {
-		count_in(sender, &sender->counts.taken, (uint64_t)taken.fresh + taken.known);
-		count_in(sender, &sender->counts.refused, taken.refused);
-		if (taken.refused > 0)
-			log_warn("keys refused by the collector", LOG_N("keys", taken.refused),
-				LOG_S("why", courier_why_text(taken.why)));
-		return true;
-	}
-	if (frame->type == COURIER_ENDED && courier_ended_read(frame->body, grant, &why))
-		granting_end(sender->granting, grant);
-	else if (frame->type == COURIER_SORRY && courier_sorry_read(frame->body, &why, &text))
-		log_warn("the collector ends the connection", LOG_S("why", courier_why_text(why)));
-	return false;
-}
-
-static bool await_answer(struct sender *sender)
-{
-	while (true) {
-		struct bytes in = bytes_of(sender->in, sender->in_len);
-		struct courier_frame frame;
-		enum courier_result result = courier_take(&in, &frame);
-		if (result == COURIER_OK) {
-			bool answered = hear(sender, &frame);
-			memmove(sender->in, in.data, in.len);
-			sender->in_len = in.len;
-			if (answered)
-				return true;
-			continue;
-		}
-		int n = result == COURIER_MORE && sender->in_len < sizeof(sender->in)
-		                ? SSL_read(sender->ssl, sender->in + sender->in_len,
-					  (int)(sizeof(sender->in) - sender->in_len))
-		                : -1;
-		if (n <= 0)
-			return false;
-		sender->in_len += (size_t)n;
-	}
+	sender->counts.refused += count;
+	log_refusal(sender, courier_why_text(why), "collector", count);
+	log_warn("keys refused by the collector", LOG_N("keys", count), LOG_S("why", courier_why_text(why)));
 }
 
 /* Until it was answered, over as many connections as that takes: what was taken already the collector knows again. */
+static bool deliver(struct sender *sender, struct bytes frame, uint64_t number, struct courier_taken *taken)
+{
+	while (queue_goes_on(sender->queue)) {
+		const struct timespec pause = {.tv_nsec = (long)PAUSE_NS};
+		enum post_result result = post_send(sender->post, frame, number, taken);
+		if (result == POST_ANSWERED)
+			return true;
+		if (result == POST_AWAY)
+			nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 static void send_batch(struct sender *sender)
 {
-	while (may_go_on(sender)) {
-		if (!connected(sender)) {
-			struct timespec pause = {.tv_nsec = 50000000};
-			nanosleep(&pause, NULL);
-			continue;
-		}
-		if (SSL_write(sender->ssl, sender->room, (int)sender->frame.len) == (int)sender->frame.len &&
-			await_answer(sender)) {
-			for (size_t i = 0; i < sender->tag_count; i++)
-				tell_done(sender, &sender->tags[i]);
-			return;
-		}
-		disconnect(sender);
+	struct courier_taken taken;
+	struct bytes frame = bytes_of(sender->room, sender->frame.len);
+	if (!deliver(sender, frame, sender->batch, &taken)) {
+		sender->counts.unsent += sender->sealed;
+		return;
 	}
-	count_in(sender, &sender->counts.unsent, sender->sealed);
+	sender->counts.taken += (uint64_t)taken.fresh + taken.known;
+	if (taken.refused > 0 && kept_worth((enum courier_why)taken.why) &&
+		kept_add(&sender->kept, frame, &sender->tags, sender->sealed, &taken, clock_monotonic_ns()))
+		return;
+	if (taken.refused > 0)
+		refused(sender, taken.refused, (enum courier_why)taken.why);
+	if (taken.refused == 0 || !kept_worth((enum courier_why)taken.why))
+		tell_done(sender, &sender->tags);
+}
+
+/* Once more what was refused before; `last`: it will not be tried again. False when there was nothing to try. */
+static bool send_kept(struct sender *sender, bool last)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	struct kept_batch *batch = kept_due(&sender->kept, now_ns, last);
+	struct courier_taken taken;
+	if (!batch)
+		return false;
+	write_number(batch->frame, ++sender->batch);
+	sender->counts.again++;
+	if (!deliver(sender, bytes_of(batch->frame, batch->len), sender->batch, &taken)) {
+		sender->counts.unsent += batch->sealed - batch->taken;
+		kept_drop(&sender->kept, batch);
+		return true;
+	}
+	uint32_t had = taken.fresh + taken.known;
+	sender->counts.taken += had > batch->taken ? had - batch->taken : 0;
+	batch->taken = had;
+	batch->next_ns = now_ns + KEPT_STEP;
+	bool over_now =
+		taken.refused == 0 || last || now_ns >= batch->until_ns || !kept_worth((enum courier_why)taken.why);
+	if (!over_now)
+		return true;
+	if (taken.refused > 0)
+		refused(sender, taken.refused, (enum courier_why)taken.why);
+	if (taken.refused == 0 || !kept_worth((enum courier_why)taken.why))
+		tell_done(sender, &batch->tags);
+	kept_drop(&sender->kept, batch);
+	return true;
+}
+
+static uint64_t wait_ns(const struct sender *sender)
+{
+	uint64_t now_ns = clock_monotonic_ns(), next_ns = granting_next(sender->granting);
+	uint64_t until_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+	return until_ns < IDLE_NS ? until_ns : IDLE_NS;
 }
 
 static void *run(void *arg)
 {
 	struct sender *sender = arg;
-	while (may_go_on(sender)) {
-		granting_refresh(sender->granting);
+	while (queue_goes_on(sender->queue)) {
+		post_listen(sender->post);
+		granting_refresh(sender->granting, wall_s(), clock_monotonic_ns());
+		atomic_store(&sender->wants_lines, granting_wants_lines(sender->granting, wall_s()));
+		bool ending = queue_ending(sender->queue);
+		(void)refusals_log(sender->refusals, append_refusal, sender);
 		if (make_batch(sender))
 			send_batch(sender);
-		else if (is_ending(sender))
+		else if (!send_kept(sender, ending) && ending)
 			break;
-		wait_for_more(sender, IDLE_NS);
+		queue_wait(sender->queue, wait_ns(sender));
 	}
-	disconnect(sender);
+	for (size_t i = 0; i < sender->kept.count; i++)
+		sender->counts.unsent += sender->kept.batches[i].sealed - sender->kept.batches[i].taken;
 	return NULL;
+}
+
+static void collector_ended(void *own, const uint8_t grant[static RELEASE_GRANT], enum courier_why why)
+{
+	granting_end(((struct sender *)own)->granting, grant, why);
 }
 
 /* Making. */
 
+static bool open_grants(struct sender *sender, struct error *err)
+{
+	const struct sender_options *options = &sender->options;
+	struct granting_options granting = {.folder = options->grants,
+		.signers = options->signers,
+		.signer_count = options->signer_count,
+		.sender = options->name ? options->name : "",
+		.log = append_grant,
+		.over = over,
+		.arg = sender};
+	memcpy(granting.sender_key, options->key_hash, sizeof(granting.sender_key));
+	sender->granting = granting_new(&granting, err);
+	if (sender->granting)
+		atomic_store(&sender->wants_lines, granting_wants_lines(sender->granting, wall_s()));
+	return sender->granting != NULL;
+}
+
 static bool begin(struct sender *sender, struct error *err)
 {
-	pthread_condattr_t attributes;
 	const struct audit_options audit = {.path = sender->options.audit};
-	sender->queue = secret_alloc(SENDER_QUEUE * sizeof(struct waiting));
+	const struct post_options post = {.connect = sender->options.connect,
+		.ended = collector_ended,
+		.arg = sender->options.arg,
+		.own = sender};
+	sender->queue = queue_new();
+	sender->one = secret_alloc(sizeof(*sender->one));
 	sender->loop = loop_new();
-	if (!sender->queue || !sender->loop || pthread_mutex_init(&sender->lock, NULL) != 0 ||
-		pthread_condattr_init(&attributes) != 0 ||
-		pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) != 0 ||
-		pthread_cond_init(&sender->wake, &attributes) != 0)
+	sender->post = post_new(&post);
+	sender->refusals = refusals_new();
+	if (!sender->queue || !sender->refusals || !sender->one || !sender->loop || !sender->post)
 		return error_set(err, "no memory to send keys");
-	sender->granting =
-		granting_new(sender->options.grants, sender->options.signers, sender->options.signer_count, err);
-	sender->log = sender->granting ? audit_log_new(sender->loop, &audit, NULL, NULL, err) : NULL;
-	if (!sender->log)
+	sender->log = audit_log_new(sender->loop, &audit, NULL, NULL, err);
+	if (!sender->log || !open_grants(sender, err))
 		return false;
 	sender->runs = pthread_create(&sender->thread, NULL, run, sender) == 0;
 	return sender->runs || error_set(err, "no thread to send keys");
@@ -347,24 +332,39 @@ struct sender *sender_new(const struct sender_options *options, struct error *er
 	return NULL;
 }
 
+/* What the thread has counted, and the others. The thread is over. */
+static struct sender_counts sum_up(struct sender *sender)
+{
+	struct sender_counts counts = sender->counts;
+	struct granting_counts grants = granting_count(sender->granting);
+	counts.offered = atomic_load(&sender->offered);
+	counts.lost = atomic_load(&sender->lost);
+	counts.unsent += queue_left(sender->queue);
+	counts.connections = post_connections(sender->post);
+	counts.over = grants.over;
+	counts.kept_back = grants.kept_back;
+	counts.forgotten = grants.evicted;
+	return counts;
+}
+
 struct sender_counts sender_free(struct sender *sender, uint64_t most_ns)
 {
+	struct sender_counts counts = {0};
 	if (!sender)
-		return (struct sender_counts){0};
+		return counts;
 	if (sender->runs) {
-		pthread_mutex_lock(&sender->lock);
-		sender->ending = true;
-		sender->until_ns = clock_monotonic_ns() + most_ns;
-		pthread_cond_signal(&sender->wake);
-		pthread_mutex_unlock(&sender->lock);
+		queue_end(sender->queue, clock_monotonic_ns() + most_ns);
 		pthread_join(sender->thread, NULL);
-		sender->counts.unsent += sender->count;
+		counts = sum_up(sender);
 	}
-	struct sender_counts counts = sender->counts;
 	audit_log_free(sender->log);
 	loop_free(sender->loop);
+	post_free(sender->post);
+	refusals_free(sender->refusals);
 	granting_free(sender->granting);
-	secret_free(sender->queue);
+	kept_free(&sender->kept);
+	queue_free(sender->queue);
+	secret_free(sender->one);
 	free(sender);
 	return counts;
 }

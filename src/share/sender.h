@@ -3,24 +3,30 @@
  * reader of each grant that covers it, and sent (keys/courier.h) until the collector says that it has it. A thread of its
  * own, and that of its audit log.
  *
- * What is released here is released by one side's rule: a grant that wants both sides to agree covers none of it.
- * Nothing is sent before its entry is in the log.
+ * Nothing is sent before its entry is in the log. What the collector refuses for the time being is sent again for half a
+ * minute (share/kept.h).
  */
 #ifndef SHARE_SENDER_H
 #define SHARE_SENDER_H
 
 #include "base/error.h"
 #include "keys/grant.h"
+#include "keys/share_item.h"
+#include "share/queue.h"
 
 #include <openssl/ssl.h>
 
-#define SENDER_QUEUE 4096 /* releases that wait for the thread; more are lost, and counted */
+#define SENDER_QUEUE QUEUE_MAX /* releases that wait for the thread; more are lost, and counted */
+#define SENDER_TAG   QUEUE_TAG /* octets */
 
 struct sender_options {
 	const char *grants; /* folder of *.grant and *.revoked: looked at again whenever it changes */
 	const struct grant_signer *signers;
 	size_t signer_count;
 	const char *audit; /* file of this host's audit log */
+	/* The certificate by which it sends: a common name, and the SHA-256 of its key; where a grant says who may send. */
+	const char *name;
+	uint8_t key_hash[32];
 	/* From the thread: a connection to the collector whose handshake is over, which blocks, and not for ever. NULL
 	 * with a sentence. */
 	SSL *(*connect)(void *arg, struct error *err);
@@ -29,6 +35,11 @@ struct sender_options {
 	 * be logged, or was not sent when it ended. NULL: nobody wants to know.
 	 */
 	void (*done)(void *arg, const void *tag);
+	/*
+	 * From the thread: a grant has ended in the connection of this client_random, whose keys are to change so that its
+	 * reader reads no further. `tag` is that of its first release, or NULL. NULL: nobody wants to know.
+	 */
+	void (*over)(void *arg, const uint8_t client_random[static KEYLOG_RANDOM], const void *tag);
 	void *arg;
 };
 
@@ -39,18 +50,28 @@ struct sender_counts {
 	uint64_t sealed;         /* for one reader each */
 	uint64_t unlogged;       /* the log could not be written: not released */
 	uint64_t taken, refused; /* by the collector */
+	uint64_t again;          /* batches sent again because they were refused for the time being */
 	uint64_t connections;    /* made */
 	uint64_t unsent;         /* left when it ended */
+	uint64_t over;           /* grants that ended within a connection */
+	uint64_t kept_back;      /* releases that would have been covered but for that */
+	uint64_t forgotten;      /* connections of which nobody remembers whether a grant has ended there */
 };
 
 struct sender;
 
 /* Reads the grants, opens the log and begins; whether the collector is there shows later. NULL with `err` set. */
 must_check struct sender *sender_new(const struct sender_options *options, struct error *err);
-#define SENDER_TAG 16 /* octets */
 
-/* Copies the release, and a tag of SENDER_TAG octets that `done` will get (NULL: none). Any thread; never blocks. */
+/*
+ * Copies the release, and a tag of SENDER_TAG octets that `done` and `over` will get (NULL: none). Any thread; never
+ * blocks.
+ */
 void sender_put(struct sender *sender, const struct release *release, const void *tag);
+/* For the log: a connection whose sides do not agree, an item of kind SHARE_REFUSED. Any thread; never blocks. */
+void sender_disagreed(struct sender *sender, const struct share_item *item);
+/* Whether a grant of grade raw is in force. Any thread. */
+must_check bool sender_wants_lines(struct sender *sender);
 /* Sends what waits, as long as the collector takes it and at most `most_ns`, and ends. NULL is allowed. */
 struct sender_counts sender_free(struct sender *sender, uint64_t most_ns);
 

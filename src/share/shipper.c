@@ -1,5 +1,6 @@
 #include "share/shipper.h"
 
+#include "base/clock.h"
 #include "share/door.h"
 
 #include <errno.h>
@@ -15,7 +16,13 @@
 #include <unistd.h>
 
 #define SLEEP_NS UINT64_C(200000000) /* at most, between looks at all rings: a bell that was missed costs no more */
-#define EVENTS   32
+/*
+ * While keys come, programs need not wake anybody: a system call and, between two cores, an interrupt for each handshake
+ * would cost many times what the key does.
+ */
+#define NAP_NS    UINT64_C(500000)
+#define ACTIVE_NS UINT64_C(20000000) /* without a key, until it sleeps */
+#define EVENTS    32
 
 /* Marks of descriptors in the epoll set; below them are the numbers of rings. */
 #define MARK_DOOR SHARE_RINGS_MAX
@@ -48,11 +55,23 @@ struct shipper {
 
 /* Rings. All under the lock. */
 
+/* What a program has counted, as it stands in its ring. */
+static void add_counts(struct shipper_counts *counts, const struct share_ring *ring)
+{
+	counts->full += atomic_load(&ring->full);
+	share_waits_add(&counts->waits, &ring->waits);
+	counts->missed += atomic_load(&ring->counts[SHARE_COUNT_MISSED]);
+	counts->rotations += atomic_load(&ring->counts[SHARE_COUNT_ROTATIONS]);
+	counts->overruns += atomic_load(&ring->counts[SHARE_COUNT_OVERRUNS]);
+	counts->lost += atomic_load(&ring->counts[SHARE_COUNT_LOST]);
+	counts->unheld += atomic_load(&ring->counts[SHARE_COUNT_UNHELD]);
+}
+
 static void let_go(struct shipper *shipper, uint32_t number)
 {
 	struct client *client = shipper->clients[number];
-	shipper->counts.missed += atomic_load(&client->ring->missed);
-	shipper->counts.full += atomic_load(&client->ring->full);
+	add_counts(&shipper->counts, client->ring);
+	shipper->counts.lost += atomic_load(&client->ring->counts[SHARE_COUNT_HELD]);
 	shipper->clients[number] = NULL;
 	/* What was written and never taken is wiped with the last mapping. */
 	explicit_bzero(client->ring, SHARE_RING_SIZE);
@@ -121,6 +140,21 @@ void shipper_done(struct shipper *shipper, struct shipper_ticket ticket)
 	pthread_mutex_unlock(&shipper->lock);
 }
 
+unsigned shipper_end(struct shipper *shipper, uint32_t pid, const uint8_t *client_random, enum share_end how)
+{
+	unsigned told = 0;
+	pthread_mutex_lock(&shipper->lock);
+	for (uint32_t i = 0; i < SHARE_RINGS_MAX; i++) {
+		struct client *client = shipper->clients[i];
+		if (!client || (pid != 0 && client->from.pid != pid))
+			continue;
+		share_ring_end(client->ring, client_random, how);
+		told++;
+	}
+	pthread_mutex_unlock(&shipper->lock);
+	return told;
+}
+
 /* False when no bell had been rung. */
 static bool empty_dirty(struct shipper *shipper)
 {
@@ -155,12 +189,20 @@ void shipper_drain(struct shipper *shipper)
 static void *take(void *arg)
 {
 	struct shipper *shipper = arg;
+	uint64_t last_ns = 0;
 	while (!atomic_load(&shipper->ending)) {
 		uint32_t rung = share_bell_rung(shipper->bell);
+		uint64_t now_ns = clock_monotonic_ns();
+		if (shipper->options.vouches)
+			share_bell_look(shipper->bell, now_ns);
 		pthread_mutex_lock(&shipper->lock);
 		bool any = empty_dirty(shipper);
 		pthread_mutex_unlock(&shipper->lock);
-		if (!any)
+		if (any)
+			last_ns = now_ns;
+		if (now_ns - last_ns < ACTIVE_NS)
+			share_bell_nap(shipper->bell, rung, NAP_NS);
+		else if (!any)
 			share_bell_wait(shipper->bell, rung, SLEEP_NS);
 	}
 	return NULL;
@@ -283,6 +325,7 @@ static bool begin(struct shipper *shipper, struct error *err)
 	shipper->bell = door_make_bell(&shipper->bell_fd);
 	if (shipper->epoll < 0 || shipper->stop < 0 || !shipper->bell)
 		return error_set_errno(err, "no memory or descriptors to take keys");
+	atomic_store(&shipper->bell->data_only, shipper->options.data_only);
 	shipper->door = door_open(shipper->options.address, shipper->options.mode, err);
 	if (shipper->door < 0)
 		return false;
@@ -316,8 +359,7 @@ struct shipper_counts shipper_count(struct shipper *shipper)
 	for (size_t i = 0; i < SHARE_RINGS_MAX; i++) {
 		if (shipper->clients[i]) {
 			counts.open++;
-			counts.missed += atomic_load(&shipper->clients[i]->ring->missed);
-			counts.full += atomic_load(&shipper->clients[i]->ring->full);
+			add_counts(&counts, shipper->clients[i]->ring);
 		}
 	}
 	pthread_mutex_unlock(&shipper->lock);

@@ -34,6 +34,12 @@ struct shipper_options {
 	bool (*take)(void *arg, const struct shipper_from *from, const struct share_item *item,
 		struct shipper_ticket ticket);
 	void *arg;
+	/*
+	 * What stands in a ring is as good as taken: while this shipper looks at its rings, programs whose rule is open do
+	 * not wait until it has come to theirs (share_bell_looks). Not where `take` may say that it is not taken yet.
+	 */
+	bool vouches;
+	bool data_only; /* keys of handshakes are of no use: agents need not derive them */
 };
 
 struct shipper_counts {
@@ -42,7 +48,12 @@ struct shipper_counts {
 	uint64_t items, malformed;
 	uint64_t missed; /* by programs: keys that were not taken in time */
 	uint64_t full;   /* by programs: keys that found no room */
-	unsigned open;   /* rings now */
+	/* After rotation (keys/share_ring.h). */
+	uint64_t rotations, overruns;
+	uint64_t lost;   /* keys of epochs that were not known to be over when their program or connection ended */
+	uint64_t unheld; /* connections that were not held, for want of room */
+	struct share_wait_sum waits; /* by programs, for the host's acknowledgement or the collector's */
+	unsigned open;               /* rings now */
 };
 
 struct shipper;
@@ -51,6 +62,12 @@ struct shipper;
 must_check struct shipper *shipper_new(const struct shipper_options *options, struct error *err);
 /* An item for which `take` returned false is where it shall be. Any thread, but not from within `take`. */
 void shipper_done(struct shipper *shipper, struct shipper_ticket ticket);
+/*
+ * Tells the agents of these programs that a connection (NULL: every one that they have) ends for its readers: its keys
+ * change when the program next reads or writes, and with SHARE_END_STOP nothing of it comes any more. `pid` 0: all
+ * programs. Returns how many were told: 0 when none of them is there any more. Any thread, but not from within `take`.
+ */
+unsigned shipper_end(struct shipper *shipper, uint32_t pid, const uint8_t *client_random, enum share_end how);
 /* Takes all that was written until now. */
 void shipper_drain(struct shipper *shipper);
 must_check struct shipper_counts shipper_count(struct shipper *shipper);

@@ -129,6 +129,8 @@ static enum step client_hello(struct session *s, struct lane *lane, const struct
 	if (hello.has_early_data && !again)
 		opening_early_psk(s, meant);
 	session_tell_hello(s, &hello);
+	if (!again && !s->dtls)
+		session_tell_offer(s, &hello);
 	if (protected)
 		session_notice(s, SEVERITY_INFO, "renegotiation", "The client began another handshake.");
 	s->moved = true;

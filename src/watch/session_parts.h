@@ -332,6 +332,11 @@ must_check bool opening_ech_id(const struct session *s, struct keylog_id *id);
 must_check bool opening_ech_strangers(struct session *s, struct lane *lane, const struct record *record);
 void opening_free_ech(struct session *s);
 
+/* session_share.c */
+void session_tell_offer(struct session *s, const struct client_hello *hello);
+/* EncryptedExtensions. */
+void session_tell_disclosed(struct session *s, const struct handshake *message);
+
 /* session_report.c */
 void session_emit(struct session *s, struct event *event);
 void session_notice(struct session *s, enum flow_severity severity, const char *name, const char *format, ...)

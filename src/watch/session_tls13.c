@@ -208,6 +208,7 @@ static void encrypted_extensions(struct session *s, const struct handshake *mess
 	if (s->early == EARLY_OFFERED)
 		s->early = ee.early_data ? EARLY_ACCEPTED : EARLY_REFUSED;
 	s->moved = true;
+	session_tell_disclosed(s, message);
 	if (s->opening && ee.has_alpn && ee.alpn.len <= sizeof(s->opening->alpn)) {
 		memcpy(s->opening->alpn, ee.alpn.data, ee.alpn.len);
 		s->opening->alpn_len = (uint8_t)ee.alpn.len;

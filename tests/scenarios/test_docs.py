@@ -18,7 +18,7 @@ from lab import clients, overt, settings
 from lab.servers import needs_program
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-VERBS = ["proxy", "exec", "explain", "watch", "collect", "grant", "get", "local", "accord", "assess", "ca",
+VERBS = ["proxy", "exec", "explain", "watch", "collect", "grant", "get", "local", "accord", "assess", "tour", "ca",
          "check", "log", "refusals", "version"]
 PAGES = sorted((TOP / "man").glob("*.1"))
 DOCUMENTS = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "bench").glob("*.md")])
@@ -228,7 +228,8 @@ def test_files_and_rooms_that_the_architecture_names_exist():
 LIBRARIES = {"openssl": "OpenSSL", "libsodium": "libsodium", "threads": "threads", "yaml-0.1": "libyaml",
              "sqlite3": "SQLite", "libseccomp": "libseccomp", "libsystemd": "libsystemd", "libnghttp2": "nghttp2",
              "libllhttp": "llhttp", "cmocka": "cmocka", "jansson": "jansson",
-             "zlib": "zlib", "libzstd": "zstd", "libpcap": "libpcap", "libbrotlidec": "brotli", "libbrotlienc": "brotli"}
+             "zlib": "zlib", "libzstd": "zstd", "libpcap": "libpcap", "libbrotlidec": "brotli", "libbrotlienc": "brotli",
+             "libnats": "libnats", "libbpf": "libbpf"}
 
 
 def test_every_library_of_the_build_and_no_other_is_explained():

@@ -20,6 +20,8 @@ DROPOUT = {
     "tls12-dhe-client-insists-ems": (True, False),
     "tls12-ecdhe-ems-stripped": (False, False),
     "tls12-ecdhe-low-order": (False, False),
+    "tls12-late-deciding": (True, True),
+    "tls13-late-deciding": (True, True),
     "tls12-ems-certificate-in-clear": (False, False),
     "tls13-two-handshakes": (False, False),
     "tls13-certificate-handed": (False, False),
@@ -30,11 +32,16 @@ DROPOUT = {
     "tls13-share": (True, True),
     "tls13-honest-drop-out": (True, True),
 }
+# What cannot be done, and right before it what can, made in the same way
 READONLY = {
+    "cbc-both-keys": {"reads": True, "forges": True},
     "cbc-mac-key-withheld": {"reads": True, "forges": False},
-    "aead-key-given": {"forges": True, "next_accepted": False},
+    "aead-no-key": {"reads": False, "forges": False},
+    "aead-key-given": {"reads": True, "forges": True, "next_accepted": False},
+    "aead-edited-in-two-sessions": {"edit_accepted": True, "keystream_reused": False},
     "aead-edited-in-session": {"edit_accepted": True, "keystream_reused": True, "mac_key_recovered": True,
                                "stranger_forges": True},
+    "aead-released-before-rotation": {"records_read": 2, "forges": True},
     "aead-released-after-rotation": {"records_read": 2, "forges": False},
 }
 
@@ -69,17 +76,28 @@ def test_the_relay_can_leave_only_where_secrets_are_equal(dropout, case):
         assert (row["client_secret"] == row["server_secret"]) == row["secrets_equal"]
 
 
-@pytest.mark.parametrize("case", [case for case in DROPOUT if case.startswith("tls12-") and "aside" not in case])
+@pytest.mark.parametrize("case", [case for case in DROPOUT if case.startswith("tls12-") and
+                                  not case.endswith(("-aside", "-deciding"))])
 def test_the_relay_did_stand_in_between(dropout, case):
     row = dropout[case]
     assert row["relay_read"] is (case != "tls12-ecdhe-low-order")
     assert row["ems"] is (case in ("tls12-rsa-ems", "tls12-dhe-ems", "tls12-ems-certificate-in-clear"))
-    assert row["premasters_equal"] is ("ecdhe" not in case)
+    assert row["premasters_equal"] is ("ecdhe" not in case) and row["certificate_seen"] is True
 
 
 @pytest.mark.parametrize("case", [case for case in DROPOUT if "insists" in case])
 def test_who_insists_goes_on_with_an_honest_server_and_not_with_the_relay(dropout, case):
     assert dropout[case]["honest_accepted"] is True and dropout[case]["client_accepted"] is False
+
+
+def test_encryption_of_the_certificate_prevents_deciding_late_and_nothing_else(dropout):
+    assert dropout["tls12-late-deciding"]["certificate_seen"] is True
+    assert dropout["tls13-late-deciding"]["certificate_seen"] is False
+    # Seen, or even handed over with its key, it does not make the secrets equal.
+    assert dropout["tls12-ems-certificate-in-clear"]["certificate_seen"] is True
+    assert dropout["tls13-certificate-handed"]["certificate_same"] is True
+    for case in ("tls12-ems-certificate-in-clear", "tls13-certificate-handed"):
+        assert (dropout[case]["secrets_equal"], dropout[case]["data_flows"]) == (False, False)
 
 
 def test_the_first_line_that_differs(dropout):

@@ -1,11 +1,19 @@
 """`overt explain schedule`: every secret computed here is the one that OpenSSL logged and RFC 8448 prints."""
 
+import contextlib
 import html
 import json
+import pathlib
+import re
+import socket
+import ssl
 import subprocess
+import threading
+import time
 
 import pytest
-from lab import overt, servers
+from lab import clients, overt, servers, watch_frames, watch_record
+from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("explain --host")
 
@@ -78,10 +86,289 @@ def test_bad_hosts_are_told_by_name():
         assert code == 1 and says in err and out == ""
 
 
-def test_a_server_that_speaks_no_tls_is_told_apart():
-    with subprocess.Popen(["/usr/bin/python3", "-c", "import socket\ns = socket.create_server(('127.0.0.1', 0))\n"
-                           "print(s.getsockname()[1], flush=True)\nc, _ = s.accept()\nc.sendall(b'220 hello\\r\\n')\n"
-                           "c.recv(9999)\nc.close()"], stdout=subprocess.PIPE, text=True) as server:
-        port = server.stdout.readline().strip()
-        code, _, err = overt.run("explain", "schedule", "--host", f"127.0.0.1:{port}")
-    assert code == 1 and "127.0.0.1" in err
+class Odd:
+    """A listener that does to each connection what `act` does, until it is stopped."""
+
+    def __init__(self, act):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.stopped, self.held = self.listener.getsockname()[1], threading.Event(), []
+        self.thread = threading.Thread(target=self._run, args=(act,), daemon=True)
+        self.thread.start()
+
+    def _run(self, act):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.held.append(connection)
+                with contextlib.suppress(OSError):
+                    act(self, connection)
+
+    def stop(self):
+        self.stopped.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.held:
+            connection.close()
+        self.thread.join(PATIENCE)
+
+
+def _banner(odd, connection):
+    connection.sendall(b"220 hello\r\n")
+    connection.recv(9999)
+    connection.close()
+
+
+def _closes(odd, connection):
+    connection.recv(9999)
+    connection.close()
+
+
+def _hangs(odd, connection):
+    odd.stopped.wait()
+
+
+def _drips(odd, connection):
+    """One octet of a handshake message without an end now and then."""
+    connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\xff\xff")
+    while not odd.stopped.wait(0.05):
+        connection.sendall(b"\x00")
+
+
+def _floods(odd, connection):
+    """Handshake records that never come to their message's end."""
+    record = b"\x16\x03\x03\x40\x00" + bytes(16384)
+    connection.sendall(b"\x16\x03\x03\x00\x04\x02\xff\xff\xff")
+    while not odd.stopped.is_set():
+        connection.sendall(record)
+
+
+def _warns(odd, connection):
+    """Warnings without an end."""
+    while not odd.stopped.is_set():
+        connection.sendall(b"\x15\x03\x03\x00\x02\x01\x5a" * 1000)
+
+
+@pytest.mark.parametrize("act, says", [(_banner, "127.0.0.1: "), (_closes, "closed in the handshake"), (_floods, "127.0.0.1: "),
+                                       (_warns, "127.0.0.1: ")])
+def test_what_is_no_tls_server_is_told_at_once(act, says, starts):
+    began = time.monotonic()
+    code, out, err = overt.run("explain", "schedule", "--timeout", "30s", "--host", f"127.0.0.1:{starts(Odd(act)).port}")
+    assert (code, out) == (1, "") and says in err and "within the time" not in err
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("act", [_hangs, _drips])
+def test_who_does_not_come_to_an_end_is_left_at_the_deadline(act, starts):
+    began = time.monotonic()
+    code, out, err = overt.run("explain", "schedule", "--timeout", "500ms", "--host", f"127.0.0.1:{starts(Odd(act)).port}")
+    assert (code, out) == (1, "") and "no whole handshake within the time given" in err
+    assert 0.5 <= time.monotonic() - began < 10
+
+
+def test_a_name_that_does_not_exist_is_told():
+    code, out, err = overt.run("explain", "schedule", "--timeout", "20s", "--host", "no.such.host.invalid")
+    assert (code, out) == (1, "") and "no.such.host.invalid" in err
+
+
+def test_a_deadline_is_a_duration():
+    for bad in ("0s", "1h", "soon"):
+        assert overt.run("explain", "schedule", "--timeout", bad, "--host", "127.0.0.1:1")[0] == 2
+
+
+# Resumption and a retry, made for the purpose
+
+def test_a_resumed_connection_begins_with_the_psk_and_its_binder(rows):
+    resumed = {case.removeprefix("resumed-") for case in rows if case.startswith("resumed-")}
+    assert {"binder", "client-handshake-traffic", "client-traffic-0", "exporter", "server-finished"} <= resumed
+    assert len(rows["resumed-binder"]["computed"]) in (64, 96)
+
+
+def test_after_a_retry_the_transcript_has_the_message_hash_and_the_secrets_agree(rows):
+    assert {"retried-client-traffic-0", "retried-server-finished", "retried-exporter"} <= set(rows)
+    told = overt.run("explain", "schedule")[1]
+    assert "message_hash" in told and "binder" in told
+
+
+# Of a capture
+
+def _keylog(text):
+    """Each line of a key log: (label, client random, secret)."""
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _of_capture(*words):
+    rows = _rows("--capture", *words)
+    assert all(row["as_expected"] for row in rows.values())
+    return rows
+
+
+LOGGED = {"CLIENT_EARLY_TRAFFIC_SECRET": "early-traffic",
+          "CLIENT_HANDSHAKE_TRAFFIC_SECRET": "client-handshake-traffic",
+          "SERVER_HANDSHAKE_TRAFFIC_SECRET": "server-handshake-traffic",
+          "CLIENT_TRAFFIC_SECRET_0": "client-traffic-0", "SERVER_TRAFFIC_SECRET_0": "server-traffic-0"}
+
+
+def _agree(rows, keylog, random):
+    """Every secret of this connection stands in a row as the log has it, opened a record, and no other is printed."""
+    lines = {label: secret.lower() for label, found, secret in keylog if found.lower() == random}
+    opening = {case.removeprefix("capture-opens-"): row for case, row in rows.items()
+               if case.startswith("capture-opens-")}
+    if "CLIENT_RANDOM" in lines:
+        assert set(opening) == {"client", "server"}
+        assert {row["logged"] for row in opening.values()} == {lines["CLIENT_RANDOM"]}
+    else:
+        assert {LOGGED[label] for label in lines if label in LOGGED} <= set(opening)
+        for label, name in LOGGED.items():
+            if label in lines:
+                assert opening[name]["logged"] == lines[label]
+        for case, row in opening.items():
+            assert row["logged"] in lines.values() or re.search(r"traffic-[1-9]", case)
+    for case, row in opening.items():
+        assert row["check"] == f"opens record {row['first_record']}" and row["records"] >= 1, case
+    assert rows["capture-client-finished"]["equal"] and rows["capture-server-finished"]["equal"]
+
+
+def _recorded(tmp_path, recording, name="one"):
+    capture, keys = tmp_path / f"{name}.pcap", tmp_path / f"{name}.keys"
+    capture.write_bytes(recording.pcap())
+    keys.write_text(recording.keys)
+    return capture, keys
+
+
+@pytest.fixture(scope="module")
+def contexts(world):
+    def make(most=ssl.TLSVersion.TLSv1_3, **options):
+        return servers.server_context(*world.files("site.test"), most=most, **options), clients.context(None, most=most)
+    return make
+
+
+@pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2], ids=["1.3", "1.2"])
+@pytest.mark.parametrize("resumed", [False, True], ids=["full", "resumed"])
+def test_every_secret_of_a_recorded_connection_is_the_key_logs_and_opens_records(contexts, tmp_path, most, resumed):
+    server, client = contexts(most)
+    recording = watch_record.exchange(server, client, b"x" * 40000)
+    if resumed:
+        recording = watch_record.exchange(server, client, b"x" * 40000, session=recording.session)
+    capture, keys = _recorded(tmp_path, recording)
+    keylog = _keylog(recording.keys)
+    rows = _of_capture(capture, "--keys", keys)
+    _agree(rows, keylog, keylog[-1][1].lower())
+    told = " ".join(overt.run("explain", "schedule", "--capture", capture, "--keys", keys)[1].split())
+    if resumed and most == ssl.TLSVersion.TLSv1_3:
+        assert "took up a PSK" in told and "binder" in told
+    elif resumed:
+        assert "earlier connection is resumed" in told
+    assert ("not known here" in told) == (most == ssl.TLSVersion.TLSv1_3 or not resumed)
+
+
+def test_key_updates_are_followed_one_by_one(world, starts, tmp_path):
+    """s_client updates twice, and asks the server to do the same."""
+    server = starts(servers.OpensslServer(*world.files("site.test"), "-rev"))
+    tap, keys, capture = starts(watch_record.Tap(server.port)), tmp_path / "keys", tmp_path / "updated.pcap"
+    client = starts(Process("openssl", "s_client", "-connect", f"127.0.0.1:{tap.port}", "-keylogfile", keys,
+                            stdin=subprocess.PIPE))
+    for said, answer, times in (("one", "eno", 1), ("K", "KEYUPDATE", 1), ("two", "owt", 1), ("K", "KEYUPDATE", 2),
+                                ("three", "eerht", 1)):
+        client.write(said.encode() + b"\n")
+        eventually(lambda: (client.out.text() + client.err.text()).count(answer) >= times, answer)
+    client.popen.stdin.close()
+    client.popen.wait(PATIENCE)
+    capture.write_bytes(tap.pcap())
+    rows = _of_capture(capture, "--keys", keys)
+    updates = [case for case in rows if re.fullmatch(r"capture-opens-(client|server)-traffic-[12]", case)]
+    assert len(updates) == 4
+    logged = [secret for label, _, secret in _keylog(keys.read_text()) if label.endswith("TRAFFIC_SECRET_N")]
+    for case in updates:
+        assert rows[case]["logged"] in logged and rows[case]["records"] >= 1
+        assert rows[case.replace("opens-", "")]["equal"]
+
+
+def test_a_secret_altered_by_one_digit_is_caught(contexts, tmp_path):
+    recording = watch_record.exchange(*contexts(), b"x" * 1000)
+    capture, keys = _recorded(tmp_path, recording)
+    for label in ("SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"):
+        lines = recording.keys.splitlines()
+        at = next(n for n, line in enumerate(lines) if line.startswith(label))
+        lines[at] = lines[at][:-1] + ("0" if lines[at][-1] != "0" else "1")
+        keys.write_text("\n".join(lines) + "\n")
+        code, out, err = overt.run("explain", "schedule", "--json", "--capture", capture, "--keys", keys)
+        assert code == 1, out
+        if out:
+            row, = [row for row in json.loads(out) if row["case"] == "capture-opens-client-traffic-0"]
+            assert not row["as_expected"] and row["check"] == "does not open its record"
+        else:
+            assert "does not open" in err
+
+
+def test_connections_are_picked_by_number_and_by_random(contexts, tmp_path):
+    recordings = [watch_record.exchange(*contexts(), b"one"), watch_record.exchange(*contexts(), b"two")]
+    segments = [s for n, r in enumerate(recordings) for s in r.segments(ports=(40000 + n, 443))]
+    capture, keys = tmp_path / "both.pcap", tmp_path / "second.keys"
+    capture.write_bytes(watch_frames.pcap(watch_frames.frames(watch_frames.retimed(segments))))
+    keys.write_text(recordings[1].keys)
+    random = _keylog(recordings[1].keys)[0][1].lower()
+    for words in ([], ["--connection", "2"], ["--connection", random]):
+        told = overt.run("explain", "schedule", "--capture", capture, "--keys", keys, *words)[1]
+        assert "connection 2 of those of TLS" in told and random in told
+    for words, says in ((["--connection", "1"], "key log has no"), (["--connection", "3"], "2 connections"),
+                        (["--connection", "0" * 64], "none of them"), (["--connection", "first"], "64 hex digits")):
+        code, out, err = overt.run("explain", "schedule", "--capture", capture, "--keys", keys, *words)
+        assert code == 1 and says in err and out == "", err
+
+
+def test_keys_in_the_capture_itself_count(contexts, tmp_path):
+    recording = watch_record.exchange(*contexts(), b"x" * 1000)
+    capture, keys = _recorded(tmp_path, recording)
+    with_keys = tmp_path / "with.pcapng"
+    code, _, err = overt.run("watch", "-q", "-k", keys, "-w", with_keys, capture)
+    assert code == 0, err
+    keylog = _keylog(recording.keys)
+    _agree(_of_capture(with_keys), keylog, keylog[0][1].lower())
+
+
+def test_what_cannot_be_told_is_said(contexts, tmp_path):
+    recording = watch_record.exchange(*contexts(), b"x" * 1000)
+    capture, keys = _recorded(tmp_path, recording)
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:1500])
+    noise = tmp_path / "noise.pcap"
+    noise.write_bytes(b"no capture at all")
+    empty = tmp_path / "empty.keys"
+    empty.write_text("")
+    for words, says in (([capture], "--keys"), ([capture, "--keys", empty], "the keys fit none"),
+                        ([cut, "--keys", keys], "cut.pcap"), ([noise, "--keys", keys], "noise.pcap"),
+                        ([tmp_path / "none.pcap"], "none.pcap"), ([capture, "--keys", tmp_path / "none"], "none")):
+        code, out, err = overt.run("explain", "schedule", "--capture", *words)
+        assert code == 1 and says in err and out == "", err
+    for words in (["dropout", "--host", "localhost"], ["schedule", "--keys", keys], ["schedule", "--connection", "1"],
+                  ["schedule", "--host", "localhost", "--capture", capture]):
+        code, out, err = overt.run("explain", *words)
+        assert code == 2 and out == "", err
+
+
+CAPTURES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "captures"
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="no ../shared/data/captures beside the source")
+@pytest.mark.parametrize("name, keys, connection", [
+    ("tls13-rfc8446.pcap", "tls13-rfc8446.keys", "1"), ("tls13-rfc8446.pcap", "tls13-rfc8446.keys", "2"),
+    ("tls12-decryption.pcap", "tls12-decryption.keys", "1"),
+    ("http2-data-reassembly.pcap", "http2-data-reassembly.keys", "1")])
+def test_captures_of_others_are_told(name, keys, connection):
+    rows = _of_capture(CAPTURES / name, "--keys", CAPTURES / keys, "--connection", connection)
+    keylog = [line for line in _keylog((CAPTURES / keys).read_text()) if len(line) == 3]
+    logged = next(row["logged"] for case, row in rows.items() if case.startswith("capture-opens-"))
+    random, = {found.lower() for _, found, secret in keylog if secret.lower() == logged}
+    _agree(rows, keylog, random)
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="no ../shared/data/captures beside the source")
+def test_0_rtt_data_is_opened_and_passed_over_without_its_key():
+    rows = _of_capture(CAPTURES / "tls13-rfc8446.pcap", "--keys", CAPTURES / "tls13-rfc8446.keys", "--connection", "2")
+    assert rows["capture-opens-early-traffic"]["records"] == 2
+    without = _of_capture(CAPTURES / "tls13-rfc8446.pcap", "--keys", CAPTURES / "tls13-rfc8446-noearly.keys",
+                          "--connection", "2")
+    assert "capture-opens-early-traffic" not in without
+    for case in ("capture-client-finished", "capture-server-finished", "capture-opens-client-traffic-0"):
+        assert without[case] == rows[case]

@@ -56,3 +56,5 @@ def test_a_record_key_opens_one_direction(rows):
 def test_the_story_says_what_it_could_not_verify():
     told = " ".join(overt.run("explain", "visibility")[1].split())
     assert "not at hand" in told and "Side by side" in told
+    for words in ("Not held against anything", "clause 4.3.3", "held against neither"):
+        assert words in told, words

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import hmac
+import ipaddress
 import json
 import pathlib
 import re
@@ -83,14 +84,15 @@ class Place:
             ctx.set_alpn_protocols(protocols)
         return ctx
 
-    def expired(self, name):
-        """A client's certificate that was good until yesterday."""
+    def expired(self, name, address="127.0.0.1"):
+        """A certificate that was good until yesterday."""
         ca = x509.load_pem_x509_certificate((self.dir / "ca.pem").read_bytes())
         signer = serialization.load_pem_private_key((self.dir / "ca.key").read_bytes(), None)
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.utcnow()
         cert = (x509.CertificateBuilder()
                 .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
                 .issuer_name(ca.subject).public_key(key.public_key()).serial_number(7)
+                .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
                 .not_valid_before(now - datetime.timedelta(days=9)).not_valid_after(now - datetime.timedelta(days=1))
                 .sign(signer, hashes.SHA256()))
         (self.dir / f"{name}.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
@@ -212,14 +214,14 @@ class Sealer:
         self.key = _expand(_HPKE, prk, b"key", context, 32)
         self.nonce = int.from_bytes(_expand(_HPKE, prk, b"base_nonce", context, 12), "big")
 
-    def seal(self, grant, key, *, name=b"site.test", mode=LIVE, consent=BOTH, check=None):
+    def seal(self, grant, key, *, name=b"site.test", mode=LIVE, consent=BOTH, check=None, grade=RECORD):
         """`key`: a Key. The sealed release."""
         grant, made = bytes.fromhex(grant), time.time_ns()
         form = key.written()
-        body = (bytes([1, RECORD, mode, consent]) + grant + struct.pack(">QI", made, 1) + bytes(36)
+        body = (bytes([1, grade, mode, consent]) + grant + struct.pack(">QI", made, 1) + bytes(36)
                 + _vec8(name) + _vec8(b"host") + _vec8(b"lab") + struct.pack(">H", len(form)) + form)
         check = check or hashlib.blake2b(form, digest_size=16, key=b"overt release check 1").digest()
-        head = (b"\x01" + self.key_id + self.enc + struct.pack(">Q", self.number) + bytes([RECORD, mode, consent])
+        head = (b"\x01" + self.key_id + self.enc + struct.pack(">Q", self.number) + bytes([grade, mode, consent])
                 + grant + key.random + bytes([key.from_client]) + struct.pack(">I", key.epoch) + check
                 + struct.pack(">Q", made) + _vec8(name))
         nonce = (self.nonce ^ self.number).to_bytes(12, "big")

@@ -65,22 +65,30 @@ func main() {
 
 
 @functools.cache
-def program():
-    """The path of the program; skips the test where Go is not installed."""
+def cache():
+    folder = tempfile.mkdtemp(prefix="overt-go-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def program(*, stripped=False, cgo=False):
+    """The path of the program; skips the test where Go is not installed. With cgo it is linked dynamically."""
     go = needs_program("go")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-go-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "lab.go").write_text(SOURCE)
-    done = clients.run(go, "build", "-o", folder / "lab", folder / "lab.go", timeout=110, env={
-        "GOCACHE": str(folder / "cache"), "GOPATH": str(folder / "path"), "GOFLAGS": "-mod=mod",
-        "GOTOOLCHAIN": "local", "GO111MODULE": "off", "CGO_ENABLED": "0", "GOPROXY": "off"})
+    flags = ["-ldflags", "-s -w"] if stripped else []
+    done = clients.run(go, "build", *flags, "-o", folder / "lab", folder / "lab.go", timeout=110, env={
+        "GOCACHE": str(cache()), "GOPATH": str(folder / "path"), "GOFLAGS": "-mod=mod",
+        "GOTOOLCHAIN": "local", "GO111MODULE": "off", "CGO_ENABLED": "1" if cgo else "0", "GOPROXY": "off"})
     assert done.returncode == 0, done.stderr.decode()
     return folder / "lab"
 
 
 class Server:
-    def __init__(self, chain, key, *, retry=False):
-        self.process = Process(program(), "serve", chain, key, "retry" if retry else "at-once")
+    def __init__(self, chain, key, *, retry=False, stripped=False, under=()):
+        self.process = Process(*under, program(stripped=stripped), "serve", chain, key, "retry" if retry else "at-once")
         self.port = int(self.process.out.wait(r"^port (\d+)").group(1))
 
     def stop(self):

@@ -481,11 +481,11 @@ class OpensslServer:
 class GnutlsServer:
     """gnutls-serv answering HTTP. It asks for no client certificate unless `options` say so."""
 
-    def __init__(self, chain, key, *, priority="NORMAL", options=("--disable-client-cert",)):
+    def __init__(self, chain, key, *, priority="NORMAL", options=("--disable-client-cert",), under=()):
         program = needs_program("gnutls-serv")
         reserved = Reserved("0.0.0.0")
         self.port = reserved.port
-        self.process = Process(program, "--port", self.port, "--x509certfile", chain, "--x509keyfile", key,
+        self.process = Process(*under, program, "--port", self.port, "--x509certfile", chain, "--x509keyfile", key,
                                "--priority", priority, "--http", *options)
         try:
             eventually(lambda: listening(self.port) or not self.process.running(), "gnutls-serv listens")
@@ -495,6 +495,51 @@ class GnutlsServer:
 
     def stop(self):
         self.process.stop()
+
+
+# HAProxy
+
+HAPROXY = """
+global
+    nbthread 2
+    maxconn 500
+defaults
+    mode http
+    timeout connect 30s
+    timeout client 30s
+    timeout server 30s
+frontend front
+    bind fd@{fd} {front}
+    default_backend back
+backend back
+    server origin 127.0.0.1:{backend} {back}
+"""
+
+
+class Haproxy:
+    """HAProxy in front of a server on the port `backend`: over TLS, with `files` (chain, key), or else in the clear. It
+    speaks TLS with that server when `trust` says whom to believe."""
+
+    def __init__(self, backend, *, files=None, trust=None, name="site.test", under=()):
+        program = needs_program("haproxy")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-haproxy-"))
+        front = back = ""
+        if files:
+            both = self.folder / "both.pem"
+            both.touch(mode=0o600)
+            both.write_text("".join(pathlib.Path(path).read_text() for path in files))
+            front = f"ssl crt {both}"
+        if trust:
+            back = f"ssl verify required ca-file {trust} sni str({name}) verifyhost {name}"
+        with listen() as sock:
+            self.port = sock.getsockname()[1]
+            (self.folder / "haproxy.conf").write_text(HAPROXY.format(fd=sock.fileno(), front=front, back=back,
+                                                                     backend=backend))
+            self.process = Process(*under, program, "-db", "-f", self.folder / "haproxy.conf", pass_fds=(sock.fileno(),))
+
+    def stop(self):
+        self.process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def silent_port():

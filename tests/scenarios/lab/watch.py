@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
 
+import pytest
+
 from . import clients, overt, servers
-from .proc import PATIENCE, Process
+from .proc import PATIENCE, Process, eventually
 
 NAME = re.compile(r"(?P<flow>\d+\.\d+)_(?P<client>.+)-(?P<port>\d+)_(?P<server>.+)-(?P<to>\d+)\."
                   r"(?P<direction>up|down)$")
@@ -125,6 +128,20 @@ class Running:
         """Waits for a JSON line that matches."""
         return json.loads(self.process.out.wait(pattern, timeout).string)
 
+    def _captures(self):
+        held = f"/proc/{self.process.pid}/fd"
+        try:
+            with open(f"/proc/{self.process.pid}/net/packet", encoding="ascii") as rows:
+                taken = {f"socket:[{row.split()[8]}]" for row in rows.read().splitlines()[1:] if row.split()[5] == "1"}
+            return any(os.readlink(f"{held}/{fd}") in taken for fd in os.listdir(held))
+        except OSError:
+            return False
+
+    def captures(self):
+        """Waits until it captures. False when it may not."""
+        eventually(lambda: self._captures() or not self.process.running(), "it captures")
+        return self.process.running() or "permi" not in self.process.err.text().lower()
+
     def events(self):
         return events("\n".join(self.process.out.lines()))
 
@@ -171,3 +188,25 @@ def tshark_plaintext(capture, keys=None, *, ports=(40000,), server=443):
             key = ports[int(number[1])], "up" if line.startswith("\t") == served_first else "down"
             found[key] = found.get(key, b"") + bytes.fromhex(line)
     return found
+
+
+def live(port, *options):
+    """A Running that captures this port of the loopback already: what is said from now on, it sees."""
+    running = Running("-i", "lo", "-f", f"tcp port {port}", "-j", "1", *map(str, options))
+
+    def captures():
+        try:
+            rows = open(f"/proc/{running.process.pid}/net/packet", encoding="ascii").read().splitlines()[1:]
+            held = {os.readlink(f"/proc/{running.process.pid}/fd/{fd}")
+                    for fd in os.listdir(f"/proc/{running.process.pid}/fd")}
+        except OSError:
+            return False
+        return any(f"socket:[{row.split()[8]}]" in held and row.split()[5] == "1" for row in rows)
+    eventually(lambda: captures() or not running.process.running(), "it captures")
+    if not running.process.running():
+        said = running.process.err.text()
+        running.stop()
+        if "permi" in said.lower():
+            pytest.skip("no right to capture packets here")
+        raise AssertionError(said)
+    return running

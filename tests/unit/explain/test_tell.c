@@ -174,6 +174,68 @@ static void text_keeps_its_words_and_a_figure_its_lanes(void **state)
 	story_free(story);
 }
 
+static void a_story_told_in_parts_is_the_story_told_at_once(void **state)
+{
+	(void)state;
+	const struct tell_style style = {.columns = 80, .utf8 = true};
+	struct story *story = make(true);
+	struct told at_once, parts = {0};
+	tell(story, 't', 80, &at_once);
+	FILE *out = open_memstream(&parts.text, &parts.len);
+	assert_non_null(out);
+	struct story *growing = story_new("test", "A <title>", "Why?");
+	assert_non_null(growing);
+	tell_text_begin(story, &style, out);
+	assert_int_equal(tell_text_more(growing, 0, &style, out), 0);
+	assert_int_equal(tell_text_more(story, 0, &style, out), story_count(story));
+	assert_int_equal(tell_text_more(story, story_count(story), &style, out), story_count(story));
+	assert_true(tell_text_end(story, &style, out));
+	fclose(out);
+	assert_string_equal(parts.text, at_once.text);
+	free(parts.text);
+	free(at_once.text);
+	story_free(growing);
+	story_free(story);
+}
+
+static void what_a_program_said_is_quoted_line_by_line_and_fits(void **state)
+{
+	(void)state;
+	struct story *story = story_new("test", "A", "B");
+	struct told told;
+	assert_non_null(story);
+	story_quote(story, bytes_str("first\n    deeper " HOSTILE "\n\n" /* a blank one, and a long word */
+				     "key 0123456789012345678901234567890123456789012345678901234567890123456789\n"));
+	story_row(story, "row", "row");
+	story_held(story, true, "so");
+	story_command(story, "overt verb --option-one value-one --option-two value-two --option-three value-three");
+	tell(story, 't', 60, &told);
+	assert_non_null(strstr(told.text, "    │ first\n    │     deeper <script>"));
+	assert_null(strchr(told.text, 0x1b));
+	assert_non_null(strstr(told.text, " \\\n"));
+	for (char *rest = NULL, *line = strtok_r(told.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		assert_true(utf8_columns(bytes_str(line)) <= 60);
+	free(told.text);
+	story_free(story);
+}
+
+static void depth_and_octets_are_marked_in_the_page(void **state)
+{
+	(void)state;
+	static const char *const head[] = {"secret", "value", NULL};
+	static const char *const line[] = {"    key", "00112233445566778899aabbccddeeff", NULL};
+	struct story *story = story_new("test", "A", "B");
+	struct told told;
+	assert_non_null(story);
+	story_table(story, "tree", head);
+	story_line(story, false, line);
+	tell(story, 'h', 0, &told);
+	assert_non_null(strstr(told.text, "<td style=\"padding-left:2.4em\">key</td>"));
+	assert_non_null(strstr(told.text, "<td class=\"hex\">00112233"));
+	free(told.text);
+	story_free(story);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +245,9 @@ int main(void)
 		cmocka_unit_test(what_did_not_hold_is_told_in_every_form),
 		cmocka_unit_test(no_line_of_words_is_wider_than_the_terminal),
 		cmocka_unit_test(text_keeps_its_words_and_a_figure_its_lanes),
+		cmocka_unit_test(a_story_told_in_parts_is_the_story_told_at_once),
+		cmocka_unit_test(what_a_program_said_is_quoted_line_by_line_and_fits),
+		cmocka_unit_test(depth_and_octets_are_marked_in_the_page),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

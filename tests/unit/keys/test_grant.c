@@ -147,6 +147,39 @@ static void names_fit_as_their_patterns_say(void **state)
 	assert_true(grant_has_name(&grant, BYTES_NONE));
 }
 
+static void only_the_senders_that_it_names_may_send_under_a_grant(void **state)
+{
+	(void)state;
+	struct grant grant, again;
+	struct error err;
+	uint8_t hash[32] = {0xab}, other[32] = {0}, room[4096];
+	struct writer to = writer_over(room, sizeof(room));
+	read_good(&grant);
+	assert_true(grant_has_sender(&grant, "web1", hash));
+	snprintf(grant.senders[grant.sender_count++], sizeof(grant.senders[0]), "web1");
+	text_hex(grant.senders[grant.sender_count++], sizeof(grant.senders[0]), bytes_of(hash, sizeof(hash)));
+	assert_true(grant_write(&grant, &to));
+	if (!grant_parse(bytes_of(room, to.len), "g", &again, &err))
+		fail_msg("%s", err.text);
+	assert_true(grant_has_sender(&again, "web1", other));
+	assert_true(grant_has_sender(&again, "web9", hash));
+	assert_false(grant_has_sender(&again, "web9", other));
+	assert_false(grant_has_sender(&again, "", other));
+}
+
+static void raw_lines_cannot_end_within_a_connection(void **state)
+{
+	(void)state;
+	struct grant grant;
+	struct error err;
+	read_good(&grant);
+	grant.grade = RELEASE_GRADE_RAW;
+	assert_false(grant_check(&grant, &err));
+	assert_string_equal(err.text, "grade raw gives all epochs at once: it cannot end after bytes or seconds");
+	grant.until_octets = grant.until_conn_ns = 0;
+	assert_true(grant_check(&grant, &err));
+}
+
 static void a_release_is_judged_in_every_respect(void **state)
 {
 	(void)state;
@@ -265,6 +298,8 @@ int main(void)
 		cmocka_unit_test(errors_name_the_place_and_what_is_wrong),
 		cmocka_unit_test(unilateral_consent_needs_a_reason_and_an_end_within_thirty_days),
 		cmocka_unit_test(names_fit_as_their_patterns_say),
+		cmocka_unit_test(only_the_senders_that_it_names_may_send_under_a_grant),
+		cmocka_unit_test(raw_lines_cannot_end_within_a_connection),
 		cmocka_unit_test(a_release_is_judged_in_every_respect),
 		cmocka_unit_test(a_signed_grant_is_taken_from_its_signer_only),
 		cmocka_unit_test(notes_are_those_of_an_independent_computation),

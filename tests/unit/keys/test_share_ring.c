@@ -227,6 +227,40 @@ static void threads_write_side_by_side_and_nothing_is_lost_or_mixed(void **state
 	assert_int_equal(share_ring_take(ring, taken, out, &len), SHARE_TAKE_NONE);
 }
 
+static void a_connection_hears_what_was_said_to_it_and_to_all_and_only_once(void **state)
+{
+	struct share_ring *ring = *state;
+	const uint8_t one[32] = "one", two[32] = "two";
+	uint64_t seen_one = share_ring_ends(ring), seen_two = seen_one;
+	assert_int_equal(share_ring_ended(ring, &seen_one, one), SHARE_END_NONE);
+	share_ring_end(ring, one, SHARE_END_ROTATE);
+	share_ring_end(ring, two, SHARE_END_STOP);
+	share_ring_end(ring, two, SHARE_END_ROTATE);
+	assert_int_equal(share_ring_ended(ring, &seen_one, one), SHARE_END_ROTATE);
+	assert_int_equal(share_ring_ended(ring, &seen_one, one), SHARE_END_NONE);
+	/* Of several words the strongest. */
+	assert_int_equal(share_ring_ended(ring, &seen_two, two), SHARE_END_STOP);
+	share_ring_end(ring, NULL, SHARE_END_STOP);
+	assert_int_equal(share_ring_ended(ring, &seen_one, one), SHARE_END_STOP);
+	uint64_t later = share_ring_ends(ring);
+	assert_int_equal(share_ring_ended(ring, &later, one), SHARE_END_NONE);
+}
+
+static void who_has_not_listened_for_long_changes_its_keys_and_goes_on(void **state)
+{
+	struct share_ring *ring = *state;
+	const uint8_t one[32] = "one", two[32] = "two";
+	uint64_t seen = 0, last = 0;
+	for (unsigned i = 0; i < SHARE_ENDS - 1; i++)
+		share_ring_end(ring, two, SHARE_END_STOP);
+	assert_int_equal(share_ring_ended(ring, &seen, one), SHARE_END_NONE);
+	for (unsigned i = 0; i < SHARE_ENDS; i++)
+		share_ring_end(ring, two, SHARE_END_STOP);
+	assert_int_equal(share_ring_ended(ring, &seen, one), SHARE_END_ROTATE);
+	assert_int_equal(share_ring_ended(ring, &last, two), SHARE_END_STOP);
+	assert_int_equal(share_ring_ended(ring, &seen, one), SHARE_END_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +269,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_ring_serves_many_rounds_and_past_the_end_of_32_bits, make, drop),
 		cmocka_unit_test_setup_teardown(who_waits_is_told_and_who_waits_in_vain_comes_back_in_time, make, drop),
 		cmocka_unit_test_setup_teardown(a_stranger_who_breaks_the_rules_is_found_out, make, drop),
+		cmocka_unit_test_setup_teardown(
+			a_connection_hears_what_was_said_to_it_and_to_all_and_only_once, make, drop),
+		cmocka_unit_test_setup_teardown(who_has_not_listened_for_long_changes_its_keys_and_goes_on, make, drop),
 		cmocka_unit_test(the_bell_says_which_ring_it_was_and_wakes_at_once),
 		cmocka_unit_test_setup_teardown(threads_write_side_by_side_and_nothing_is_lost_or_mixed, make, drop),
 	};

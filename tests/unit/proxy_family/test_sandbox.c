@@ -1,5 +1,5 @@
 #include "proxy/resolver_client.h"
-#include "proxy/sandbox.h"
+#include "base/sandbox.h"
 
 #include "audit/log.h"
 #include "audit/verify.h"

@@ -1,0 +1,223 @@
+#include "bus/config.h"
+
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define PORT        4222
+#define ROUTES_PORT 6222
+#define LINE_MAX_   1024
+#define MIB         ((uint64_t)1024 * 1024)
+
+/* The plan. */
+
+/* A part up to `end`, into `out`. False when it is empty or too long. */
+static bool part(struct bytes *rest, uint8_t end, char *out, size_t cap)
+{
+	struct bytes one;
+	if (!bytes_take(rest, bytes_find(*rest, end, 0), &one) || one.len == 0 || one.len >= cap)
+		return false;
+	memcpy(out, one.data, one.len);
+	out[one.len] = '\0';
+	(void)!bytes_skip(rest, 1);
+	return strlen(out) == one.len;
+}
+
+static bool host_valid(const char *host)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+	const char *dot = strrchr(host, '.');
+	const char *last = dot ? dot + 1 : host;
+	/* An address has digits alone behind its last dot. */
+	return strspn(host, allowed) == strlen(host) && host[0] != '.' && *last != '\0' &&
+	       strspn(last, "0123456789") != strlen(last);
+}
+
+static bool port_read(struct bytes *rest, uint16_t *port)
+{
+	char text[8];
+	uint64_t number;
+	if (rest->len == 0)
+		return true;
+	if (!part(rest, ':', text, sizeof(text)) || !text_number(bytes_str(text), UINT16_MAX, &number) || number == 0)
+		return false;
+	*port = (uint16_t)number;
+	return true;
+}
+
+bool bus_plan_node(struct bus_plan *plan, const char *text, struct error *err)
+{
+	struct bytes rest = bytes_str(text);
+	if (plan->node_count == BUS_NODES_MAX)
+		return error_set(err, "at most %d nodes", BUS_NODES_MAX);
+	struct bus_node node = {.port = PORT, .routes = ROUTES_PORT};
+	bool ok = part(&rest, '=', node.name, sizeof(node.name)) && part(&rest, ':', node.host, sizeof(node.host)) &&
+	          port_read(&rest, &node.port) && port_read(&rest, &node.routes) && rest.len == 0;
+	if (!ok || !bus_site_valid(node.name) || !host_valid(node.host))
+		return error_set(
+			err, "%s: a node is written NAME=HOST:PORT:ROUTES; HOST is a DNS name, no address", text);
+	for (size_t i = 0; i < plan->node_count; i++) {
+		if (strcmp(plan->nodes[i].name, node.name) == 0)
+			return error_set(err, "%s: there is a node %s already", text, node.name);
+	}
+	plan->nodes[plan->node_count++] = node;
+	return true;
+}
+
+static bool login_free(const struct bus_plan *plan, const char *login, struct error *err)
+{
+	bool taken = strcmp(login, BUS_ADMIN) == 0;
+	if (!bus_login_valid(login))
+		return error_set(err, "%s: not the name of a certificate", login);
+	for (size_t i = 0; i < plan->collector_count; i++)
+		taken |= strcmp(plan->collectors[i].login, login) == 0;
+	for (size_t i = 0; i < plan->reader_count; i++)
+		taken |= strcmp(plan->readers[i].login, login) == 0;
+	return !taken || error_set(err, "%s: this certificate has a role already", login);
+}
+
+bool bus_plan_collector(struct bus_plan *plan, const char *text, struct error *err)
+{
+	struct bytes rest = bytes_str(text);
+	if (plan->collector_count == BUS_USERS_MAX)
+		return error_set(err, "at most %d collectors", BUS_USERS_MAX);
+	char *login = plan->collectors[plan->collector_count].login;
+	char *site = plan->collectors[plan->collector_count].site;
+	bool ok = part(&rest, '=', login, BUS_LOGIN_MAX + 1) && part(&rest, '=', site, BUS_SITE_MAX + 1) &&
+	          rest.len == 0 && bus_site_valid(site);
+	if (!ok)
+		return error_set(
+			err, "%s: a collector is written NAME=SITE; a site has letters, digits, - and _", text);
+	if (!login_free(plan, login, err))
+		return false;
+	plan->collector_count++;
+	return true;
+}
+
+bool bus_plan_reader(
+	struct bus_plan *plan, const char *login, const uint8_t key_id[static SEAL_KEY_ID], struct error *err)
+{
+	if (plan->reader_count == BUS_USERS_MAX)
+		return error_set(err, "at most %d readers", BUS_USERS_MAX);
+	if (!login_free(plan, login, err))
+		return false;
+	snprintf(plan->readers[plan->reader_count].login, BUS_LOGIN_MAX + 1, "%s", login);
+	memcpy(plan->readers[plan->reader_count].key_id, key_id, SEAL_KEY_ID);
+	plan->reader_count++;
+	return true;
+}
+
+/* The configurations. */
+
+static void printf_like(2, 3) line(struct writer *to, const char *format, ...)
+{
+	char text[LINE_MAX_ + 4096];
+	va_list args;
+	va_start(args, format);
+	int len = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (len < 0 || (size_t)len >= sizeof(text))
+		to->full = true;
+	else
+		writer_bytes(to, bytes_of(text, (size_t)len));
+}
+
+/* The folder stands between quotation marks. */
+static bool quotable(const char *folder)
+{
+	return strpbrk(folder, "\"\\\n\r") == NULL;
+}
+
+static void routes(const struct bus_plan *plan, size_t node, struct writer *to)
+{
+	line(to, "  routes: [\n");
+	for (size_t i = 0; i < plan->node_count; i++) {
+		if (i != node)
+			line(to, "    \"nats-route://%s:%u\"\n", plan->nodes[i].host, plan->nodes[i].routes);
+	}
+	line(to, "  ]\n");
+}
+
+bool bus_config_node(const struct bus_plan *plan, size_t node, const char *folder, struct writer *to)
+{
+	const struct bus_node *own = &plan->nodes[node];
+	struct bytes done;
+	if (!quotable(folder))
+		return false;
+	line(to,
+		"# A node of the bus that carries sealed keys. Written by overt collect bus.\n"
+		"server_name: \"%s\"\n"
+		"listen: \"%s:%u\"\n"
+		"max_payload: 64KB\n"
+		"tls {\n"
+		"  cert_file: \"%s/node.pem\"\n"
+		"  key_file: \"%s/node.key\"\n"
+		"  ca_file: \"%s/ca.pem\"\n"
+		"  verify_and_map: true\n"
+		"  timeout: 5\n"
+		"}\n",
+		own->name, own->host, own->port, folder, folder, folder);
+	line(to, "jetstream {\n  store_dir: \"%s/store\"\n  max_memory_store: 64MB\n  max_file_store: %lluMB\n}\n",
+		folder, (unsigned long long)(plan->store / MIB));
+	line(to, "include ./users.conf\n");
+	if (plan->node_count > 1) {
+		line(to,
+			"cluster {\n"
+			"  name: \"overt\"\n"
+			"  listen: \"%s:%u\"\n"
+			"  no_advertise: true\n"
+			"  tls {\n"
+			"    cert_file: \"%s/node.pem\"\n"
+			"    key_file: \"%s/node.key\"\n"
+			"    ca_file: \"%s/ca.pem\"\n"
+			"    verify_cert_and_check_known_urls: true\n"
+			"    timeout: 5\n"
+			"  }\n",
+			own->host, own->routes, folder, folder, folder);
+		routes(plan, node, to);
+		line(to, "}\n");
+	}
+	return writer_done(to, &done);
+}
+
+static void collector_user(const char *login, const char *site, struct writer *to)
+{
+	char inbox[BUS_INBOX];
+	bus_site_inbox(inbox, site);
+	line(to,
+		"      { user: \"CN=%s\", permissions: {\n"
+		"        publish: { allow: [ \"overt.keys.%s.>\" ] }\n"
+		"        subscribe: { allow: [ \"%s.>\" ] } } }\n",
+		login, site, inbox);
+}
+
+static void reader_user(const char *login, const uint8_t key_id[static SEAL_KEY_ID], struct writer *to)
+{
+	char inbox[BUS_INBOX], stream[BUS_STREAM];
+	bus_reader_inbox(inbox, key_id);
+	bus_stream(stream, key_id);
+	line(to,
+		"      { user: \"CN=%s\", permissions: {\n"
+		"        publish: { allow: [ \"$JS.API.CONSUMER.MSG.NEXT.%s.*\", \"$JS.API.CONSUMER.INFO.%s.*\",\n"
+		"          \"$JS.API.STREAM.MSG.GET.%s\", \"$JS.API.STREAM.INFO.%s\", \"$JS.ACK.%s.>\" ] }\n"
+		"        subscribe: { allow: [ \"%s.>\" ] } } }\n",
+		login, stream, stream, stream, stream, stream, inbox);
+}
+
+bool bus_config_users(const struct bus_plan *plan, struct writer *to)
+{
+	struct bytes done;
+	line(to, "# Who may do what on the bus, by certificate. The same on every node. Written by overt collect bus.\n"
+		 "accounts {\n"
+		 "  OVERT {\n"
+		 "    jetstream: enabled\n"
+		 "    users: [\n"
+		 "      { user: \"CN=" BUS_ADMIN "\" }\n");
+	for (size_t i = 0; i < plan->collector_count; i++)
+		collector_user(plan->collectors[i].login, plan->collectors[i].site, to);
+	for (size_t i = 0; i < plan->reader_count; i++)
+		reader_user(plan->readers[i].login, plan->readers[i].key_id, to);
+	line(to, "    ]\n  }\n  SYS { users: [] }\n}\nsystem_account: SYS\n");
+	return writer_done(to, &done);
+}

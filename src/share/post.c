@@ -1,0 +1,139 @@
+#include "share/post.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#define AGAIN_NS NS_PER_S /* between attempts to connect */
+#define IN_ROOM  ((size_t)COURIER_HEADER + COURIER_MAX_BODY)
+
+struct post {
+	struct post_options options;
+	SSL *ssl;
+	uint64_t tried_ns, connections;
+	size_t in_len;
+	uint8_t in[IN_ROOM];
+};
+
+struct post *post_new(const struct post_options *options)
+{
+	struct post *post = calloc(1, sizeof(*post));
+	if (post)
+		post->options = *options;
+	return post;
+}
+
+static void disconnect(struct post *post)
+{
+	SSL_free(post->ssl);
+	post->ssl = NULL;
+	post->in_len = 0;
+}
+
+void post_free(struct post *post)
+{
+	if (post)
+		disconnect(post);
+	free(post);
+}
+
+static bool connected(struct post *post)
+{
+	struct error err;
+	if (post->ssl)
+		return true;
+	if (post->tried_ns && clock_monotonic_ns() - post->tried_ns < AGAIN_NS)
+		return false;
+	post->tried_ns = clock_monotonic_ns();
+	post->ssl = post->options.connect(post->options.arg, &err);
+	if (!post->ssl) {
+		log_warn("no collector", LOG_S("why", err.text));
+		return false;
+	}
+	post->connections++;
+	return true;
+}
+
+/* True once this batch was answered; `taken` NULL: none is waited for. */
+static bool hear(struct post *post, const struct courier_frame *frame, uint64_t batch, struct courier_taken *taken)
+{
+	struct courier_taken said;
+	uint8_t grant[RELEASE_GRANT], why;
+	struct bytes text;
+	if (frame->type == COURIER_TAKEN && courier_taken_read(frame->body, &said) && taken && said.batch == batch) {
+		*taken = said;
+		return true;
+	}
+	if (frame->type == COURIER_ENDED && courier_ended_read(frame->body, grant, &why))
+		post->options.ended(post->options.own, grant, (enum courier_why)why);
+	else if (frame->type == COURIER_SORRY && courier_sorry_read(frame->body, &why, &text))
+		log_warn("the collector ends the connection", LOG_S("why", courier_why_text(why)));
+	return false;
+}
+
+/* Whole frames that have come. True once this batch was answered. */
+static bool hear_all(struct post *post, uint64_t batch, struct courier_taken *taken, bool *broken)
+{
+	struct bytes in = bytes_of(post->in, post->in_len);
+	struct courier_frame frame;
+	enum courier_result result;
+	bool answered = false;
+	while (!answered && (result = courier_take(&in, &frame)) == COURIER_OK)
+		answered = hear(post, &frame, batch, taken);
+	*broken = !answered && result != COURIER_MORE;
+	memmove(post->in, in.data, in.len);
+	post->in_len = in.len;
+	return answered;
+}
+
+static bool read_more(struct post *post)
+{
+	size_t room = sizeof(post->in) - post->in_len;
+	ERR_clear_error();
+	int n = room > 0 ? SSL_read(post->ssl, post->in + post->in_len, (int)room) : -1;
+	if (n > 0)
+		post->in_len += (size_t)n;
+	return n > 0;
+}
+
+static bool await_answer(struct post *post, uint64_t batch, struct courier_taken *taken)
+{
+	bool broken = false;
+	while (!hear_all(post, batch, taken, &broken)) {
+		if (broken || !read_more(post))
+			return false;
+	}
+	return true;
+}
+
+enum post_result post_send(struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken)
+{
+	if (!connected(post))
+		return POST_AWAY;
+	ERR_clear_error();
+	if (SSL_write(post->ssl, frame.data, (int)frame.len) == (int)frame.len && await_answer(post, batch, taken))
+		return POST_ANSWERED;
+	disconnect(post);
+	return POST_LOST;
+}
+
+void post_listen(struct post *post)
+{
+	bool broken = false;
+	while (post->ssl) {
+		struct pollfd polled = {.fd = SSL_get_fd(post->ssl), .events = POLLIN};
+		(void)!hear_all(post, 0, NULL, &broken);
+		if (SSL_pending(post->ssl) == 0 && poll(&polled, 1, 0) != 1)
+			return;
+		if (broken || !read_more(post))
+			disconnect(post);
+	}
+}
+
+uint64_t post_connections(const struct post *post)
+{
+	return post->connections;
+}

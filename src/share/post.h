@@ -1,0 +1,39 @@
+/*
+ * share/post.h — the one connection of this host to its collector: batches out, answers back (keys/courier.h). One thread;
+ * it blocks, but for no longer than the connection's own limits say.
+ */
+#ifndef SHARE_POST_H
+#define SHARE_POST_H
+
+#include "keys/courier.h"
+
+#include <openssl/ssl.h>
+
+struct post_options {
+	/* A connection whose handshake is over, which blocks, and not for ever. NULL with a sentence. */
+	SSL *(*connect)(void *arg, struct error *err);
+	/* The collector takes no more under this grant. */
+	void (*ended)(void *own, const uint8_t grant[static RELEASE_GRANT], enum courier_why why);
+	void *arg, *own;
+};
+
+struct post;
+
+must_check struct post *post_new(const struct post_options *options); /* NULL without memory */
+void post_free(struct post *post);                                    /* NULL is allowed */
+
+enum post_result {
+	POST_ANSWERED,
+	POST_LOST, /* it was not answered: to be sent again, which does no harm */
+	POST_AWAY, /* there is no collector now; it was asked at most once a second */
+};
+
+/* Sends a PUT frame, and waits for its answer. */
+must_check enum post_result post_send(
+	struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken);
+/* Hears what the collector says by itself, without waiting. */
+void post_listen(struct post *post);
+/* Connections made. */
+must_check uint64_t post_connections(const struct post *post);
+
+#endif

@@ -1,0 +1,374 @@
+"""The fleet's bus: collectors publish what they take to NATS JetStream, and readers fetch from there what is sealed to them.
+Real nats-servers, set up by the program itself."""
+
+import os
+import re
+import resource
+import signal
+import socket
+import time
+
+import pytest
+from lab import clients, collect, nats, overt, servers, watch
+from lab.collect import Collector, Frames, Key, Place, Sealer
+from lab.nats import Bus, Client, Line, Reader, Sender, eventually_has
+from lab.proc import PATIENCE, eventually
+
+pytestmark = [overt.requires("collect --bus", "watch --bus"),
+              pytest.mark.skipif(not nats.installed(), reason="nats-server is not installed")]
+
+SITES = {"c1": "paris", "c2": "paris", "c3": "oslo"}
+READERS = {"ops": ("one", "two"), "eve": ("one", "two")}
+KEYS, READ = "overt-keys/1", "overt-read/1"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """One for all: what a test publishes under grants of its own, it looks for by its randoms."""
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", "web2", *SITES)
+    place.reader_key("eve")
+    return place
+
+
+@pytest.fixture(scope="module")
+def grants(place):
+    return {name: place.grant(reader=name, grade="raw", consent="unilateral") for name in READERS}
+
+
+@pytest.fixture(scope="module")
+def bus(place, starts_module):
+    """One node."""
+    return starts_module(Bus(place, SITES, {**READERS, "ops": ("one", "two", "watch", "again", "strict")}, count=1))
+
+
+@pytest.fixture
+def collector(place, grants, bus, starts):
+    """collector(name, *options): one that publishes."""
+    def make(name="c1", *options, of=bus):
+        return starts(Collector(place, *of.collecting(name, SITES[name]), *options))
+    return make
+
+
+def _put(collector, number, *sealed, name="web1"):
+    frames = Frames(collector.connect(name, KEYS))
+    try:
+        return frames.put(number, *sealed)
+    finally:
+        frames.close()
+
+
+def _lines(place, grant, count=1, reader="ops", seed=None):
+    """Randoms, and their lines sealed."""
+    sealer = Sealer(place.keys / f"{reader}.pub")
+    seed = seed or os.urandom(16)
+    lines = [Line(seed + n.to_bytes(16, "big")) for n in range(count)]
+    return ({line.random.hex() for line in lines},
+            [sealer.seal(grant, line, name=b"", consent=collect.UNILATERAL, grade=collect.RAW) for line in lines])
+
+
+# What it is for.
+
+def test_what_a_collector_takes_reaches_every_consumer_of_its_reader_and_nobody_else(
+        place, bus, grants, collector, starts, tmp_path):
+    one = collector()
+    randoms, sealed = _lines(place, grants["ops"], 100)
+    assert _put(one, 1, *sealed) == (100, 0, 0, 0, 0)
+    readers = [starts(Reader(bus, "ops", name, tmp_path)) for name in ("one", "two")]
+    for reader in readers:
+        eventually_has(reader, randoms, "from the bus")
+        assert sum(e["keys"] for e in reader.entries()) >= 100
+        assert {e["grant"] for e in reader.entries()} >= {grants["ops"]}
+        assert " unopened=0 malformed=0 " in reader.end()
+    others = collect.Done(*overt.run("collect", "fetch", *bus.reading("eve", "one", tmp_path / "eve.audit"),
+                                     "--keylog", tmp_path / "eve"))
+    assert others.code == 0 and not randoms & {line.split()[1] for line in (tmp_path / "eve").read_text().splitlines()}
+
+
+def test_watch_reads_http_with_keys_from_the_bus(place, bus, collector, starts, world, tmp_path):
+    grant = place.grant(names=("site.test",))
+    nginx = starts(servers.Nginx(*world.files("site.test")))
+    one = collector()
+    running = starts(watch.Running("-i", "lo", "-f", f"tcp port {nginx.port}", "-j", "1",
+                                   *map(str, bus.reading("ops", "watch", tmp_path / "audit"))))
+    eventually(lambda: _captures(running.process) or not running.process.running(), "it captures")
+    if not running.process.running() and "permi" in running.process.err.text().lower():
+        pytest.skip("no right to capture packets here")
+    done = clients.run("curl", "-q", "-sS", "--cacert", world.trust, "--tls13-ciphers", "TLS_AES_128_GCM_SHA256",
+                       "--tlsv1.3", "-o", "/dev/null", f"https://site.test:{nginx.port}/who",
+                       env={"SSLKEYLOGFILE": str(tmp_path / "log")})
+    assert done.returncode == 0, done.stderr
+    sealer = Sealer(place.keys / "ops.pub")
+    keys = Key.of_log((tmp_path / "log").read_text())
+    assert _put(one, 1, *(sealer.seal(grant, key) for key in keys)) == (2, 0, 0, 0, 0)
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert running.wait('"type":"response"')
+
+
+def _captures(process):
+    try:
+        rows = open(f"/proc/{process.pid}/net/packet", encoding="ascii").read().splitlines()[1:]
+        held = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")]
+    except OSError:
+        return False
+    return bool({f"socket:[{row.split()[8]}]" for row in rows if row.split()[5] == "1"} & set(held))
+
+
+def test_a_key_that_two_collectors_publish_is_on_the_bus_once(place, bus, grants, collector, starts, tmp_path):
+    first, second = collector("c1"), collector("c2")
+    randoms, sealed = _lines(place, grants["ops"], 5)
+    _, again = _lines(place, grants["ops"], 5, seed=bytes.fromhex(next(iter(randoms))[:32]))
+    assert _put(first, 1, *sealed)[0] == _put(second, 1, *again)[0] == 5
+    assert _bus_counts(first)["known"] == 0 and _bus_counts(second)["known"] == 5
+    bus.rewind("ops", "again")
+    reader = starts(Reader(bus, "ops", "again", tmp_path))
+    eventually_has(reader, randoms, "from the bus")
+    reader.end()
+    lines = [line.split()[1] for line in reader.log.read_text().splitlines()]
+    assert all(lines.count(one) == 1 for one in randoms)
+
+
+def _bus_counts(collector):
+    collector.stop()
+    last = re.findall(r"collect: bus (published=.*)", collector.process.err.text())[-1]
+    return {key: int(value) for key, value in re.findall(r"(\S+)=(\d+)", last)}
+
+
+# The log.
+
+def test_what_a_reader_cannot_log_it_does_not_get_and_does_not_acknowledge(
+        place, bus, grants, collector, starts, tmp_path):
+    one = collector()
+    reader = starts(Reader(bus, "ops", "strict", tmp_path))
+    randoms, sealed = _lines(place, grants["ops"])
+    assert _put(one, 1, *sealed)[0] == 1
+    eventually_has(reader, randoms, "the first")
+    size, pid = reader.audit.stat().st_size, reader.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
+    more, sealed = _lines(place, grants["ops"], 3)
+    assert _put(one, 2, *sealed)[0] == 3
+    reader.process.err.wait("audit log closed")
+    assert not more & reader.keys()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    eventually_has(reader, more, "when the log can be written again")
+    assert re.search(r" unlogged=[1-9]", reader.end())
+
+
+def test_a_collector_publishes_nothing_that_it_cannot_log(place, bus, grants, collector):
+    one = collector()
+    assert _put(one, 1, *_lines(place, grants["ops"])[1])[0] == 1
+    size, pid = (place.dir / "c1.log").stat().st_size, one.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))
+    assert _put(one, 2, *_lines(place, grants["ops"])[1])[3:] == (1, 8)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    one.wait("taken and given again")
+    assert _bus_counts(one)["published"] == 1
+
+
+# Who may do what.
+
+def _violations(said):
+    return [line for line in said if "Permissions Violation" in line]
+
+
+def test_a_reader_has_its_own_stream_and_nothing_else(place, bus, grants, collector, starts):
+    own, other = bus.reader_id("eve"), bus.reader_id("ops")
+    eve = starts(Client(bus, "eve"))
+    assert eve.answers() == []
+    for subject in (">", "overt.keys.>", f"overt.keys.*.{other}.>", f"overt.keys.*.{own}.>", f"_INBOX.reader.{other}.>",
+                    "_INBOX.>", "$JS.>"):
+        assert _violations(eve.subscribe(subject)), subject
+    assert eve.subscribe(f"_INBOX.reader.{own}.>") == []
+    inbox = f"_INBOX.reader.{own}.x"
+    for subject in (f"$JS.API.CONSUMER.MSG.NEXT.OVERT_{other}.one", f"$JS.ACK.OVERT_{other}.one.1.1.1.1.0",
+                    f"$JS.API.CONSUMER.DURABLE.CREATE.OVERT_{other}.mine", f"$JS.API.STREAM.MSG.GET.OVERT_{other}",
+                    f"$JS.API.DIRECT.GET.OVERT_{other}", f"$JS.API.STREAM.PURGE.OVERT_{own}", "$JS.API.STREAM.LIST",
+                    f"$JS.API.CONSUMER.DURABLE.CREATE.OVERT_{own}.mine", f"$JS.API.CONSUMER.CREATE.OVERT_{own}",
+                    f"overt.keys.paris.{own}.x", f"overt.keys.paris.{other}.x", "$SYS.REQ.SERVER.PING"):
+        assert _violations(eve.publish(subject, b"{}", inbox)), subject
+    assert not _violations(eve.publish(f"$JS.API.CONSUMER.INFO.OVERT_{own}.one", b"", inbox))
+
+
+def test_a_collector_publishes_for_its_site_and_reads_nothing(place, bus, starts):
+    ops = bus.reader_id("ops")
+    one = starts(Client(bus, "c3"))
+    assert not _violations(one.publish(f"overt.keys.oslo.{bus.reader_id('eve')}.lab"))
+    for subject in (f"overt.keys.paris.{ops}.x", f"$JS.API.CONSUMER.MSG.NEXT.OVERT_{ops}.one", "$JS.API.STREAM.LIST"):
+        assert _violations(one.publish(subject)), subject
+    for subject in ("overt.keys.oslo.>", "_INBOX.collector.paris.>", f"_INBOX.reader.{ops}.>", ">"):
+        assert _violations(one.subscribe(subject)), subject
+
+
+def test_what_is_no_sealed_release_is_counted_and_harms_no_reader(place, bus, grants, collector, starts, tmp_path):
+    eve = bus.reader_id("eve")
+    rogue = starts(Client(bus, "c3"))
+    for body in (b"", b"nonsense", b"\x00" * 3000):
+        assert not _violations(rogue.publish(f"overt.keys.oslo.{eve}.lab", body))
+    # What is sealed to another does not open, wherever it is published.
+    _, (sealed,) = _lines(place, grants["ops"])
+    given = b"\x03lab" + bytes(8) + len(sealed).to_bytes(2, "big") + sealed
+    assert not _violations(rogue.publish(f"overt.keys.oslo.{eve}.lab", given))
+    randoms, good = _lines(place, grants["eve"], reader="eve")
+    assert _put(collector(), 1, *good)[0] == 1
+    reader = starts(Reader(bus, "eve", "two", tmp_path))
+    eventually_has(reader, randoms, "the good one")
+    assert re.search(r" unopened=1 malformed=4 ", reader.end(code=1))
+
+
+def test_an_agents_certificate_gets_nowhere(place, bus, starts):
+    said = starts(Client(bus, "web1")).answers()
+    assert any("Authorization Violation" in line for line in said), said
+    done = collect.Done(*overt.run("collect", "fetch", *bus.reading("ops", "one", place.dir / "web1.audit", "web1"),
+                                   "--keylog", place.dir / "nothing"))
+    assert done.code == 1 and "Authorization Violation" in done.stderr
+
+
+def test_a_reader_cannot_read_as_another_with_its_own_certificate(place, bus):
+    done = collect.Done(*overt.run("collect", "fetch", *bus.reading("ops", "one", place.dir / "eve.audit", "eve"),
+                                   "--keylog", place.dir / "nothing", timeout=90))
+    assert done.code == 1 and "Permissions Violation" in done.stderr, done
+
+
+def test_nothing_is_said_without_tls_and_a_certificate(place, bus, world):
+    plain = Client(bus, None, tls=False)
+    said = plain.answers()
+    plain.stop()
+    assert any("Secure Connection - TLS Required" in line for line in said) or said == [], said
+    assert plain.info["tls_required"] and plain.info["tls_verify"]
+    with pytest.raises(OSError):
+        nobody = Client(bus, None)
+        assert nobody.answers() != [] and not nobody.line()
+        raise OSError
+    eve = world.leaf("ops")
+    (place.dir / "stranger.pem").write_text(eve.pem)
+    (place.dir / "stranger.key").write_text(eve.key_pem)
+    with pytest.raises(OSError):
+        Client(bus, "stranger").answers()
+        raise OSError
+
+
+def test_the_bus_must_be_the_one_that_its_certificate_says(place, bus, tmp_path):
+    """The node is at localhost; at its address it has no certificate."""
+    done = collect.Done(*overt.run(
+        "collect", "fetch", *(str(word).replace("//localhost:", "//127.0.0.1:") for word in
+                              bus.reading("ops", "one", tmp_path / "audit")), "--keylog", tmp_path / "keys", timeout=90))
+    assert done.code == 1 and re.search("SSL|TLS|certificate", done.stderr), done
+
+
+# When it fails.
+
+def test_a_bus_that_hangs_sends_senders_away_in_time_and_nothing_is_lost(
+        place, bus, grants, collector, starts, tmp_path):
+    one = collector("c1", "--bus-wait", "1s")
+    first, sealed = _lines(place, grants["ops"])
+    assert _put(one, 1, *sealed)[0] == 1
+    bus.nodes[0].hang()
+    try:
+        frames, begun = Frames(one.connect("web1", KEYS)), time.monotonic()
+        randoms, sealed = _lines(place, grants["ops"], 10)
+        frames.send(collect.PUT, bytes(8) + b"".join(len(s).to_bytes(2, "big") + s for s in sealed))
+        kind, body = frames.take()
+        assert (kind, body[0]) == (collect.SORRY, 12)
+        assert time.monotonic() - begun < 10
+        frames.close()
+        # What it would not publish, it does not give either.
+        reader = Frames(one.connect("ops", READ))
+        reader.send(collect.WANT, bytes(25))
+        given = b""
+        while (frame := reader.take())[0] != collect.CAUGHT_UP:
+            given += frame[1]
+        reader.close()
+        assert bytes.fromhex(next(iter(first))) in given
+        assert not any(bytes.fromhex(one) in given for one in randoms)
+    finally:
+        bus.nodes[0].go_on()
+
+    def taken():
+        with_patience = Frames(one.connect("web1", KEYS))
+        with_patience.send(collect.PUT, bytes(8) + b"".join(len(s).to_bytes(2, "big") + s for s in sealed))
+        answer = with_patience.take()
+        with_patience.close()
+        return answer and answer[0] == collect.TAKEN
+    eventually(taken, "it is taken when the bus answers again")
+    reader = starts(Reader(bus, "ops", "one", tmp_path))
+    eventually_has(reader, first | randoms, "from the bus")
+
+
+def test_a_collector_begins_without_its_bus_and_finds_it_later(place, grants, starts, tmp_path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        servers_ = f"nats://localhost:{held.getsockname()[1]}"
+        one = starts(Collector(place, "--bus", servers_, "--site", "paris", "--bus-certificate", place.dir / "c2.pem",
+                               "--log", tmp_path / "log", "--bus-wait", "1s"))
+        one.wait("bus not reached")
+        frames = Frames(one.connect("web1", KEYS))
+        _, (sealed,) = _lines(place, grants["ops"])
+        frames.send(collect.PUT, bytes(8) + len(sealed).to_bytes(2, "big") + sealed)
+        assert frames.take()[0] == collect.SORRY
+        frames.close()
+        assert _bus_counts(one)["failed-batches"] == 1
+
+
+def test_options_that_cannot_be_are_refused_with_what_to_do(place, tmp_path):
+    key, pem = place.keys / "ops.key", place.dir / "ops.pem"
+    for arguments, says in (
+            (("watch", "x.pcap", "--bus", "nats://a:1", "--reader-key", key, "--certificate", pem), "--bus needs --log"),
+            (("watch", "x.pcap", "--bus", "nats://a:1", "--collector", "b:2"), "one of them"),
+            (("collect", "fetch", "--keylog", "x", "--bus", "http://a", "--reader-key", key, "--certificate", pem, "--log",
+              tmp_path / "log"), "nats://HOST:PORT"),
+            (("collect", "fetch", "--keylog", "x", "--bus", "nats://u:p@a", "--reader-key", key, "--certificate", pem,
+              "--log", tmp_path / "log"), "without a password"),
+            (("collect", "fetch", "--keylog", "x", "--bus", "nats://a:1", "--reader-key", key, "--certificate", pem,
+              "--log", tmp_path / "log", "--consumer", "a.*"), "a consumer has letters"),
+            (("collect", "--dir", place.dir, "--bus", "nats://a:1"), "--bus needs --site"),
+            (("collect", "--dir", place.dir, "--bus", "nats://a:1", "--site", "a.>"), "a site has letters"),
+            (("collect", "bus", "nodes", "--dir", place.dir, "--node", "n1=127.0.0.1"), "HOST is a DNS name"),
+            (("collect", "bus", "nodes", "--dir", place.dir, "--node", "a=a.test", "--node", "b=b.test"), "no quorum"),
+            (("collect", "bus", "nodes", "--dir", place.dir, "--collector", "c1=*"), "a site has letters"),
+            (("collect", "bus", "streams", "--dir", place.dir), "where is the bus?"),
+            (("collect", "bus"), "what shall be done?")):
+        done = collect.Done(*overt.run(*arguments))
+        assert done.code != 0 and says in done.stderr, done
+
+
+# A fleet.
+
+def test_no_acknowledged_key_is_lost_when_a_node_a_collector_and_a_watcher_die_under_load(
+        place, grants, starts, tmp_path):
+    bus = starts(Bus(place, SITES, READERS))
+    fleet = [starts(Collector(place, *bus.collecting(name, site))) for name, site in SITES.items()]
+    readers = {(name, one): starts(Reader(bus, name, one, tmp_path)) for name, some in READERS.items() for one in some}
+    senders = [starts(Sender(bus, fleet, grants, name, 30, turn)) for turn, name in enumerate(("web1", "web2") * 2)]
+    for sender in senders:
+        sender.start()
+
+    def acknowledged():
+        return sum(len(sender.taken) for sender in senders)
+
+    def reached(part):
+        total = sum(sender.batches * sender.each for sender in senders)
+        eventually(lambda: acknowledged() >= part * total or any(s.fault for s in senders), f"{part:.0%} of the load",
+                   2 * PATIENCE)
+    reached(0.1)
+    leader = re.search(r"^ops .*led by n(\d)", bus.administer("show").stdout, re.M)[1]
+    bus.nodes[int(leader) - 1].kill()
+    reached(0.3)
+    os.kill(fleet[0].process.pid, signal.SIGKILL)
+    reached(0.5)
+    readers["ops", "two"].process.popen.send_signal(signal.SIGKILL)
+    for sender in senders:
+        sender.finish()
+    taken = set().union(*(sender.taken for sender in senders))
+    assert len(taken) == 4 * 30 * 20 and any(sender.connections > 1 for sender in senders)
+    for (name, one), reader in readers.items():
+        if reader.process.running():
+            eventually_has(reader, taken, f"{name} {one} has every acknowledged key", 2 * PATIENCE)
+    # Who comes again under the dead one's name gets what that one had not acknowledged.
+    again = starts(Reader(bus, "ops", "two", tmp_path))
+    eventually_has(again, taken, "the one that died, and who came after it", 2 * PATIENCE)
+    for reader in (*readers.values(), again):
+        if reader.process.running():
+            assert " unopened=0 malformed=0 " in reader.end()
+    for one in fleet[1:]:
+        assert _bus_counts(one)["published"] > 0

@@ -1,0 +1,250 @@
+"""The host's side of grants: what is entered in its own log, ends within a connection, and grants that come late."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from lab import clients, collect, overt
+from lab.collect import Collector, Place
+from lab.proc import PATIENCE, Process, eventually
+
+pytestmark = overt.requires("exec --share --collector", "collect", "grant")
+
+TERMS = {"names": ("site.test",), "consent": "unilateral"}
+OVER = "the grant has ended in this connection"
+
+
+@pytest.fixture
+def place(folder):
+    return Place(folder)
+
+
+def _sending(place, collector, folder):
+    return [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
+            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", folder / "release.log"]
+
+
+def _entries(folder, kind, **wanted):
+    path = folder / "release.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [line for line in map(json.loads, lines) if line["kind"] == kind]
+    return [line for line in found if all(line.get(key) == value for key, value in wanted.items())]
+
+
+def _curl(world, server):
+    return ["curl", "-q", "-sS", "--max-time", "20", "--cacert", world.trust, f"https://site.test:{server.port}/who"]
+
+
+def _share(place, collector, folder, *command):
+    done = subprocess.run([*map(str, _sending(place, collector, folder)), "--", *map(str, command)], capture_output=True,
+                          text=True, timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS))
+    assert not overt.SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+# One connection over which a request goes for each line that comes.
+STEADY = """
+import http.client, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.minimum_version = ssl.TLSVersion.TLSv1_3
+server = http.client.HTTPSConnection("site.test", int(sys.argv[2]), context=context)
+server._create_connection = lambda address, *more: __import__("socket").create_connection(("127.0.0.1", address[1]))
+for number, _ in enumerate(sys.stdin):
+    server.request("GET", "/who", headers={"X-Padding": "x" * 1000})
+    answer = server.getresponse()
+    answer.read()
+    print("answer", number, answer.status, server.sock.getsockname()[1], flush=True)
+"""
+
+
+class Steady:
+    def __init__(self, place, collector, folder, world, server):
+        self.process = Process(*_sending(place, collector, folder), "--", "/usr/bin/python3",
+                               clients.script(folder, "steady.py", STEADY), world.trust, server.port,
+                               stdin=subprocess.PIPE, env=clients.environment(**overt.SANITIZER_OPTIONS))
+        self.count, self.ports = 0, set()
+
+    def ask(self):
+        self.process.write(b"\n")
+        found = self.process.out.wait(rf"answer {self.count} (\d+) (\d+)")
+        assert found[1] == "200"
+        self.ports.add(found[2])
+        self.count += 1
+
+    def end(self):
+        """What was said in the end; all of it went over one connection."""
+        self.process.popen.stdin.close()
+        assert self.process.wait() == 0, self.process.err.text()
+        assert len(self.ports) == 1
+        return self.process.err.text()
+
+    def stop(self):
+        self.process.stop()
+
+
+@pytest.fixture
+def steady(place, folder, world, nginx, starts):
+    def make(collector):
+        return starts(Steady(place, collector, folder, world, nginx))
+    return make
+
+
+def _ended(run, folder, grant):
+    """The keys have changed, nothing of the new ones has left, and the connection goes on."""
+    for _ in range(3):
+        run.ask()
+    said = run.end()
+    assert re.search(r"1 times a grant ended within a connection; [1-9]\d* keys were kept back", said), said
+    assert len(_entries(folder, "release", grant=grant)) == 2
+    assert {entry["epoch"] for entry in _entries(folder, "release")} == {0}
+
+
+def test_a_grant_of_so_many_seconds_ends_within_the_connection_which_goes_on(place, starts, steady, folder):
+    grant = place.grant("--until-seconds", "1", **TERMS)
+    run = steady(starts(Collector(place)))
+    run.ask()
+    (entry,) = eventually(lambda: _entries(folder, "refusal", why=OVER), "it ends")
+    assert (entry["grant"], entry["side"]) == (grant, "host")
+    _ended(run, folder, grant)
+
+
+def test_a_grant_of_so_many_octets_ends_within_the_connection_which_goes_on(place, starts, steady, folder):
+    grant = place.grant("--until-bytes", "20KiB", **TERMS)
+    run = steady(starts(Collector(place)))
+    run.ask()
+    assert not _entries(folder, "refusal")
+
+    def over():
+        run.ask()
+        return _entries(folder, "refusal", why=OVER)
+    eventually(over, "it ends")
+    assert run.count > 5
+    _ended(run, folder, grant)
+
+
+def test_a_reader_that_has_enough_ends_the_grant_within_the_connection_which_goes_on(place, starts, steady, folder):
+    grant = place.grant("--until-reader", **TERMS)
+    collector = starts(Collector(place))
+    run = steady(collector)
+    run.ask()
+    eventually(lambda: len(place.entries("release")) > 0, "the collector has them")
+    done = collect.Done(*overt.run("collect", "fetch", *place.reading(collector), "--enough", grant))
+    assert done.code == 0, done.stderr
+    (entry,) = eventually(lambda: _entries(folder, "revoke"), "the host hears of it")
+    assert (entry["grant"], entry["reason"]) == (grant, "the reader has said that it is enough")
+    for _ in range(3):
+        run.ask()
+    assert "1 times a grant ended within a connection" in run.end()
+    assert len(_entries(folder, "release")) == 2
+
+
+def test_revoking_a_grant_changes_the_keys_of_its_connections_and_gives_away_none_of_the_next(
+        place, starts, steady, folder):
+    grant = place.grant(**TERMS)
+    run = steady(starts(Collector(place)))
+    run.ask()
+    eventually(lambda: len(_entries(folder, "release")) == 2, "both directions are released")
+    place.revoke(grant)
+    eventually(lambda: _entries(folder, "revoke", grant=grant), "the host has seen it")
+    for _ in range(3):
+        run.ask()
+    assert "under no grant" in run.end()
+    assert len(_entries(folder, "release")) == 2
+    # The new keys came, and were refused.
+    assert sum(entry["count"] for entry in _entries(folder, "refusal", why="no grant covers it")) >= 1
+
+
+def test_no_grant_of_octets_or_seconds_covers_what_cannot_end(place, starts, nginx, world, folder):
+    """The keys of TLS 1.2 stay what they are."""
+    place.grant("--until-seconds", "3600", **TERMS)
+    done = _share(place, starts(Collector(place)), folder, *_curl(world, nginx), "--tls-max", "1.2")
+    assert done.returncode == 0 and "2 keys: 2 under no grant" in done.stderr, done.stderr
+    assert not _entries(folder, "release")
+
+
+# The host's log.
+
+def test_grants_refusals_and_ends_are_in_the_hosts_own_log(place, starts, nginx, world, folder):
+    grant, other = place.grant(**TERMS), place.grant(names=("other.test",), consent="unilateral")
+    collector = starts(Collector(place))
+    assert _share(place, collector, folder, *_curl(world, nginx)).returncode == 0
+    assert {entry["grant"] for entry in _entries(folder, "grant")} == {grant, other}
+    kinds = [json.loads(line)["kind"] for line in (folder / "release.log").read_text().splitlines()]
+    assert max(n for n, kind in enumerate(kinds) if kind == "grant") < kinds.index("release")
+    place.revoke(grant)
+    assert _share(place, collector, folder, *_curl(world, nginx)).returncode == 0
+    assert [entry["reason"] for entry in _entries(folder, "revoke")] == ["no longer"]
+    assert sum(e["count"] for e in _entries(folder, "refusal", why="no grant covers it", side="host")) == 2
+    log = collect.Done(*overt.run("log", "verify", "--log", folder / "release.log"))
+    assert log.code == 0, log
+
+
+def test_only_the_sender_that_a_grant_names_sends_under_it(place, starts, nginx, world, folder):
+    place.grant("--sender", "web2", **TERMS)
+    mine = place.grant("--sender", collect.spki_sha256(place.dir / "web1.pem"), **TERMS)
+    done = _share(place, starts(Collector(place)), folder, *_curl(world, nginx))
+    assert "2 keys: 0 under no grant; 2 sealed, of which the collector has 2" in done.stderr, done.stderr
+    assert {entry["grant"] for entry in _entries(folder, "release")} == {mine}
+
+
+def test_a_grant_that_the_collector_gets_later_than_the_host_costs_no_key(place, starts, nginx, world, folder):
+    """Grants are copied to each by other ways: what is refused for want of one is sent again."""
+    collector = starts(Collector(place))
+    (folder / "early").mkdir()
+    grant = place.grant("--dir", folder / "early", **TERMS)
+    sending = [folder / "early" if word == place.dir / "grants" else word for word in _sending(place, collector, folder)]
+    run = starts(Process(*sending, "--", "sh", "-c", " ".join([*map(str, _curl(world, nginx)), "; read x"]),
+                         stdin=subprocess.PIPE, env=clients.environment(**overt.SANITIZER_OPTIONS)))
+    eventually(lambda: place.entries("refusal"), "the collector refuses")
+    os.rename(folder / "early" / f"{grant}.grant", folder / "copy")
+    (folder / "early" / f"{grant}.grant").write_bytes((folder / "copy").read_bytes())
+    os.rename(folder / "copy", place.dir / "grants" / f"{grant}.grant")
+    eventually(lambda: sum(entry["count"] for entry in place.entries("release")) == 2, "the keys are taken after all")
+    run.write(b"\n")
+    assert run.wait() == 0
+    assert "2 sealed, of which the collector has 2 and refused 0" in run.err.text(), run.err.text()
+
+
+# Lines of key logs.
+
+RANDOM, SHORT, LONG = "5b" * 32, "c1" * 32, "d2" * 48
+LINES = (f"CLIENT_TRAFFIC_SECRET_0 {RANDOM} {SHORT}", f"SERVER_TRAFFIC_SECRET_0 {'6c' * 32} {LONG}",
+         f"EXPORTER_SECRET {RANDOM} {'e3' * 32}")
+
+
+def _write_lines(place, collector, folder):
+    """As Node does, which is told to write there."""
+    return _share(place, collector, folder, "sh", "-c", 'printf "%s\\n" "$@" > "$OVERT_SHARE_FIFO"', "sh", *LINES)
+
+
+def _fetched(place, collector, folder):
+    log = folder / "fetched"
+    done = collect.Done(*overt.run("collect", "fetch", *place.reading(collector), "--keylog", log))
+    return sorted(log.read_text().splitlines()), int(re.search(r"(\d+) keys:", done.stderr)[1])
+
+
+def test_lines_go_whole_where_a_grant_says_raw_and_the_log_says_so(place, starts, folder):
+    raw, record = place.grant(grade="raw", consent="unilateral"), place.grant(consent="unilateral")
+    collector = starts(Collector(place))
+    done = _write_lines(place, collector, folder)
+    assert "3 keys: 0 under no grant; 3 sealed, of which the collector has 3" in done.stderr, done.stderr
+    lines, keys = _fetched(place, collector, folder)
+    # Exporter secrets open nothing that was sent; and of the line whose suite is certain a record key was made, too.
+    assert lines == sorted(LINES[:2]) and keys == 3
+    assert [(e["grade"], e["consent"]) for e in _entries(folder, "release", grant=raw)] == 2 * [("raw", "unilateral")]
+    (entry,) = _entries(folder, "release", grant=record)
+    assert (entry["grade"], entry["direction"], entry["epoch"]) == ("record", "server", 0)
+    text = (folder / "release.log").read_text() + (place.dir / "audit.log").read_text()
+    assert SHORT not in text and LONG not in text
+
+
+def test_without_a_grant_that_says_raw_no_line_leaves_the_host(place, starts, folder):
+    place.grant(consent="unilateral")
+    collector = starts(Collector(place))
+    done = _write_lines(place, collector, folder)
+    assert "1 keys: 0 under no grant; 1 sealed, of which the collector has 1" in done.stderr, done.stderr
+    assert "1 secrets were not sent: their lines do not tell which suite" in done.stderr
+    assert _fetched(place, collector, folder) == ([], 1)
+    assert not _entries(folder, "release", grade="raw")

@@ -1,0 +1,296 @@
+"""`overt exec --share` with programs that no library gets into: Go's, stripped or not, and static ones with OpenSSL inside.
+Probes see their secrets; their connections are read like those of others, here and by readers of a collector."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from lab import clients, golang, overt, servers, watch
+from lab.collect import Collector, Place
+from lab.proc import PATIENCE, Process
+from lab.servers import needs_program
+
+pytestmark = overt.requires("exec --share --collector", "collect", "watch --collector")
+
+REACHED = r"is not reached by the agent: it is %s.*; its keys come by uprobes, asynchronously"
+GO, STATIC = REACHED % "a Go program", REACHED % "linked statically, with OpenSSL inside"
+
+
+def _run(folder, *command, options=(), env=None, **knobs):
+    lines = folder / "share.jsonl"
+    lines.unlink(missing_ok=True)
+    code, out, err = overt.run("exec", "--share", "--interface", "lo", "--jsonl", lines, *options, "--", *command,
+                               env={"HOME": str(folder), **(env or {})}, **knobs)
+    events = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    return code, out, err, events
+
+
+@pytest.fixture(scope="module", autouse=True)
+def allowed(tmp_path_factory):
+    """Whether this machine lets anybody place probes: asked with a Go program that makes no connection."""
+    folder = tmp_path_factory.mktemp("allowed")
+    _, _, err, _ = _run(folder, golang.program(), "get", "nowhere:")
+    if "CAP_NET_RAW" in err:
+        pytest.skip("no right to capture packets here")
+    if found := re.search(r"its keys could come by probes, but (.*)", err):
+        pytest.skip(found[1])
+
+
+@pytest.fixture(scope="module")
+def tls12(world, starts_module):
+    return starts_module(servers.Nginx(*world.files("site.test"), protocols="TLSv1.2"))
+
+
+@pytest.fixture
+def server(nginx, tls12, request):
+    return tls12 if getattr(request, "param", "") == "TLS 1.2" else nginx
+
+
+both_versions = pytest.mark.parametrize("server", ["TLS 1.3", "TLS 1.2"], indirect=True)
+
+
+def _url(server, path="/"):
+    return f"https://site.test:{server.port}{path}"
+
+
+def _requests(events):
+    return sorted(e["path"] for e in events if e["type"] == "request")
+
+
+def _whole(ran, *paths):
+    _, _, err, events = ran
+    assert _requests(events) == sorted(paths), err
+    assert [e["status"] for e in events if e["type"] == "response"] == [200] * len(paths), err
+    assert f"{len(paths)} decrypted, 0 partly, 0 not" in err, err
+
+
+# Go
+
+@both_versions
+@pytest.mark.parametrize("build", [{}, {"stripped": True}, {"cgo": True}], ids=["static", "stripped", "dynamic"])
+def test_what_a_go_client_says_is_read(build, server, world, folder):
+    ran = _run(folder, golang.program(**build), "get", _url(server), env={"SSL_CERT_FILE": str(world.trust)})
+    assert ran[0] == 0 and "nginx says hello" in ran[1], ran[2]
+    _whole(ran, "/")
+    assert len(re.findall(GO, ran[2])) == 1 and "out of reach" not in ran[2], ran[2]
+
+
+def _curl(world, server, path, *options):
+    return clients.run("curl", "-q", "-sS", "--max-time", "20", *options, "--cacert", world.trust, _url(server, path))
+
+
+class Sharing(golang.Server):
+    def __init__(self, folder, world, *options, **knobs):
+        self.lines = folder / "server.jsonl"
+        super().__init__(*world.files("site.test"), under=[overt.binary(), "exec", "--share", *options, "--interface", "lo",
+                                                           "--jsonl", self.lines, "--"], **knobs)
+
+    def end(self):
+        code = self.process.terminate()
+        err = self.process.err.text()
+        assert not overt.SANITIZER.search(err), err
+        return code, self.process.out.text(), err, [json.loads(line) for line in self.lines.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("stripped", [False, True], ids=["", "stripped"])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_what_a_go_server_says_is_read(version, stripped, world, starts, folder):
+    server = starts(Sharing(folder, world, stripped=stripped))
+    for number in range(3):
+        done = _curl(world, server, f"/{number}", "--http1.1", f"--tlsv{version}", "--tls-max", version)
+        assert done.returncode == 0, done.stderr
+    _whole(server.end(), "/0", "/1", "/2")
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_every_suite_of_go_is_read(suite, world, starts, folder):
+    """A client that offers one alone; HTTP/2 this time."""
+    server = starts(Sharing(folder, world))
+    assert _curl(world, server, "/", "--tls13-ciphers", suite).returncode == 0
+    ran = server.end()
+    _whole(ran, "/")
+    assert [e["suite_name"] for e in ran[3] if e["type"] == "tls"] == [suite]
+
+
+def test_keys_are_followed_through_a_key_update(world, starts, folder):
+    """Go does not log what comes after one: the next secret is known by the one before it."""
+    server = starts(Sharing(folder, world))
+    client = starts(Process("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "site.test",
+                            "-CAfile", world.trust, stdin=subprocess.PIPE))
+    client.out.wait("Verify return code: 0")
+    client.write(b"K\n")
+    client.err.wait("KEYUPDATE")
+    client.write(b"GET /updated HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
+    client.out.wait("go over HTTP/1.1")
+    client.terminate()
+    _whole(server.end(), "/updated")
+
+
+def test_a_go_program_without_tls_is_said_to_be_out_of_reach(folder):
+    (folder / "plain.go").write_text("package main\n\nfunc main() { println(\"plain\") }\n")
+    done = clients.run(needs_program("go"), "build", "-o", folder / "plain", folder / "plain.go", timeout=110, env={
+        "GOCACHE": str(golang.cache()), "GO111MODULE": "off", "CGO_ENABLED": "0"})
+    assert done.returncode == 0, done.stderr
+    _, _, err, _ = _run(folder, folder / "plain")
+    assert re.search(r"plain is out of reach: it is a Go program without crypto/tls", err), err
+
+
+# Started by others
+
+PARENTS = {
+    "a shell": lambda command: ["sh", "-c", " ".join(map(str, command)) + "; true"],
+    "env": lambda command: ["env", "A=b", *command],
+    "python": lambda command: ["/usr/bin/python3", "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], check=True)",
+                               *command],
+    "posix_spawn": lambda command: [
+        "/usr/bin/python3", "-c",
+        "import os, sys; os.waitpid(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)", *command],
+    "a shell without the agent's variables": lambda command: [
+        "sh", "-c", "env -i SSL_CERT_FILE=$SSL_CERT_FILE " + " ".join(map(str, command)) + "; true"],
+}
+
+
+@pytest.mark.parametrize("parent, build", [*((parent, {}) for parent in PARENTS), ("a shell", {"cgo": True})])
+def test_a_program_that_another_one_starts_is_read_from_its_first_record_on(parent, build, nginx, world, folder):
+    """Who starts it waits until the probes stand."""
+    command = PARENTS[parent]([golang.program(**build), "get", _url(nginx)])
+    ran = _run(folder, *command, env={"SSL_CERT_FILE": str(world.trust)})
+    assert "nginx says hello" in ran[1], ran[2]
+    _whole(ran, "/")
+    assert re.search(r"overt exec: lab\[\d+\] " + GO, ran[2]) and "began before" not in ran[2], ran[2]
+
+
+def test_connections_of_other_processes_of_the_same_program_are_not_shown(nginx, world, folder, starts):
+    """Probes stand in the file: who else runs it is none of the run's."""
+    command = [golang.program(), "get", _url(nginx, "/who")]
+    run = starts(Process(overt.binary(), "exec", "--share", "--interface", "lo", "--jsonl", folder / "share.jsonl", "--", "sh",
+                         "-c", f"{command[0]} get nowhere: ; read go; {command[0]} get {_url(nginx)}", stdin=subprocess.PIPE,
+                         env={"SSL_CERT_FILE": str(world.trust), **overt.SANITIZER_OPTIONS}))
+    run.err.wait(GO)
+    assert clients.run(*map(str, command), env={"SSL_CERT_FILE": str(world.trust)}).returncode == 0
+    run.write(b"go\n")
+    assert run.wait() == 0, run.err.text()
+    assert _requests([json.loads(line) for line in (folder / "share.jsonl").read_text().splitlines()]) == ["/"]
+
+
+# Static programs
+
+SOURCE = """
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int count, char **words)
+{
+	char where[64], text[4096];
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	if (count > 2 && SSL_CTX_set_ciphersuites(ctx, words[2]) != 1)
+		return 2;
+	snprintf(where, sizeof(where), "127.0.0.1:%s", words[1]);
+	BIO *bio = BIO_new_connect(where);
+	SSL *ssl = SSL_new(ctx);
+	SSL_set_tlsext_host_name(ssl, "site.test");
+	SSL_set_bio(ssl, bio, bio);
+	if (SSL_connect(ssl) != 1)
+		return 1;
+	const char *ask = "GET /who HTTP/1.1\\r\\nHost: site.test\\r\\nConnection: close\\r\\n\\r\\n";
+	SSL_write(ssl, ask, (int)strlen(ask));
+	for (int n; (n = SSL_read(ssl, text, sizeof(text))) > 0;)
+		fwrite(text, 1, (size_t)n, stdout);
+	SSL_free(ssl);
+	return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def static(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("static")
+    (folder / "client.c").write_text(SOURCE)
+    done = clients.run(needs_program("cc"), "-O2", "-static", "-w", "-o", folder / "client", folder / "client.c", "-lssl",
+                       "-lcrypto", "-ldl", "-lpthread", "-lzstd", "-lz")
+    if done.returncode != 0:
+        done = clients.run(needs_program("cc"), "-O2", "-static", "-w", "-o", folder / "client", folder / "client.c",
+                           "-lssl", "-lcrypto", "-ldl", "-lpthread")
+    assert done.returncode == 0, done.stderr
+    clients.run(needs_program("strip"), "-o", folder / "stripped", folder / "client")
+    return folder / "client"
+
+
+@both_versions
+def test_what_a_static_program_with_openssl_says_is_read(server, static, folder):
+    ran = _run(folder, static, server.port)
+    assert ran[0] == 0 and "HTTP/1.1 200" in ran[1], ran[2]
+    _whole(ran, "/who")
+    assert len(re.findall(STATIC, ran[2])) == 1, ran[2]
+
+
+def test_a_stripped_static_program_is_said_to_be_out_of_reach(nginx, static, folder):
+    code, out, err, events = _run(folder, static.parent / "stripped", nginx.port)
+    assert code == 0 and "HTTP/1.1 200" in out and _requests(events) == []
+    assert re.search(r"stripped is out of reach: it is linked statically and stripped", err), err
+
+
+# Elsewhere
+
+TERMS = {"names": ("site.test",), "consent": "unilateral"}
+
+
+@pytest.fixture
+def place(folder):
+    place = Place(folder)
+    place.grant(**TERMS)
+    return place
+
+
+@pytest.fixture
+def collector(place, starts):
+    return starts(Collector(place))
+
+
+def _sending(place, collector, folder):
+    return [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
+            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", folder / "release.log", "--"]
+
+
+def _send(place, collector, folder, *command, **env):
+    done = subprocess.run([*map(str, _sending(place, collector, folder)), *map(str, command)], capture_output=True, text=True,
+                          timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS, **env))
+    assert not overt.SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+@both_versions
+def test_a_reader_reads_what_a_go_client_elsewhere_says(place, collector, server, world, starts, folder):
+    """The name that the grant wants is the one that the client asked for; TLS 1.2, too, is released as record keys."""
+    running = starts(watch.live(server.port, *place.reading(collector)))
+    done = _send(place, collector, folder, golang.program(stripped=True), "get", _url(server, "/who"),
+                 SSL_CERT_FILE=str(world.trust))
+    assert done.returncode == 0, done.stderr
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert running.wait('"type":"response"')["status"] == 200
+    assert "2 keys: 0 under no grant; 2 sealed, of which the collector has 2 and refused 0" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_reader_reads_what_a_go_server_elsewhere_says(version, place, collector, world, starts, folder):
+    server = starts(golang.Server(*world.files("site.test"), under=_sending(place, collector, folder)))
+    running = starts(watch.live(server.port, *place.reading(collector)))
+    for number in range(2):
+        assert _curl(world, server, f"/{number}", "--http1.1", "--tls-max", version).returncode == 0
+        assert running.wait(rf'"type":"request".*"/{number}"')["path"] == f"/{number}"
+    server.process.terminate()
+    assert "4 keys: 0 under no grant; 4 sealed, of which the collector has 4" in server.process.err.text(), \
+        server.process.err.text()
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_a_reader_reads_what_a_static_program_elsewhere_says(suite, collector, place, static, nginx, starts, folder):
+    """Which of the suites it is, its cipher tells. Its name is not known: the grant has to cover every one."""
+    place.grant(names=("*",), consent="unilateral")
+    running = starts(watch.live(nginx.port, *place.reading(collector)))
+    done = _send(place, collector, folder, static, nginx.port, suite)
+    assert done.returncode == 0, done.stderr
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert "2 sealed, of which the collector has 2 and refused 0" in done.stderr, done.stderr
