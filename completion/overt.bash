@@ -20,8 +20,8 @@ _overt_options()
 	exec)
 		flags="$both_flags --share"
 		values="$both_values --accord --accord-rule --accord-server --proxy --role --proxy-name --approval-key
-			--interface --plaintext --export-objects --late --deadline --collector --certificate --key --ca --grants
-			--signer --audit --ack --door --readers"
+			--interface --plaintext --export-objects --late --deadline --mode --rotate-bytes
+			--rotate-seconds --rotate-when --collector --certificate --key --ca --grants --signer --audit --ack --door --readers"
 		;;
 	tour)
 		flags="--help -h --json --no-color --no-pause"
@@ -214,6 +214,14 @@ _overt_value()
 		;;
 	exec--late)
 		_overt_reply < <(compgen -W "open closed" -- "$current")
+		return
+		;;
+	exec--mode)
+		_overt_reply < <(compgen -W "live after-rotation" -- "$current")
+		return
+		;;
+	exec--rotate-when)
+		_overt_reply < <(compgen -W "writes calls" -- "$current")
 		return
 		;;
 	exec--ack)

@@ -70,7 +70,8 @@ class Rounds:
 
     def blocked_us(self, way):
         """Per wait, of which there is one in a handshake; from the agent's own counts over all rounds."""
-        return self.servers[way].waits["mean_us"] if self.servers[way].waits else 0.0
+        waits = self.servers[way].waits
+        return waits["mean_us"] if waits else 0.0
 
     def busy(self, way):
         """The share of its core that nginx has used or could not leave to others."""
@@ -126,7 +127,9 @@ def tell_nginx(rounds, limits):
         print(f"  {'of it the agent, us/handshake':38} {spread(more)}")
         print(f"  {'CPU of the shipper, us/handshake':38} {spread(rounds.of(way, 'shipper_us'))}")
         waits = server.waits
-        if waits:
+        if not waits or waits["count"] == 0:
+            print("  no handshake waits")
+        else:
             print(f"  {'blocked until taken, us/handshake':38} {waits['mean_us']:8.2f}")
             limit = way == "ack host"
             word = f" at most {HOST_P50_US}: {limits.judge(waits['p50_us'] <= HOST_P50_US)}" if limit else ""
@@ -196,7 +199,7 @@ def arguments():
         for unknown in set(named) - set(known):
             parser.error(f"{unknown}: there are {', '.join(known)}")
     if options.quick:
-        options.rounds, options.handshakes, options.keys, options.applications = 2, 200, 5000, 50
+        options.rounds, options.handshakes, options.keys, options.applications = 1, 100, 2000, 20
     return options
 
 

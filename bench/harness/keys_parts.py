@@ -12,6 +12,8 @@ from fault import Fault
 PATIENCE_S = 60
 # Long enough that a busy machine does not end the waits that are to be measured.
 DEADLINE_MS = 20000
+# For a collector: one sender may send what many do, as fast as it can.
+LARGE = ["--memory", "4GiB", "--client-memory", "4GiB", "--rate", "100000000"]
 WAITS = re.compile(r"overt exec: (\d+) waits, p50 ([\d.]+) us, p99 ([\d.]+) us, ([\d.]+) s in all")
 MISSED = re.compile(r"overt exec: (\d+) times a key was not taken in time")
 LOAD = re.compile(r"seal ([\d.]+) ns/key; took [\d.]+ s: (\d+) keys/s; collector CPU [\d.]+ s: [\d.]+ us/key, (\d+) keys/s of")
@@ -56,16 +58,13 @@ class Place:
         self.overt("grant", "key", "--dir", self.keys, "ops")
         self.grant = self.overt("grant", "new", "--signer", self.keys / "boss.key", "--reader", "ops", "--reader-key",
                                 self.keys / "ops.pub", "--purpose", "a measurement", "--consent", "unilateral", "--reason",
-                                "a measurement", "--until", "1d", "--name", "*", "--dir", self.dir / "grants",
-                                *self.modes()).split()[0]
+                                "a measurement", "--until", "1d", "--name", "*", "--dir",
+                                self.dir / "grants").split()[0]
         log = folder / "collector.log"
         with log.open("w") as out:
             self.process = programs.start(programs.on_cpus(cpus, [build / "overt", "collect", "--dir", self.dir, "--listen",
-                                                                  "127.0.0.1:0"]), stdout=out, stderr=out)
+                                                                  "127.0.0.1:0", *LARGE]), stdout=out, stderr=out)
         self.address = wait_for(log, r"listening address=(\S+)", self.process)[1]
-
-    def modes(self):
-        return ()
 
     def overt(self, *words):
         done = subprocess.run([self.build / "overt", *map(str, words)], capture_output=True, text=True, check=False)

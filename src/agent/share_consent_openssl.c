@@ -94,6 +94,11 @@ static bool sha256_of(const void *ctx, struct bytes data, uint8_t out[static 32]
 {
 	const struct openssl_library *library = ctx;
 	unsigned int len;
+	SHA256_CTX hash;
+	/* Without looking it up, where that is possible (share_openssl_hmac.c). */
+	if (library->sha256_init)
+		return library->sha256_init(&hash) == 1 && library->sha256_update(&hash, data.data, data.len) == 1 &&
+		       library->sha256_final(out, &hash) == 1;
 	return library->digest(data.data, data.len, out, &len, library->sha256(), NULL) == 1;
 }
 

@@ -74,11 +74,33 @@ static struct rotation *rotation_new(const struct openssl_library *library, cons
 	return NULL;
 }
 
+/* In mode live connections are looked at from the first end on; one that began after it has been known since. */
+static struct rotation *rotation_now(const struct openssl_library *library, const SSL *ssl)
+{
+	struct rotation *rotation = rotation_of(library, ssl);
+	if (!rotation && share_link_ends() != 0 && library->is_finished(ssl) == 1)
+		rotation = rotation_new(library, ssl, 0);
+	return rotation;
+}
+
 /* Keys. */
 
 static bool is_ktls(const struct openssl_library *library, const SSL *ssl)
 {
 	return library->version_num() >= KTLS_OLDEST && (library->get_options(ssl) & KTLS) != 0;
+}
+
+static void hear_ends(struct rotation *rotation)
+{
+	enum share_end how = share_link_ended(&rotation->ends, rotation->client_random);
+	if (how == SHARE_END_NONE || rotation->stopped)
+		return;
+	rotation->forced = true;
+	if (how != SHARE_END_STOP)
+		return;
+	rotation->stopped = true;
+	if (rotation->hold)
+		share_hold_stop(rotation->hold);
 }
 
 /* An object that serves one connection after another (SSL_clear): what it held of the last one is over. */
@@ -148,11 +170,14 @@ enum share_rotate_key share_rotate_key(const struct openssl_library *library, co
 			"its connections with kernel TLS, whose keys do not change: nothing of them is released");
 		return unheld();
 	}
+	/* What was said before a connection began was not said to it. */
 	if (!rotation && (after || ends != 0))
-		rotation = rotation_new(library, ssl, ends);
+		rotation = rotation_new(library, ssl, item->key.epoch == 0 ? ends : 0);
 	if (!rotation)
 		return after ? unheld() : SHARE_ROTATE_LIVE;
 	begin_again(rotation, &item->key);
+	if (ends != rotation->ends)
+		hear_ends(rotation);
 	if (rotation->stopped)
 		return SHARE_ROTATE_HELD;
 	bool received = item->key.from_client == rotation->server;
@@ -194,19 +219,6 @@ static bool is_due(const struct rotation *rotation, uint64_t now)
 	       passed(rotation->bytes, now - rotation->began_ns, 1);
 }
 
-static void hear_ends(struct rotation *rotation)
-{
-	enum share_end how = share_link_ended(&rotation->ends, rotation->client_random);
-	if (how == SHARE_END_NONE || rotation->stopped)
-		return;
-	rotation->forced = true;
-	if (how != SHARE_END_STOP)
-		return;
-	rotation->stopped = true;
-	if (rotation->hold)
-		share_hold_stop(rotation->hold);
-}
-
 /* Nothing of the program's is on its way. */
 static bool may_change(const struct openssl_library *library, const SSL *ssl, const struct rotation *rotation)
 {
@@ -232,7 +244,7 @@ static bool send_update(const struct openssl_library *library, SSL *ssl, const s
 
 static void note_question(struct rotation *rotation, uint64_t now)
 {
-	rotation->asked = rotation->unproven = true;
+	rotation->asked = true;
 	rotation->forced = false;
 	rotation->after_ns = now + GAP_NS;
 }
@@ -250,14 +262,15 @@ static void look_for_silence(const struct openssl_library *library, const SSL *s
 
 void share_rotate_before(const struct openssl_library *library, SSL *ssl)
 {
-	struct rotation *rotation = rotation_of(library, ssl);
-	uint64_t now = now_ns();
 	int kept = errno;
+	struct rotation *rotation = rotation_now(library, ssl);
+	uint64_t now = now_ns();
 	if (rotation && share_link_ends() != rotation->ends)
 		hear_ends(rotation);
 	if (rotation && is_due(rotation, now) && may_change(library, ssl, rotation)) {
 		library->set_mark();
-		if (library->key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1)
+		rotation->unproven = library->key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1;
+		if (rotation->unproven)
 			note_question(rotation, now);
 		library->pop_to_mark();
 	}
@@ -266,15 +279,12 @@ void share_rotate_before(const struct openssl_library *library, SSL *ssl)
 
 static void ask(const struct openssl_library *library, SSL *ssl, struct rotation *rotation, uint64_t now)
 {
-	bool before = rotation->unproven;
 	rotation->unproven = true;
-	bool sent = send_update(library, ssl, rotation, SSL_KEY_UPDATE_REQUESTED);
-	bool told = !rotation->unproven;
-	rotation->unproven = before;
-	if (!sent)
+	if (!send_update(library, ssl, rotation, SSL_KEY_UPDATE_REQUESTED)) {
+		rotation->unproven = false;
 		return;
+	}
 	note_question(rotation, now);
-	rotation->unproven = !told;
 	look_for_silence(library, ssl, rotation);
 }
 
@@ -319,11 +329,8 @@ static bool after_call(const struct openssl_library *library, SSL *ssl, struct r
 
 bool share_rotate_after(const struct openssl_library *library, SSL *ssl, const struct share_rotate_call *call)
 {
-	struct rotation *rotation = rotation_of(library, ssl);
 	int kept = errno;
-	/* In mode live connections are looked at from the first end on; one that began after it has been known since. */
-	if (!rotation && share_link_ends() != 0 && library->is_finished(ssl) == 1)
-		rotation = rotation_new(library, ssl, 0);
+	struct rotation *rotation = rotation_now(library, ssl);
 	bool again = rotation && after_call(library, ssl, rotation, call);
 	errno = kept;
 	return again;

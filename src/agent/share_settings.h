@@ -31,7 +31,7 @@
 #define SHARE_ROTATE_BYTES_DEFAULT   ((uint64_t)2 * 1024 * 1024)
 #define SHARE_ROTATE_BYTES_MAX       ((uint64_t)1 << 40)
 #define SHARE_ROTATE_SECONDS_DEFAULT 30
-#define SHARE_ROTATE_SECONDS_MAX     (7 * 24 * 3600)
+#define SHARE_ROTATE_SECONDS_MAX     604800
 
 /* Copies: servers write their titles over the environment. Texts are "" when not set. */
 struct share_settings {

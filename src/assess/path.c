@@ -59,7 +59,8 @@ static enum path_verdict weigh(struct path *path)
 {
 	char hints[100] = "";
 	if (path->hints > 0)
-		snprintf(hints, sizeof(hints), "%u hints speak for somebody; none of them is a proof.", path->hints);
+		snprintf(hints, sizeof(hints), "Hints that speak for somebody: %u; none of them is a proof.",
+			path->hints);
 	if (path->match == EXPECT_ABOVE)
 		return conclude(path, PATH_NOBODY,
 			"The leaf is signed by an expected key: who answers has a certificate of whom you expect.", "");

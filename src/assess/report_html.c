@@ -78,7 +78,9 @@ bool report_tell_html(const struct report *report, FILE *out)
 	html_say(&page, class_of(grade));
 	html_say(&page, "\">");
 	html_say(&page, grade_name(grade));
-	html_say(&page, "</span></p><p class=\"soft\">The worst line counts.</p>\n");
+	html_say(&page, "</span></p><p class=\"soft\">");
+	html_say(&page,
+		grade == GRADE_UNKNOWN ? "Nothing was there to be graded.</p>\n" : "The worst line counts.</p>\n");
 	for (size_t i = 0; i < report->verdicts; i++)
 		tell_verdict(&page, &report->verdict[i]);
 	html_say(&page, "<h2>Line by line</h2><table>\n");

@@ -84,7 +84,7 @@ bool report_tell_text(const struct report *report, bool colour, unsigned columns
 	enum grade grade = report_grade(report);
 	fputs("\ngrade: ", out);
 	say(&page, paint_of(grade), grade_name(grade));
-	fputs("  (the worst line counts; ", out);
+	fputs(grade == GRADE_UNKNOWN ? "  (nothing was there to be graded; " : "  (the worst line counts; ", out);
 	report_tell_bounds(report, line, sizeof(line));
 	fprintf(out, "%s)\n", line);
 	if (report->lost > 0)

@@ -45,7 +45,7 @@ enum audit_kind {
 	/* At a collector: `sender`, the name in the certificate of who sent it, `sender_key` the SHA-256 of its public key. */
 	AUDIT_RELEASE, /* grant, reader_key, connection*, name*, direction, epoch, suite, mode, grade, count, consent,
 	                * bound, sender, sender_key */
-	AUDIT_REFUSAL, /* why, side (client, server, collector, reader), grant, reader_key, connection*, name*, count,
+	AUDIT_REFUSAL, /* why, side (client, server, host, collector, reader), grant, reader_key, connection*, name*, count,
 	                * sender, sender_key */
 	/* Somebody fetched keys: `client` is the certificate's SHA-256 or key id, `as` reader, watch, fifo, dsb. */
 	AUDIT_READ,      /* client, client_name, as, keys, of*, grant, reader_key */

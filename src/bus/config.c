@@ -53,7 +53,8 @@ bool bus_plan_node(struct bus_plan *plan, const char *text, struct error *err)
 		return error_set(err, "at most %d nodes", BUS_NODES_MAX);
 	struct bus_node node = {.port = PORT, .routes = ROUTES_PORT};
 	bool ok = part(&rest, '=', node.name, sizeof(node.name)) && part(&rest, ':', node.host, sizeof(node.host)) &&
-	          port_read(&rest, &node.port) && port_read(&rest, &node.routes) && rest.len == 0;
+	          port_read(&rest, &node.port) && port_read(&rest, &node.routes) && rest.len == 0 &&
+	          text[strlen(text) - 1] != ':';
 	if (!ok || !bus_site_valid(node.name) || !host_valid(node.host))
 		return error_set(
 			err, "%s: a node is written NAME=HOST:PORT:ROUTES; HOST is a DNS name, no address", text);

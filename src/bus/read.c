@@ -18,6 +18,7 @@
 #define FIRST_NS    INT64_C(50000000)  /* the same, while what is held is fetched */
 #define SHORT_NS    (200 * NS_PER_MS)  /* between attempts while something fails */
 #define PATIENCE_NS (20 * NS_PER_S)    /* with failures, before the first fetch has worked */
+#define ANSWER_MS   3000               /* for an answer of JetStream's own */
 #define GOODBYE_MS  2000               /* for acknowledgements to leave */
 #define GRANTS_READ 16                 /* grants that one entry each is written for at a time */
 #define SENDER_TEXT 256
@@ -229,6 +230,7 @@ static void leave(struct bus_read *read)
 
 static bool reach(struct bus_read *read, struct error *err)
 {
+	jsOptions js;
 	jsSubOptions options;
 	jsErrCode code = 0;
 	char why[BUS_WHY];
@@ -236,7 +238,9 @@ static bool reach(struct bus_read *read, struct error *err)
 		return true;
 	if (closed(read)) {
 		leave(read);
-		if (!bus_connect(&read->bus, NULL, err))
+		jsOptions_Init(&js);
+		js.Wait = ANSWER_MS;
+		if (!bus_connect(&read->bus, &js, err))
 			return false;
 	}
 	jsSubOptions_Init(&options);

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,8 +50,9 @@ struct run {
 	struct shipper *shipper;
 	pid_t child;
 	int code;
-	atomic_uint libraries; /* processes in which the agent is */
-	atomic_uint files;     /* that write to the FIFO */
+	struct rlimit descriptors; /* open ones, as the program is to have them */
+	atomic_uint libraries;     /* processes in which the agent is */
+	atomic_uint files;         /* that write to the FIFO */
 };
 
 /* Options. */
@@ -326,13 +328,15 @@ static bool change_environment(const void *arg)
 	return share_settings_export(&run->settings) && exec_child_preload(run->agent);
 }
 
-static no_return void become(char *const *argv, char **environment)
+static no_return void become(const struct run *run, char *const *argv, char **environment)
 {
 	/* Handlers of ours must not run in the child before it is the program. */
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGCHLD, SIG_DFL);
+	if (run->descriptors.rlim_max > 0)
+		(void)setrlimit(RLIMIT_NOFILE, &run->descriptors);
 	if (environment)
 		environ = environment;
 	exec_child_become(argv, environment != NULL);
@@ -396,7 +400,7 @@ static bool run_child(struct run *run, char *const *argv, struct error *err)
 	char **environment = exec_child_environment(change_environment, run);
 	run->child = fork();
 	if (run->child == 0)
-		become(argv, environment);
+		become(run, argv, environment);
 	if (run->child < 0)
 		return error_set_errno(err, "%s cannot be started", argv[0]);
 	child_pid = run->child;
@@ -427,6 +431,15 @@ static bool ask_for_consent(struct run *run, struct error *err)
 		.quiet = run->quiet};
 	send->consent = exec_consent_new(&options, &run->settings, err);
 	return send->consent != NULL;
+}
+
+/* The shipper holds a descriptor for each program. */
+static void raise_files(struct run *run)
+{
+	if (getrlimit(RLIMIT_NOFILE, &run->descriptors) != 0)
+		return;
+	struct rlimit most = {.rlim_cur = run->descriptors.rlim_max, .rlim_max = run->descriptors.rlim_max};
+	(void)setrlimit(RLIMIT_NOFILE, &most);
 }
 
 /* The door last: whoever comes to it finds that capturing has begun, or that keys have somewhere to go. */
@@ -503,7 +516,7 @@ static void sum_up(struct run *run, const char *command)
 	if (run->view)
 		tell_view(run);
 	tell_losses(run, &shipper);
-	exec_rotate_tell(&run->settings, &shipper);
+	exec_rotate_tell(&run->settings, &shipper, run->quiet);
 	if (run->verbose)
 		tell_waits(&shipper);
 	unsigned reached = atomic_load(&run->libraries) + atomic_load(&run->files);
@@ -554,6 +567,7 @@ static bool run_all(struct run *run, char *const *argv, struct error *err)
 	if (!place_find(run->agent, sizeof(run->agent), err) || !make_places(run, err) || !catch_signals(run, err))
 		return false;
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	raise_files(run);
 	bool ok = begin(run, err);
 	if (ok)
 		look_at_command(run, argv[0]);

@@ -7,21 +7,40 @@
 #include "policy/grant_folder.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sodium/crypto_hash_sha256.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_ROOM 1100
-#define NAMED_MAX 16 /* keys of readers who were not offered, of which each is said */
+#define NAMED_MAX 16   /* keys of readers who were not offered, of which each is said */
+#define LISTS_MAX 256  /* of one run: programs that began with an earlier one still have it */
+#define LOOK_MS   1000 /* between looks at the grants */
 
-struct exec_consent {
+struct list {
 	struct share_readers readers; /* views of `text` */
 	uint8_t *text;
+};
+
+struct exec_consent {
+	struct exec_consent_options options;
+	struct grant_folder grants;
+	uint8_t mode;
+	char path[256];             /* where the list stands */
 	char folder[80], file[256]; /* "": not of this run */
-	bool quiet;
+	/* Written by one thread, read by another; what is in them stays. */
+	struct list *lists[LISTS_MAX];
+	atomic_size_t count;
+	pthread_t thread;
+	bool runs;
+	int stop;
+	/* Of the thread that programs are heard in. */
 	bool old_said;
 	uint64_t refused[SHARE_REFUSALS];
 	uint8_t named[NAMED_MAX][SHARE_KEY_ID];
@@ -115,25 +134,22 @@ static bool write_list(struct share_readers *readers, uint8_t *text, size_t *len
 	return true;
 }
 
-/* `text` has room for SHARE_READERS_TEXT octets; *len is 0 when nobody is asked. */
-static bool make_list(
-	const struct exec_consent_options *options, uint8_t mode, uint8_t *text, size_t *len, struct error *err)
+/* `text` has room for SHARE_READERS_TEXT octets. */
+static bool make_list(struct exec_consent *consent, uint8_t *text, size_t *len, struct error *err)
 {
-	struct grant_folder folder = {
-		.path = options->grants, .signers = options->signers, .signer_count = options->signer_count};
-	struct grant_set *set = grant_folder_read(&folder, clock_monotonic_ns(), err);
+	struct grant_set *set = grant_folder_read(&consent->grants, clock_monotonic_ns(), err);
 	void *room = set ? malloc(SHARE_READERS_TEXT) : NULL;
-	struct making making = {.options = options, .mode = mode, .room = writer_over(room, SHARE_READERS_TEXT)};
+	struct making making = {
+		.options = &consent->options, .mode = consent->mode, .room = writer_over(room, SHARE_READERS_TEXT)};
 	const struct grant *grant;
-	*len = 0;
 	for (size_t i = 0; room && (grant = grant_set_at(set, i)); i++) {
 		if (is_asked_for(&making, set, grant))
 			add_reader(&making, set, grant);
 	}
-	bool ok = room && !making.room.full && (making.readers.count == 0 || write_list(&making.readers, text, len));
+	bool ok = room && !making.room.full && write_list(&making.readers, text, len);
 	if (set && !ok)
 		error_set(err, "%s: the names in all grants with consent both are more than %zu octets",
-			options->grants, SHARE_READERS_TEXT);
+			consent->options.grants, SHARE_READERS_TEXT);
 	if (making.left_out > 0)
 		log_warn("too many readers to ask for", LOG_N("asked-for", making.readers.count),
 			LOG_N("left-out", making.left_out), LOG_S("do", "revoke grants with consent both"));
@@ -159,11 +175,12 @@ static bool write_file(const char *path, struct bytes text, struct error *err)
 	return false;
 }
 
-static bool make_file(struct exec_consent *consent, const char *wanted, char *out, size_t cap, struct error *err)
+static bool make_path(struct exec_consent *consent, struct error *err)
 {
-	const char *base = getenv("XDG_RUNTIME_DIR");
+	const char *base = getenv("XDG_RUNTIME_DIR"), *wanted = consent->options.file;
+	size_t cap = sizeof(consent->path);
 	if (wanted)
-		return (wanted[0] == '/' && (size_t)snprintf(out, cap, "%s", wanted) < cap) ||
+		return (wanted[0] == '/' && (size_t)snprintf(consent->path, cap, "%s", wanted) < cap) ||
 		       error_set(err, "--readers: expected the whole path of a file, at most %zu octets", cap - 1);
 	if (!base || strlen(base) > 40 || access(base, W_OK) != 0)
 		base = "/tmp";
@@ -174,25 +191,78 @@ static bool make_file(struct exec_consent *consent, const char *wanted, char *ou
 		return false;
 	}
 	snprintf(consent->file, sizeof(consent->file), "%s/readers", consent->folder);
-	return (size_t)snprintf(out, cap, "%s", consent->file) < cap;
+	snprintf(consent->path, cap, "%s", consent->file);
+	return true;
 }
 
-static bool begin(struct exec_consent *consent, const struct exec_consent_options *options,
-	struct share_settings *settings, struct error *err)
+static void list_free(struct list *list)
 {
-	uint8_t mode = settings->after_rotation ? RELEASE_AFTER_ROTATION : RELEASE_LIVE;
+	if (list)
+		free(list->text);
+	free(list);
+}
+
+/* Keeps it, where it is another than the last one, and writes it. Takes it over. */
+static bool take_list(struct exec_consent *consent, struct list *list, size_t len, struct error *err)
+{
+	size_t count = atomic_load(&consent->count);
+	struct bytes text = bytes_of(list->text, len);
+	bool ok = share_readers_read(text, &list->readers) || error_set(err, "the list of readers has no form");
+	bool same = ok && count > 0 && consent->lists[count - 1]->readers.id == list->readers.id;
+	if (ok && !same && count == LISTS_MAX)
+		ok = error_set(err, "the grants have changed %d times: start again to ask for those of now", LISTS_MAX);
+	if (!ok || same) {
+		list_free(list);
+		return ok;
+	}
+	/* Known here before any program can have it. */
+	consent->lists[count] = list;
+	atomic_store(&consent->count, count + 1);
+	return write_file(consent->path, text, err);
+}
+
+static bool renew(struct exec_consent *consent, struct error *err)
+{
+	struct list *list = calloc(1, sizeof(*list));
 	size_t len = 0;
-	consent->text = malloc(SHARE_READERS_TEXT);
-	if (!consent->text)
+	uint8_t *text = list ? malloc(SHARE_READERS_TEXT) : NULL;
+	if (!text) {
+		free(list);
 		return error_set(err, "no memory for the list of readers");
-	if (!make_list(options, mode, consent->text, &len, err))
+	}
+	list->text = text;
+	if (!make_list(consent, text, &len, err)) {
+		list_free(list);
 		return false;
-	if (len == 0)
-		return true;
-	struct bytes text = bytes_of(consent->text, len);
-	return (share_readers_read(text, &consent->readers) || error_set(err, "the list of readers has no form")) &&
-	       make_file(consent, options->file, settings->readers, sizeof(settings->readers), err) &&
-	       write_file(settings->readers, text, err);
+	}
+	/* Most of the room is for names that nobody has. */
+	uint8_t *less = realloc(text, len);
+	list->text = less ? less : text;
+	return take_list(consent, list, len, err);
+}
+
+/* Programs that begin later ask by the grants of then. */
+static void *watch_grants(void *arg)
+{
+	struct exec_consent *consent = arg;
+	struct pollfd polled = {.fd = consent->stop, .events = POLLIN};
+	struct error err;
+	while (poll(&polled, 1, LOOK_MS) == 0) {
+		int64_t wall_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+		if (grant_folder_stale(&consent->grants, wall_s, clock_monotonic_ns()) && !renew(consent, &err))
+			log_warn("the list of readers stays as it was", LOG_S("why", err.text));
+	}
+	return NULL;
+}
+
+static bool begin(struct exec_consent *consent, struct share_settings *settings, struct error *err)
+{
+	if (!make_path(consent, err) || !renew(consent, err))
+		return false;
+	snprintf(settings->readers, sizeof(settings->readers), "%s", consent->path);
+	consent->stop = eventfd(0, EFD_CLOEXEC);
+	consent->runs = consent->stop >= 0 && pthread_create(&consent->thread, NULL, watch_grants, consent) == 0;
+	return consent->runs || error_set(err, "no thread to watch the grants");
 }
 
 struct exec_consent *exec_consent_new(
@@ -203,8 +273,12 @@ struct exec_consent *exec_consent_new(
 		error_set(err, "no memory for the list of readers");
 		return NULL;
 	}
-	consent->quiet = options->quiet;
-	if (begin(consent, options, settings, err))
+	consent->options = *options;
+	consent->mode = settings->after_rotation ? RELEASE_AFTER_ROTATION : RELEASE_LIVE;
+	consent->stop = -1;
+	consent->grants = (struct grant_folder){
+		.path = options->grants, .signers = options->signers, .signer_count = options->signer_count};
+	if (begin(consent, settings, err))
 		return consent;
 	exec_consent_free(consent);
 	return NULL;
@@ -223,12 +297,18 @@ void exec_consent_free(struct exec_consent *consent)
 {
 	if (!consent)
 		return;
+	uint64_t one = 1;
+	if (consent->runs && write(consent->stop, &one, sizeof(one)) == (ssize_t)sizeof(one))
+		pthread_join(consent->thread, NULL);
+	if (consent->stop >= 0)
+		close(consent->stop);
 	tell_refused(consent);
 	if (consent->file[0])
 		unlink(consent->file);
 	if (consent->folder[0])
 		rmdir(consent->folder);
-	free(consent->text);
+	for (size_t i = 0; i < atomic_load(&consent->count); i++)
+		list_free(consent->lists[i]);
 	free(consent);
 }
 
@@ -237,10 +317,21 @@ void exec_consent_free(struct exec_consent *consent)
 static void say(const struct exec_consent *consent, const struct shipper_from *from, const char *what)
 {
 	char program[TEXT_ROOM];
-	if (consent->quiet)
+	if (consent->options.quiet)
 		return;
 	text_clean(program, sizeof(program), bytes_str(from->program));
 	fprintf(stderr, "overt exec: %s[%u] %s\n", program, from->pid, what);
+}
+
+/* NULL: none of this run. */
+static const struct share_readers *list_of(struct exec_consent *consent, uint64_t id)
+{
+	for (size_t i = atomic_load(&consent->count); i > 0; i--) {
+		const struct share_readers *readers = &consent->lists[i - 1]->readers;
+		if (readers->id == id)
+			return readers;
+	}
+	return NULL;
 }
 
 void exec_consent_terms(struct exec_consent *consent, const struct shipper_from *from, const struct share_item *item,
@@ -251,14 +342,15 @@ void exec_consent_terms(struct exec_consent *consent, const struct shipper_from 
 	release->consent = RELEASE_UNILATERAL;
 	if (terms->consent != SHARE_BOTH || !consent)
 		return;
-	if (terms->list != consent->readers.id || consent->readers.count == 0) {
+	const struct share_readers *readers = list_of(consent, terms->list);
+	if (!readers) {
 		if (!consent->old_said)
 			say(consent, from, "has an old list of readers: start it again to ask for those of now");
 		consent->old_said = true;
 		return;
 	}
 	release->consent = RELEASE_BOTH;
-	release->readers = &consent->readers;
+	release->readers = readers;
 	release->agreed = terms->readers;
 	release->resumed = terms->resumed;
 }

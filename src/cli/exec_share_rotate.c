@@ -35,13 +35,14 @@ bool exec_rotate_when(struct share_settings *settings, const char *value, struct
 	return settings->rotate_calls || strcmp(value, "writes") == 0 || error_set(err, "expected writes or calls");
 }
 
-void exec_rotate_tell(const struct share_settings *settings, const struct shipper_counts *counts)
+void exec_rotate_tell(const struct share_settings *settings, const struct shipper_counts *counts, bool quiet)
 {
 	unsigned long long rotations = counts->rotations, overruns = counts->overruns, lost = counts->lost;
 	unsigned long long unheld = counts->unheld, full = counts->full;
 	if (!settings->after_rotation)
 		return;
-	fprintf(stderr, "overt exec: %llu rotations\n", rotations);
+	if (!quiet)
+		fprintf(stderr, "overt exec: %llu rotations\n", rotations);
 	if (overruns > 0)
 		fprintf(stderr, "overt exec: %llu overruns: a key was used for twice as long as it should be\n",
 			overruns);

@@ -11,7 +11,7 @@ must_check bool exec_rotate_mode(struct share_settings *settings, const char *va
 must_check bool exec_rotate_bytes(struct share_settings *settings, const char *value, struct error *err);
 must_check bool exec_rotate_seconds(struct share_settings *settings, const char *value, struct error *err);
 must_check bool exec_rotate_when(struct share_settings *settings, const char *value, struct error *err);
-/* On standard error. */
-void exec_rotate_tell(const struct share_settings *settings, const struct shipper_counts *counts);
+/* On standard error; `quiet`: only what did not go well. */
+void exec_rotate_tell(const struct share_settings *settings, const struct shipper_counts *counts, bool quiet);
 
 #endif

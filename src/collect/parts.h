@@ -21,6 +21,7 @@
 #define PEER_OUT_CAP    ((size_t)1024 * 1024)
 #define GIVE_ROOM       ((size_t)256 * 1024) /* octets of frames that one entry in the log covers */
 #define TURN_READS      64                   /* of at most a record, before other peers have their turn */
+#define TOGETHER_KEYS   8                    /* as many keys a batch counts for beside its own */
 #define RAW_SEALERS_MAX 64
 
 struct collector;

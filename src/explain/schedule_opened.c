@@ -70,11 +70,14 @@ void schedule_tell_opened(const struct schedule_source *source, const struct sch
 		row(source, story, rows[i].name, rows[i].title, rows[i].side, &source->known[rows[i].which],
 			&source->opened[rows[i].which]);
 	tell_updates(source, story);
-	if (walk->version == TLS_VERSION_12) {
-		row(source, story, "client", "the master secret opens the client's records", 0,
-			&source->known[SCHEDULE_MASTER], &source->opened_master[0]);
-		row(source, story, "server", "the master secret opens the server's records", 1,
-			&source->known[SCHEDULE_MASTER], &source->opened_master[1]);
+	/* A log may have the premaster secret in its place. */
+	bool master = source->known[SCHEDULE_MASTER].len > 0;
+	for (unsigned side = 0; walk->version == TLS_VERSION_12 && side < 2; side++) {
+		char title[96];
+		snprintf(title, sizeof(title), "the %s secret opens the %s's records", master ? "master" : "premaster",
+			names[side]);
+		row(source, story, names[side], title, side, master ? &source->known[SCHEDULE_MASTER] : &source->shared,
+			&source->opened_master[side]);
 	}
 	for (unsigned side = 0; side < 2; side++) {
 		if (source->ended[side])

@@ -23,6 +23,7 @@ struct granting {
 	struct place places[GRANT_MAX];
 	size_t place_count;
 	uint64_t kept_back;
+	int64_t looked_s; /* when grants were last asked whether their time is over */
 };
 
 static void bad_file(void *arg, const char *text)
@@ -112,6 +113,9 @@ void granting_end(struct granting *granting, const uint8_t id[static RELEASE_GRA
 static void end_by_time(struct granting *granting, int64_t wall_s)
 {
 	const struct grant *grant;
+	if (wall_s == granting->looked_s)
+		return;
+	granting->looked_s = wall_s;
 	for (size_t i = 0; (grant = grant_set_at(granting->set, i)); i++) {
 		if (grant->until_s && wall_s >= grant->until_s)
 			end_for_good(granting, grant, "its time is over");
@@ -265,9 +269,9 @@ size_t granting_seal(struct granting *granting, struct release *release, const s
 		struct writer to = writer_over(room, sizeof(room));
 		memcpy(release->grant, grant->id, RELEASE_GRANT);
 		release->consent = consent;
-		if (!in_force(granting, grant) || !has_consent(grant, release) ||
-			grant_judge(grant, release, ask->wall_s) != GRANT_ALLOWS ||
-			!goes_on(granting, grant, release, ask) ||
+		/* What is cheap first: there may be many. */
+		if (!has_consent(grant, release) || grant_judge(grant, release, ask->wall_s) != GRANT_ALLOWS ||
+			!in_force(granting, grant) || !goes_on(granting, grant, release, ask) ||
 			!seal_for(granting, grant, release, ask->now_ns, &to))
 			continue;
 		give(arg, grant, release, bytes_of(room, to.len));

@@ -109,13 +109,36 @@ static bool await_answer(struct post *post, uint64_t batch, struct courier_taken
 	return true;
 }
 
+/* A context that lets the other side write in part gives back one record at a time. */
+static bool write_all(SSL *ssl, struct bytes octets)
+{
+	while (octets.len > 0) {
+		size_t written = 0;
+		ERR_clear_error();
+		if (SSL_write_ex(ssl, octets.data, octets.len, &written) != 1 || !bytes_skip(&octets, written))
+			return false;
+	}
+	return true;
+}
+
+/* With TLS 1.3 a client hears only afterwards that its certificate was refused. */
+static void say_lost(void)
+{
+	struct error err;
+	if (ERR_peek_error() != 0)
+		(void)error_set_openssl(&err, "TLS");
+	else
+		(void)error_set(&err, "the connection ended");
+	log_warn("the collector was lost", LOG_S("why", err.text));
+}
+
 enum post_result post_send(struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken)
 {
 	if (!connected(post))
 		return POST_AWAY;
-	ERR_clear_error();
-	if (SSL_write(post->ssl, frame.data, (int)frame.len) == (int)frame.len && await_answer(post, batch, taken))
+	if (write_all(post->ssl, frame) && await_answer(post, batch, taken))
 		return POST_ANSWERED;
+	say_lost();
 	disconnect(post);
 	return POST_LOST;
 }

@@ -262,9 +262,10 @@ static void *run(void *arg)
 		atomic_store(&sender->wants_lines, granting_wants_lines(sender->granting, wall_s()));
 		bool ending = queue_ending(sender->queue);
 		(void)refusals_log(sender->refusals, append_refusal, sender);
-		if (make_batch(sender))
+		bool some = make_batch(sender);
+		if (some)
 			send_batch(sender);
-		else if (!send_kept(sender, ending) && ending)
+		if (!send_kept(sender, ending && !some) && ending && !some)
 			break;
 		queue_wait(sender->queue, wait_ns(sender));
 	}

@@ -4,6 +4,7 @@
 #include "share/door.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -179,10 +180,28 @@ static void empty_all(struct shipper *shipper)
 	}
 }
 
+/* The process behind a ring is no more: all it could ever write is there. */
+static bool has_ended(const struct client *client)
+{
+	struct pollfd process = {.fd = client->process, .events = POLLIN};
+	return poll(&process, 1, 0) == 1;
+}
+
+static void end_client(struct shipper *shipper, uint32_t number)
+{
+	if (!shipper->clients[number] || !has_ended(shipper->clients[number]))
+		return;
+	empty(shipper, number);
+	if (shipper->clients[number])
+		let_go(shipper, number);
+}
+
 void shipper_drain(struct shipper *shipper)
 {
 	pthread_mutex_lock(&shipper->lock);
 	empty_all(shipper);
+	for (uint32_t i = 0; i < SHARE_RINGS_MAX; i++)
+		end_client(shipper, i);
 	pthread_mutex_unlock(&shipper->lock);
 }
 
@@ -284,13 +303,11 @@ static void open_door(struct shipper *shipper)
 	}
 }
 
+/* Its number may be another's by now: who drained has seen it end, too. */
 static void process_ended(struct shipper *shipper, uint32_t number)
 {
 	pthread_mutex_lock(&shipper->lock);
-	if (shipper->clients[number])
-		empty(shipper, number);
-	if (shipper->clients[number])
-		let_go(shipper, number);
+	end_client(shipper, number);
 	pthread_mutex_unlock(&shipper->lock);
 }
 

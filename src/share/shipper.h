@@ -68,7 +68,7 @@ void shipper_done(struct shipper *shipper, struct shipper_ticket ticket);
  * programs. Returns how many were told: 0 when none of them is there any more. Any thread, but not from within `take`.
  */
 unsigned shipper_end(struct shipper *shipper, uint32_t pid, const uint8_t *client_random, enum share_end how);
-/* Takes all that was written until now. */
+/* Takes all that was written until now, and counts what was lost with programs that have ended. */
 void shipper_drain(struct shipper *shipper);
 must_check struct shipper_counts shipper_count(struct shipper *shipper);
 /* Drains, tells the programs that nobody is there any more, and ends. NULL is allowed. */

@@ -1,14 +1,15 @@
 #include "uprobe/golang.h"
 
-#define MAGIC_118   0xfffffff0U
-#define MAGIC_120   0xfffffff1U
-#define MAGIC_OLDER 0xfffffffaU /* of Go 1.16; 0xfffffffb of Go 1.2 */
-#define MAGIC_OLD   0xfffffffbU
-#define INFO_INLINE 2 /* flag: the version stands right here, as Go 1.18 and later write it */
-#define INFO_TEXT   32
-#define RELA_OCTETS 24
-#define POINTER     8
-#define TEXT_START  24 /* octets into the table */
+#define MAGIC_118    0xfffffff0U
+#define MAGIC_120    0xfffffff1U
+#define MAGIC_OLDER  0xfffffffaU /* of Go 1.16; 0xfffffffb of Go 1.2 */
+#define MAGIC_OLD    0xfffffffbU
+#define INFO_SECTION ".go.buildinfo"
+#define INFO_INLINE  2 /* flag: the version stands right here, as Go 1.18 and later write it */
+#define INFO_TEXT    32
+#define RELA_OCTETS  24
+#define POINTER      8
+#define TEXT_START   24 /* octets into the table */
 
 static bool is_table(struct bytes in, uint32_t magic)
 {
@@ -37,7 +38,7 @@ static const struct elf_section *load_table(const struct elf *elf, struct elf_lo
 			return elf_load(elf, section, out) ? section : NULL;
 	}
 	const struct elf_section *merged = elf_find(elf, ".data.rel.ro");
-	if (!merged || !elf_load(elf, merged, out))
+	if (!merged || !elf_find(elf, INFO_SECTION) || !elf_load(elf, merged, out))
 		return NULL;
 	for (; *at < out->len; *at += POINTER) {
 		if (is_new(elf_from(elf_octets(out), *at)))
@@ -50,7 +51,7 @@ static const struct elf_section *load_table(const struct elf *elf, struct elf_lo
 static void read_version(const struct elf *elf, char *version)
 {
 	static const char magic[] = "\xff Go buildinf:";
-	const struct elf_section *section = elf_find(elf, ".go.buildinfo");
+	const struct elf_section *section = elf_find(elf, INFO_SECTION);
 	struct elf_loaded loaded;
 	version[0] = '\0';
 	if (!section || !elf_load(elf, section, &loaded))
@@ -73,7 +74,7 @@ enum golang_result golang_look(const struct elf *elf, char version[GOLANG_VERSIO
 	uint64_t at;
 	read_version(elf, version);
 	if (!load_table(elf, &loaded, &at))
-		return version[0] || elf_find(elf, ".go.buildinfo") ? GOLANG_LOST : GOLANG_NOT;
+		return version[0] || elf_find(elf, INFO_SECTION) ? GOLANG_LOST : GOLANG_NOT;
 	struct bytes table = elf_from(elf_octets(&loaded), at);
 	enum golang_result result = GOLANG_LOST;
 	if (is_new(table))

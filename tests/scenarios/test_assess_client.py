@@ -4,7 +4,6 @@ import json
 import pathlib
 import shutil
 
-import pytest
 from lab import overt
 from lab.servers import needs_program
 
@@ -82,7 +81,6 @@ def test_a_program_that_there_is_not_is_told():
     assert code == 1 and "there is no such program" in err
 
 
-@pytest.mark.parametrize("demanded, code", [("C", 1), ("A", 1)])
-def test_the_exit_code_follows_the_demanded_grade(demanded, code):
-    done, _, err = overt.run("assess", "client", "--at-least", demanded, "--", needs_program("curl"), "-sk", "{}")
-    assert done == code, err
+def test_the_exit_code_follows_the_demanded_grade():
+    done, _, err = overt.run("assess", "client", "--at-least", "C", "--", needs_program("curl"), "-sk", "{}")
+    assert done == 1, err

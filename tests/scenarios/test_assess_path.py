@@ -134,6 +134,15 @@ def test_overt_that_steps_aside_is_nobody(listener, proxy, rule):
     assert seen(report, "listener-hello").startswith("the same") and "relayed" in seen(report, "listener-source")
 
 
+def test_a_proxy_of_accord_terminates_for_who_does_not_speak_it(listener, proxy, folder):
+    code, _, err = overt.run("accord", "init", "--state", folder / "state", "--name", "proxy.test")
+    assert code == 0, err
+    one = proxy("--accord", "prefer", state=folder / "state", trust=listener.root, rules=settings.rules())
+    report, reason = assess(f"site.test:{listener.port}", "--proxy", f"127.0.0.1:{one.port}", "--listener", "--expect",
+                            listener.key, code=SOMEBODY)
+    assert "Overt CA" in reason and "two connections" in seen(report, "listener-binding")
+
+
 # Others
 
 def test_mitmproxy_is_found_by_its_name_and_by_a_name_that_nobody_has(starts, listener, folder):

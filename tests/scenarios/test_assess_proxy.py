@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 from lab import overt, settings
 from lab.proc import Process, eventually
 from lab.servers import Reserved, listening, needs_program
+from test_assess_server import Talker
 
 pytestmark = overt.requires("assess --at-least")
 
@@ -60,6 +62,7 @@ def test_mitmproxy_verifies_but_takes_any_group_and_shows_more_than_there_is(sta
     reserved.close()
     report, checks = assess(reserved.port, folder / "mitmproxy-ca-cert.pem", root)
     assert report["grade"] == "C" and report["verdicts"][0]["verdict"] == "complete"
+    assert checks["17-leaf-key"]["grade"] == "C" and checks["11-revoked"]["grade"] == "B" and checks["12-own-ca"]["grade"] == "A"
     assert checks["14-dhe-custom-group"]["grade"] == "C" and checks["11-must-staple"]["grade"] == "C"
     assert checks["13-mirrored-version"]["grade"] == "B" and checks["18-leaf-dates"]["grade"] == "B"
     assert checks["02-expired"]["grade"] == checks["10-wrong-name"]["grade"] == "A" and checks["19-shown"]["seen"] == "a page"
@@ -76,7 +79,29 @@ def test_sslsplit_verifies_nothing_and_takes_old_versions(starts, root, folder):
     report, checks = assess(listener.port, folder / "ca.pem", root, "--direct", "--origin-port", origin.port)
     origin.close()
     assert report["grade"] == "F" and report["verdicts"][0]["verdict"] == "incomplete"
+    assert checks["16-wrong-key"]["grade"] == checks["16-server-key-exchange"]["grade"] == "A"
+    assert checks["12-own-ca"]["grade"] == "?" and "CONNECT" in checks["12-own-ca"]["seen"]
     for check in ("01-self-signed", "01-unknown-root", "02-expired", "03-bad-signature", "04-leaf-as-issuer", "10-wrong-name"):
         assert checks[check]["grade"] == "F", checks[check]
     assert checks["13-upstream-tls10"]["grade"] == "C" and checks["13-client-tls10"]["grade"] == "B"
     assert checks["16-damaged-finished"]["grade"] == "A", "what OpenSSL itself does is not held against it"
+
+
+# What is no proxy
+
+@pytest.mark.parametrize("text, endless", [(b"SSH-2.0-none\r\n", False), (b"", False), (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 8000, True)],
+                         ids=["ssh", "hangs", "flood"])
+def test_what_is_no_proxy_is_told_in_one_line_within_deadlines(starts, root, world, text, endless):
+    server = starts(Talker(text, endless))
+    began = time.monotonic()
+    code, out, err = overt.run("assess", "proxy", f"127.0.0.1:{server.port}", "--ca", world.trust, "--origin", root, "--timeout",
+                               "1s")
+    assert (code, out) == (1, "") and len(err.splitlines()) == 1 and "not even a good server" in err, err
+    assert time.monotonic() - began < 30 and len(server.open) <= 3
+
+
+def test_a_proxy_that_is_gone_is_told(root, world):
+    reserved = Reserved()
+    reserved.close()
+    code, out, err = overt.run("assess", "proxy", f"127.0.0.1:{reserved.port}", "--ca", world.trust, "--origin", root)
+    assert (code, out) == (1, "") and "Connection refused" in err

@@ -2,6 +2,7 @@
 Real nats-servers, set up by the program itself."""
 
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -12,7 +13,7 @@ import pytest
 from lab import clients, collect, nats, overt, servers, watch
 from lab.collect import Collector, Frames, Key, Place, Sealer
 from lab.nats import Bus, Client, Line, Reader, Sender, eventually_has
-from lab.proc import PATIENCE, eventually
+from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = [overt.requires("collect --bus", "watch --bus"),
               pytest.mark.skipif(not nats.installed(), reason="nats-server is not installed")]
@@ -337,9 +338,13 @@ def test_options_that_cannot_be_are_refused_with_what_to_do(place, tmp_path):
 def test_no_acknowledged_key_is_lost_when_a_node_a_collector_and_a_watcher_die_under_load(
         place, grants, starts, tmp_path):
     bus = starts(Bus(place, SITES, READERS))
+    # Clients have certificates of the same CA, and are no nodes.
+    assert bus.nodes[0].route(bus.nodes[1].folder, "node").startswith(b"INFO ")
+    assert not any(bus.nodes[0].route(place.dir, name) for name in ("ops", "c1", "web1", "bus-admin"))
     fleet = [starts(Collector(place, *bus.collecting(name, site))) for name, site in SITES.items()]
     readers = {(name, one): starts(Reader(bus, name, one, tmp_path)) for name, some in READERS.items() for one in some}
     senders = [starts(Sender(bus, fleet, grants, name, 30, turn)) for turn, name in enumerate(("web1", "web2") * 2)]
+    leader = re.search(r"^ops .*led by n(\d)", bus.administer("show").stdout, re.M)[1]
     for sender in senders:
         sender.start()
 
@@ -351,7 +356,6 @@ def test_no_acknowledged_key_is_lost_when_a_node_a_collector_and_a_watcher_die_u
         eventually(lambda: acknowledged() >= part * total or any(s.fault for s in senders), f"{part:.0%} of the load",
                    2 * PATIENCE)
     reached(0.1)
-    leader = re.search(r"^ops .*led by n(\d)", bus.administer("show").stdout, re.M)[1]
     bus.nodes[int(leader) - 1].kill()
     reached(0.3)
     os.kill(fleet[0].process.pid, signal.SIGKILL)
@@ -372,3 +376,42 @@ def test_no_acknowledged_key_is_lost_when_a_node_a_collector_and_a_watcher_die_u
             assert " unopened=0 malformed=0 " in reader.end()
     for one in fleet[1:]:
         assert _bus_counts(one)["published"] > 0
+
+
+# docs/fleet.md
+
+def _blocks():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "fleet.md").read_text("utf-8")
+    return re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+
+
+def test_the_commands_of_the_document_work_as_they_stand(starts, tmp_path):
+    """But for the names of machines, and that all nodes run here."""
+    ports = nats.free_ports(7)
+    nodes = {f"n{i}": (ports[2 * i - 2], ports[2 * i - 1]) for i in (1, 2, 3)}
+
+    def here(block):
+        for name, (port, routes) in nodes.items():
+            block = block.replace(f"={name}.example.org", f"=localhost:{port}:{routes}")
+            block = block.replace(f"nats://{name}.example.org:4222", f"nats://localhost:{port}")
+        return block.replace("127.0.0.1:4489", f"127.0.0.1:{ports[6]}")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "overt").symlink_to(overt.binary())
+    env = clients.environment(**overt.SANITIZER_OPTIONS, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}:/usr/sbin")
+
+    def run(block):
+        done = clients.run("bash", "--norc", "-ec", here(block), cwd=tmp_path, env=env)
+        assert done.returncode == 0, (block, done.stderr.decode())
+        return done.stdout.decode()
+    make, configure, serve, streams, collecting, fetching, show = _blocks()
+    run(make)
+    run(configure)
+    for name in nodes:
+        starts(Process("bash", "--norc", "-c", f"exec {here(serve.replace('/n1/', f'/{name}/'))}", cwd=tmp_path, env=env)
+               ).err.wait("Server is ready")
+    assert "2 consumers" in run(streams)
+    one = starts(Process("bash", "--norc", "-c", f"exec {here(collecting)}", cwd=tmp_path, env=env))
+    one.err.wait(r"\bready$")
+    assert run(fetching) == ""
+    assert re.search(r"^ops +laptop +0 keys +0 waiting +0 unacknowledged  3 copies, led by n\d$", run(show), re.M)
+    assert one.terminate() == 0, one.err.text()

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from lab import clients, overt, servers, watch_frames, watch_record
+from lab import clients, overt, pki, servers, watch_frames, watch_record
 from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("explain --host")
@@ -149,11 +149,15 @@ def _warns(odd, connection):
         connection.sendall(b"\x15\x03\x03\x00\x02\x01\x5a" * 1000)
 
 
-@pytest.mark.parametrize("act, says", [(_banner, "127.0.0.1: "), (_closes, "closed in the handshake"), (_floods, "127.0.0.1: "),
-                                       (_warns, "127.0.0.1: ")])
+def _visit(odd, timeout):
+    return overt.run("explain", "schedule", "--timeout", timeout, "--host", f"127.0.0.1:{odd.port}")
+
+
+@pytest.mark.parametrize("act, says", [(_banner, "127.0.0.1: "), (_closes, "closed in the handshake"),
+                                       (_floods, "127.0.0.1: "), (_warns, "127.0.0.1: ")])
 def test_what_is_no_tls_server_is_told_at_once(act, says, starts):
     began = time.monotonic()
-    code, out, err = overt.run("explain", "schedule", "--timeout", "30s", "--host", f"127.0.0.1:{starts(Odd(act)).port}")
+    code, out, err = _visit(starts(Odd(act)), "30s")
     assert (code, out) == (1, "") and says in err and "within the time" not in err
     assert time.monotonic() - began < 30
 
@@ -161,7 +165,7 @@ def test_what_is_no_tls_server_is_told_at_once(act, says, starts):
 @pytest.mark.parametrize("act", [_hangs, _drips])
 def test_who_does_not_come_to_an_end_is_left_at_the_deadline(act, starts):
     began = time.monotonic()
-    code, out, err = overt.run("explain", "schedule", "--timeout", "500ms", "--host", f"127.0.0.1:{starts(Odd(act)).port}")
+    code, out, err = _visit(starts(Odd(act)), "500ms")
     assert (code, out) == (1, "") and "no whole handshake within the time given" in err
     assert 0.5 <= time.monotonic() - began < 10
 
@@ -260,6 +264,51 @@ def test_every_secret_of_a_recorded_connection_is_the_key_logs_and_opens_records
     elif resumed:
         assert "earlier connection is resumed" in told
     assert ("not known here" in told) == (most == ssl.TLSVersion.TLSv1_3 or not resumed)
+
+
+def test_a_recorded_retry_is_told(contexts, tmp_path):
+    server, client = contexts()
+    server.set_ecdh_curve("secp384r1")
+    recording = watch_record.exchange(server, client, b"x" * 1000)
+    capture, keys = _recorded(tmp_path, recording)
+    keylog = _keylog(recording.keys)
+    _agree(_of_capture(capture, "--keys", keys), keylog, keylog[0][1].lower())
+    told = overt.run("explain", "schedule", "--capture", capture, "--keys", keys)[1]
+    assert "message_hash" in told and told.count("client_hello  ") == 2
+
+
+def test_a_client_with_a_certificate_is_told(world, tmp_path):
+    chain, key = world.files("client", usages=(pki.CLIENT_AUTH,))
+    server = servers.server_context(*world.files("site.test"), client_trust=world.trust)
+    client = clients.context(None, chain=chain, key=key)
+    recording = watch_record.exchange(server, client, b"x" * 1000)
+    capture, keys = _recorded(tmp_path, recording)
+    keylog = _keylog(recording.keys)
+    _agree(_of_capture(capture, "--keys", keys), keylog, keylog[0][1].lower())
+
+
+def test_a_psk_from_outside_gives_the_binder_and_the_early_secret(starts, tmp_path):
+    psk = "5e" * 32
+    server = starts(Process("openssl", "s_server", "-accept", "127.0.0.1:0", "-nocert", "-psk", psk,
+                            "-psk_identity", "me", "-tls1_3", "-rev", stdin=subprocess.PIPE))
+    tap = starts(watch_record.Tap(int(server.out.wait(r"^ACCEPT 127\.0\.0\.1:(\d+)").group(1))))
+    keys, psks, capture = tmp_path / "keys", tmp_path / "psks", tmp_path / "psk.pcap"
+    client = starts(Process("openssl", "s_client", "-connect", f"127.0.0.1:{tap.port}", "-psk", psk,
+                            "-psk_identity", "me", "-tls1_3", "-keylogfile", keys, stdin=subprocess.PIPE))
+    client.write(b"one\n")
+    client.out.wait("^eno")
+    client.popen.stdin.close()
+    client.popen.wait(PATIENCE)
+    capture.write_bytes(tap.pcap())
+    without = _of_capture(capture, "--keys", keys)
+    assert "capture-binder" not in without
+    psks.write_text(f"me:{psk}\n")
+    rows = _of_capture(capture, "--keys", keys, "--psk", psks)
+    assert rows["capture-binder"]["equal"] and {**without, **rows} == rows
+    psks.write_text(f"me:{'5f' * 32}\n")
+    code, out, _ = overt.run("explain", "schedule", "--json", "--capture", capture, "--keys", keys, "--psk", psks)
+    wrong, = [row for row in json.loads(out) if row["case"] == "capture-binder"]
+    assert code == 1 and not wrong["equal"] and not wrong["as_expected"]
 
 
 def test_key_updates_are_followed_one_by_one(world, starts, tmp_path):

@@ -574,7 +574,7 @@ def test_without_a_wish_for_it_no_key_log_is_written(nginx, world, share, folder
 # What leaves, and what stays
 
 INSIDE = """
-import os, re, socket, ssl, sys
+import os, re, socket, ssl, sys, time
 trust, port, log = sys.argv[1:4]
 context = ssl.create_default_context(cafile=trust)
 context.keylog_filename = log
@@ -582,16 +582,25 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), ser
     tls.sendall(b"GET / HTTP/1.1\\r\\nHost: site.test\\r\\nConnection: close\\r\\n\\r\\n")
     tls.recv(4096)
     secrets = [bytes.fromhex(line.split()[2]) for line in open(log) if not line.startswith("#")]
-    rings, octets = 0, b""
-    for line in open("/proc/self/maps"):
-        if "overt-share" in line:
-            first, last = (int(n, 16) for n in line.split()[0].split("-"))
-            with open("/proc/self/mem", "rb", 0) as memory:
-                memory.seek(first)
-                octets += memory.read(last - first)
-            rings += 1
-    print("rings", rings, "secrets", sum(secret in octets for secret in secrets), "of", len(secrets), "left",
-          sum(any(octets[at + 6:at + 510]) for at in range(512, 129 * 512, 512)))
+    def look():
+        rings, octets = 0, b""
+        for line in open("/proc/self/maps"):
+            if "overt-share" in line:
+                first, last = (int(n, 16) for n in line.split()[0].split("-"))
+                with open("/proc/self/mem", "rb", 0) as memory:
+                    memory.seek(first)
+                    octets += memory.read(last - first)
+                rings += 1
+        return rings, octets
+    def left(octets):
+        return sum(any(octets[at + 6:at + 510]) for at in range(4608, 137 * 512, 512))
+    began = time.monotonic()
+    while True:
+        rings, octets = look()
+        # The shipper has mapped it as well, and takes what is there soon.
+        if left(octets) == 0 or time.monotonic() > began + 10:
+            break
+    print("rings", rings, "secrets", sum(secret in octets for secret in secrets), "of", len(secrets), "left", left(octets))
     names = " ".join(f"{key}={value}" for key, value in os.environ.items())
     print("environment", any(secret.hex() in names for secret in secrets))
     print("descriptors", sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from lab import clients, overt, servers, watch
-from lab.collect import Collector, Place
+from lab.collect import Collector, Frames, Key, Place, Sealer
 from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("exec --share --collector", "collect", "grant", "watch --collector")
@@ -140,6 +140,33 @@ def test_keys_wait_for_a_collector_that_is_away(place, grant, world, starts, fol
         server.process.err.text()
 
 
+MANY = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+for _ in range(150):
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[2]))), server_hostname="site.test") as tls:
+        pass
+"""
+
+
+def test_a_burst_of_keys_reaches_the_collector_whole(place, collector, nginx, world, folder, starts):
+    """It stands still while they are made: batches are full then, and longer than a record of TLS."""
+    run = starts(Process(*_sending(place, collector, folder), "--", "/usr/bin/python3", "-c",
+                         "import sys; exec(open(sys.argv[3]).read()); print('made', flush=True); sys.stdin.read()",
+                         world.trust, nginx.port, clients.script(folder, "many.py", MANY), stdin=subprocess.PIPE,
+                         env=overt.SANITIZER_OPTIONS))
+    os.kill(collector.process.pid, signal.SIGSTOP)
+    try:
+        run.out.wait("made")
+    finally:
+        os.kill(collector.process.pid, signal.SIGCONT)
+    run.popen.stdin.close()
+    assert run.wait() == 0
+    assert "300 keys: 0 under no grant; 300 sealed, of which the collector has 300 and refused 0" in run.err.text()
+    assert sum(entry["count"] for entry in place.entries("release")) == 300
+    assert max(entry["count"] for entry in place.entries("release")) == 64
+
+
 def test_other_programs_share_at_the_door(place, collector, nginx, world, starts, folder):
     """As a service with the agent in its unit does."""
     door = folder / "share"
@@ -197,6 +224,27 @@ def test_a_collector_that_is_slow_holds_nobody_beyond_the_deadline(
     assert 0.5 <= took < 5, run.err.text()
     assert len(nginx.requests()) == before + (not code) and ("subject=" in run.out.text()) == (not code)
     assert re.search(r"\d+ times a key was not taken in time: these connections (were refused|went on)", run.err.text())
+
+
+@pytest.mark.parametrize("late, code", [("open", 0), ("closed", 1)])
+def test_a_collector_that_is_full_holds_nobody_beyond_the_deadline(
+        late, code, place, grant, nginx, world, starts, folder):
+    """It answers, and refuses for want of room: that is no acknowledgement."""
+    collector = starts(Collector(place, "--client-memory", "64KiB"))
+    filler, sealer = Frames(collector.connect("web1", "overt-keys/1")), Sealer(place.keys / "ops.pub")
+    number, why = 0, 0
+    while why == 0:
+        number += 1
+        keys = [Key((50 * number + i).to_bytes(32, "big"), True, 0x1301, b"s" * 32) for i in range(50)]
+        *_, why = filler.put(number, *(sealer.seal(grant, key, consent=2) for key in keys))
+    filler.close()
+    assert why == 7
+    run = starts(_acking(place, collector, folder, world, nginx, late, 500))
+    took = float(run.out.wait(r"took ([\d.]+)")[1]) if late == "open" else 0.5
+    assert (run.wait() != 0) == bool(code), run.err.text()
+    assert 0.5 <= took < 10, run.err.text()
+    assert re.search(r"\d+ times a key was not taken in time: these connections (were refused|went on)", run.err.text())
+    assert "2 sealed, of which the collector has 0 and refused 2" in run.err.text(), run.err.text()
 
 
 def test_without_a_grant_nobody_waits_for_the_collector(place, starts, nginx, world, folder):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 
 import pytest
@@ -164,6 +165,18 @@ def test_no_grant_of_octets_or_seconds_covers_what_cannot_end(place, starts, ngi
     assert not _entries(folder, "release")
 
 
+def test_a_host_whose_certificate_has_expired_is_told_and_its_programs_go_on(place, starts, nginx, world, folder):
+    place.grant(**TERMS)
+    collector = starts(Collector(place))
+    place.expired("old")
+    sending = [place.dir / "old.pem" if word == place.dir / "web1.pem" else word
+               for word in _sending(place, collector, folder)]
+    run = starts(Process(*sending, "--", *_curl(world, nginx), env=clients.environment(**overt.SANITIZER_OPTIONS)))
+    run.err.wait("the collector was lost .*certificate expired")
+    run.out.wait("subject=")
+    collector.wait("certificate has expired")
+
+
 # The host's log.
 
 def test_grants_refusals_and_ends_are_in_the_hosts_own_log(place, starts, nginx, world, folder):
@@ -179,6 +192,33 @@ def test_grants_refusals_and_ends_are_in_the_hosts_own_log(place, starts, nginx,
     assert sum(e["count"] for e in _entries(folder, "refusal", why="no grant covers it", side="host")) == 2
     log = collect.Done(*overt.run("log", "verify", "--log", folder / "release.log"))
     assert log.code == 0, log
+
+
+ANEW = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+for _ in sys.stdin:
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[2]))), server_hostname="site.test"):
+        print("connected", flush=True)
+"""
+
+
+def test_nothing_is_released_while_the_hosts_log_cannot_be_written(place, starts, nginx, world, folder):
+    place.grant(**TERMS)
+    run = starts(Process(*_sending(place, starts(Collector(place)), folder), "--", "/usr/bin/python3",
+                         clients.script(folder, "anew.py", ANEW), world.trust, nginx.port, stdin=subprocess.PIPE,
+                         env=clients.environment(**overt.SANITIZER_OPTIONS)))
+    run.write(b"\n")
+    eventually(lambda: sum(e["count"] for e in place.entries("release")) == 2, "the first keys are there")
+    before = resource.prlimit(run.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, ((folder / "release.log").stat().st_size, before[1]))
+    run.write(b"\n")
+    run.out.wait("connected", after=1)
+    run.popen.stdin.close()
+    assert run.wait() == 0
+    assert re.search(r"keys not released: 0 unsent, 0 for which there was no room, 2 that could not be logged",
+                     run.err.text()), run.err.text()
+    assert sum(e["count"] for e in place.entries("release")) == 2
 
 
 def test_only_the_sender_that_a_grant_names_sends_under_it(place, starts, nginx, world, folder):

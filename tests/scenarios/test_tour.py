@@ -174,7 +174,8 @@ class Terminal:
         self.text, (self.master, slave) = "", pty.openpty()
         self.process = subprocess.Popen([overt.binary(), *words], stdin=slave, stdout=slave, stderr=slave,
                                         start_new_session=True,
-                                        env=clients.environment(TERM="xterm", **overt.SANITIZER_OPTIONS, **_environment(folder)))
+                                        env=clients.environment(TERM="xterm", **overt.SANITIZER_OPTIONS,
+                                                                **_environment(folder)))
         os.close(slave)
 
     def wait(self, pattern):

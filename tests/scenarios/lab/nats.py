@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -19,7 +20,7 @@ def installed():
     return shutil.which("nats-server", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
 
 
-def _ports(count):
+def free_ports(count):
     """Ports that are free now, all of them different."""
     with contextlib.ExitStack() as held:
         socks = [held.enter_context(socket.socket()) for _ in range(count)]
@@ -29,8 +30,8 @@ def _ports(count):
 
 
 class Node:
-    def __init__(self, folder, port):
-        self.folder, self.port, self.process = folder, port, None
+    def __init__(self, folder, port, routes):
+        self.folder, self.port, self.routes, self.process = folder, port, routes, None
         self.start()
 
     def start(self):
@@ -42,6 +43,18 @@ class Node:
     def kill(self):
         self.process.popen.send_signal(signal.SIGKILL)
         self.process.popen.wait()
+
+    def route(self, folder, name):
+        """What the node says to one that would be another node with this certificate; b"" when it hangs up."""
+        ctx = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        ctx.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+        with socket.create_connection(("localhost", self.routes), timeout=PATIENCE) as sock:
+            try:
+                with ctx.wrap_socket(sock, server_hostname="localhost") as link:
+                    link.sendall(b"PING\r\n")
+                    return link.recv(4096)
+            except OSError:
+                return b""
 
     def hang(self):
         self.process.popen.send_signal(signal.SIGSTOP)
@@ -60,12 +73,12 @@ class Bus:
 
     def __init__(self, place, collectors, readers, count=3, **limits):
         self.place, self.readers = place, readers
-        ports = _ports(2 * count)
+        ports = free_ports(2 * count)
         plan = [("--node", f"n{i + 1}=localhost:{ports[2 * i]}:{ports[2 * i + 1]}") for i in range(count)]
         plan += [("--collector", f"{name}={site}") for name, site in collectors.items()]
         plan += [("--reader", self._reader(name)) for name in readers]
         place.overt("collect", "bus", "nodes", "--dir", place.dir, *(word for pair in plan for word in pair))
-        self.nodes = [Node(place.dir / "bus" / f"n{i + 1}", ports[2 * i]) for i in range(count)]
+        self.nodes = [Node(place.dir / "bus" / f"n{i + 1}", *ports[2 * i:2 * i + 2]) for i in range(count)]
         self.servers = ",".join(f"nats://localhost:{node.port}" for node in self.nodes)
         try:
             for node in self.nodes:
@@ -245,10 +258,6 @@ class Reader:
     def entries(self, kind="read"):
         lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
         return [line for line in lines if line["kind"] == kind]
-
-    def kill(self):
-        self.process.popen.send_signal(signal.SIGKILL)
-        self.process.popen.wait()
 
     def end(self, code=0):
         """What it says at its end."""

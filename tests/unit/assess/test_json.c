@@ -16,7 +16,7 @@ static void members_are_found_by_name_whatever_stands_around_them(void **state)
 		object = bytes_str(
 			"{ \"a\" : [1, {\"b\": 2}, \"}\\\"\"], \"b\":true ,\"c\": {\"b\":\"inner\"},\"n\":17}");
 	char text[32];
-	uint64_t number;
+	uint64_t number = 0;
 	assert_true(json_member(object, "b", &value));
 	assert_true(bytes_equal(value, bytes_str("true")));
 	assert_true(json_member(object, "c", &value) && json_member(value, "b", &value));

@@ -1,7 +1,12 @@
 /* The streams of connections made by stock OpenSSL, read with its key log: whole, cut short, and with wrong keys. */
 #include "explain/schedule_streams.h"
 
+#include "base/text.h"
 #include "explain/lab.h"
+#include "tls/handshake.h"
+#include "tls/record.h"
+
+#include <openssl/rsa.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -190,6 +195,63 @@ static void keys_of_another_connection_open_nothing(void **state)
 	untape(&other);
 }
 
+/* The ClientKeyExchange's octets behind its length: the premaster secret, encrypted to the server's key. */
+static struct bytes encrypted_premaster(const struct taped *taped)
+{
+	struct bytes rest = buffer_bytes(&taped->octets[0]), in, out = BYTES_NONE;
+	struct record record;
+	struct handshake message;
+	while (record_read(&rest, &record) == RECORD_OK) {
+		in = record.fragment;
+		if (record.type == RECORD_HANDSHAKE && handshake_read(&in, LAB_STREAM, &message) == HANDSHAKE_OK &&
+			message.type == HANDSHAKE_CLIENT_KEY_EXCHANGE)
+			assert_true(bytes_vec16(&message.body, &out));
+	}
+	assert_int_equal(out.len, 256);
+	return out;
+}
+
+static void decrypt(const struct taped *taped, struct bytes sealed, struct tls_secret *out)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(lab_key(taped->lab, LAB_SERVER), NULL);
+	uint8_t room[256];
+	size_t len = sizeof(room);
+	assert_non_null(ctx);
+	assert_int_equal(EVP_PKEY_decrypt_init(ctx), 1);
+	assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING), 1);
+	assert_int_equal(EVP_PKEY_decrypt(ctx, room, &len, sealed.data, sealed.len), 1);
+	assert_true(tls_secret_set(out, bytes_of(room, len)));
+	EVP_PKEY_CTX_free(ctx);
+}
+
+static void a_premaster_secret_is_as_good_as_the_master_secret(void **state)
+{
+	(void)state;
+	struct taped taped;
+	struct tls_secret premaster = {0};
+	tape(&taped, TLS_VERSION_12, "AES128-GCM-SHA256");
+	struct bytes sealed = encrypted_premaster(&taped);
+	decrypt(&taped, sealed, &premaster);
+	for (unsigned by_random = 0; by_random < 2; by_random++) {
+		char line[512], id[65], secret[97];
+		struct schedule_source source;
+		struct buffer room = {.cap = LAB_STREAM};
+		struct error err = {0};
+		text_hex(id, sizeof(id), by_random ? bytes_of(taped.random, 32) : bytes_of(sealed.data, 8));
+		text_hex(secret, sizeof(secret), tls_secret_bytes(&premaster));
+		snprintf(line, sizeof(line), "%s %s %s\n", by_random ? "PMS_CLIENT_RANDOM" : "RSA", id, secret);
+		assert_true(read_whole(&taped, bytes_str(line), &room, &source, &err));
+		assert_int_equal(source.shared.len, 48);
+		assert_int_equal(source.known[SCHEDULE_MASTER].len, 0);
+		for (unsigned side = 0; side < 2; side++)
+			assert_int_equal(source.opened_master[side].count, 2);
+		schedule_source_wipe(&source);
+		buffer_clear(&room);
+	}
+	tls_secret_wipe(&premaster);
+	untape(&taped);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +260,7 @@ int main(void)
 		cmocka_unit_test(the_random_of_a_hello_is_found_once_it_is_whole),
 		cmocka_unit_test(streams_cut_anywhere_give_a_sentence_or_what_was_there),
 		cmocka_unit_test(keys_of_another_connection_open_nothing),
+		cmocka_unit_test(a_premaster_secret_is_as_good_as_the_master_secret),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

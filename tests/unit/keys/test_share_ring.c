@@ -178,6 +178,58 @@ static void the_bell_says_which_ring_it_was_and_wakes_at_once(void **state)
 	assert_int_equal(munmap(bell, SHARE_BELL_SIZE), 0);
 }
 
+static void a_mark_waits_for_a_nap_to_end_and_a_ring_does_not(void **state)
+{
+	struct share_bell *bell = shared(SHARE_BELL_SIZE);
+	(void)state;
+	share_bell_init(bell);
+	pid_t other = fork();
+	if (other == 0) {
+		while (atomic_load(&bell->asleep) != SHARE_NAPPING)
+			;
+		share_bell_mark(bell, 7);
+		_exit(0);
+	}
+	uint64_t began = now_ns();
+	share_bell_nap(bell, share_bell_rung(bell), UINT64_C(50000000));
+	int status;
+	assert_int_equal(waitpid(other, &status, 0), other);
+	/* It may have been marked before the nap began: then there was none. */
+	assert_true(atomic_load(&bell->asleep) == SHARE_AWAKE);
+	assert_int_equal(share_bell_dirty(bell, 0), 1 << 7);
+	assert_true(now_ns() - began >= UINT64_C(50000000) || share_bell_rung(bell) == 1);
+	other = fork();
+	if (other == 0) {
+		while (atomic_load(&bell->asleep) != SHARE_NAPPING)
+			;
+		share_bell_ring(bell, 8);
+		_exit(0);
+	}
+	began = now_ns();
+	share_bell_nap(bell, share_bell_rung(bell), UINT64_C(20000000000));
+	assert_true(now_ns() - began < UINT64_C(10000000000));
+	assert_int_equal(waitpid(other, &status, 0), other);
+	assert_int_equal(munmap(bell, SHARE_BELL_SIZE), 0);
+}
+
+static void a_look_vouches_for_a_moment_and_only_while_the_shipper_is_there(void **state)
+{
+	struct share_bell *bell = shared(SHARE_BELL_SIZE);
+	uint64_t now = UINT64_C(5000000000);
+	(void)state;
+	share_bell_init(bell);
+	assert_false(share_bell_looks(bell, now)); /* it never looked */
+	assert_false(share_bell_looks(bell, 1));
+	share_bell_look(bell, now);
+	assert_true(share_bell_looks(bell, now));
+	assert_true(share_bell_looks(bell, now + SHARE_LOOK_NS - 1));
+	assert_false(share_bell_looks(bell, now + SHARE_LOOK_NS));
+	assert_false(share_bell_looks(bell, now - 1)); /* another clock */
+	atomic_store(&bell->closed, 1);
+	assert_false(share_bell_looks(bell, now));
+	assert_int_equal(munmap(bell, SHARE_BELL_SIZE), 0);
+}
+
 struct writer_of {
 	struct share_ring *ring;
 	uint32_t number;
@@ -273,6 +325,8 @@ int main(void)
 			a_connection_hears_what_was_said_to_it_and_to_all_and_only_once, make, drop),
 		cmocka_unit_test_setup_teardown(who_has_not_listened_for_long_changes_its_keys_and_goes_on, make, drop),
 		cmocka_unit_test(the_bell_says_which_ring_it_was_and_wakes_at_once),
+		cmocka_unit_test(a_mark_waits_for_a_nap_to_end_and_a_ring_does_not),
+		cmocka_unit_test(a_look_vouches_for_a_moment_and_only_while_the_shipper_is_there),
 		cmocka_unit_test_setup_teardown(threads_write_side_by_side_and_nothing_is_lost_or_mixed, make, drop),
 	};
 	return cmocka_run_group_tests_name("keys/share_ring", tests, NULL, NULL);

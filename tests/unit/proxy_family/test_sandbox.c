@@ -1,5 +1,5 @@
-#include "proxy/resolver_client.h"
 #include "base/sandbox.h"
+#include "proxy/resolver_client.h"
 
 #include "audit/log.h"
 #include "audit/verify.h"
@@ -532,6 +532,35 @@ static void a_scribe_has_files_sockets_and_threads_and_dies_of_programs(void **s
 	kills(SANDBOX_SCRIBE, run_program);
 }
 
+static void datagram_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0 && close(fd) == 0);
+}
+
+static void collector_work(void)
+{
+	scribe_work();
+	CHECK(mkdir("/tmp/overt-sandbox-collector", 0700) == 0 && rmdir("/tmp/overt-sandbox-collector") == 0);
+}
+
+static void collector_with_bus_work(void)
+{
+	collector_work();
+	datagram_socket();
+}
+
+static void a_collector_has_files_tcp_and_threads_and_looks_names_up_for_a_bus_alone(void **state)
+{
+	(void)state;
+	works(SANDBOX_COLLECTOR, NULL, collector_work);
+	kills(SANDBOX_COLLECTOR, run_program);
+	kills(SANDBOX_COLLECTOR, datagram_socket);
+	works(SANDBOX_COLLECTOR_BUS, NULL, collector_with_bus_work);
+	kills(SANDBOX_COLLECTOR_BUS, run_program);
+	kills(SANDBOX_COLLECTOR_BUS, trace);
+}
+
 /* Without a filter: these hold under sanitizers too. */
 
 static void in_child(void (*work)(void))
@@ -643,6 +672,7 @@ int main(void)
 		cmocka_unit_test(a_keeper_writes_its_log_and_its_databases),
 		cmocka_unit_test(a_resolver_finds_names_and_writes_nothing),
 		cmocka_unit_test(a_resolver_dies_of_programs),
+		cmocka_unit_test(a_collector_has_files_tcp_and_threads_and_looks_names_up_for_a_bus_alone),
 		cmocka_unit_test(a_scribe_has_files_sockets_and_threads_and_dies_of_programs),
 		cmocka_unit_test(a_prepared_process_leaves_no_core_and_gains_nothing_by_exec),
 		cmocka_unit_test(who_drops_its_user_cannot_come_back),

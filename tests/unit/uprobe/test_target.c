@@ -78,6 +78,7 @@ static void a_go_program_that_may_be_moved_is_read(void **state)
 	made_u64(&to, 8);
 	made_u64(&to, MADE_BASE + 0x400);
 	(void)made_section(&made, ".rela.dyn", 4, 0, bytes_of(room, to.len));
+	made_buildinfo(&made, "go1.24.4");
 	look();
 	assert_int_equal(target.kind, TARGET_GO);
 	assert_true(target.dynamic);
