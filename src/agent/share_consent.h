@@ -1,7 +1,7 @@
 /*
- * agent/share_consent.h — consent in unmodified programs, whatever their library: clients offer whom they let read, servers
- * disclose whom they let read of those (keys/share_offer.h). What comes of it stands on the keys that are handed over.
- * The extension itself is put in by share_consent_openssl.h and share_consent_gnutls.h.
+ * agent/share_consent.h — consent in unmodified programs, whatever their library: clients offer whom they let read,
+ * servers disclose whom they let read of those (keys/share_offer.h). What comes of it stands on the keys that are
+ * handed over. The extension itself is put in by share_consent_openssl.h and share_consent_gnutls.h.
  *
  * Without a list of readers (share_settings.h) nothing of this is done.
  */

@@ -1,7 +1,7 @@
 /*
- * agent/share_consent_gnutls.h — consent in programs on GnuTLS: the extension is registered with every session. Nothing of
- * GnuTLS is linked here; types and values are those of its interface. Keys are handed over when the handshake is over, when
- * both sides have finished it: nothing waits here.
+ * agent/share_consent_gnutls.h — consent in programs on GnuTLS: the extension is registered with every session.
+ * Nothing of GnuTLS is linked here; types and values are those of its interface. Keys are handed over when the
+ * handshake is over, when both sides have finished it: nothing waits here.
  */
 #ifndef AGENT_SHARE_CONSENT_GNUTLS_H
 #define AGENT_SHARE_CONSENT_GNUTLS_H
@@ -11,8 +11,8 @@
 struct gnutls_session_int;
 
 /*
- * The library that `handle` (of dlopen) is of. `state_of` gives what a session has asked and been told, and the server's
- * name as far as it is known; NULL: a session that is not ours. One thread at a time, before any session.
+ * The library that `handle` (of dlopen) is of. `state_of` gives what a session has asked and been told, and the
+ * server's name as far as it is known; NULL: a session that is not ours. One thread at a time, before any session.
  */
 void share_consent_gnutls_begin(
 	void *handle, struct share_consent_state *(*state_of)(

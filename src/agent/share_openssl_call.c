@@ -130,13 +130,13 @@ static int put_ex(const struct way *way, SSL *ssl, const void *from, size_t len,
 	return ok;
 }
 
-/* What moves no data. */
-static int step(const struct way *way, SSL *ssl)
+/* What moves no data. `ends`: nothing comes after it that the agent could do, and the peer may have ended, too. */
+static int step(const struct way *way, SSL *ssl, bool ends)
 {
 	int (*real)(SSL *);
 	*(void **)&real = way->real;
 	int result = real(ssl);
-	struct share_rotate_call call = {.good = result == 1};
+	struct share_rotate_call call = {.good = !ends && result == 1};
 	(void)!share_rotate_after(way->library, ssl, &call);
 	return result;
 }
@@ -165,10 +165,10 @@ PASS(SSL_write, OPENSSL_WRITE, -1, put, (SSL * ssl, const void *from, int len), 
 	(&way, ssl, from, len))
 PASS(SSL_write_ex, OPENSSL_WRITE_EX, 0, put_ex, (SSL * ssl, const void *from, size_t len, size_t *done),
 	(ssl, from, len, done), (&way, ssl, from, len, done))
-PASS(SSL_shutdown, OPENSSL_SHUTDOWN, -1, step, (SSL * ssl), (ssl), (&way, ssl))
-PASS(SSL_do_handshake, OPENSSL_DO_HANDSHAKE, -1, step, (SSL * ssl), (ssl), (&way, ssl))
-PASS(SSL_connect, OPENSSL_CONNECT, -1, step, (SSL * ssl), (ssl), (&way, ssl))
-PASS(SSL_accept, OPENSSL_ACCEPT, -1, step, (SSL * ssl), (ssl), (&way, ssl))
+PASS(SSL_shutdown, OPENSSL_SHUTDOWN, -1, step, (SSL * ssl), (ssl), (&way, ssl, true))
+PASS(SSL_do_handshake, OPENSSL_DO_HANDSHAKE, -1, step, (SSL * ssl), (ssl), (&way, ssl, false))
+PASS(SSL_connect, OPENSSL_CONNECT, -1, step, (SSL * ssl), (ssl), (&way, ssl, false))
+PASS(SSL_accept, OPENSSL_ACCEPT, -1, step, (SSL * ssl), (ssl), (&way, ssl, false))
 
 static void forked(void)
 {

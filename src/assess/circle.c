@@ -32,17 +32,7 @@ static bool carry(int from, int to, uint64_t deadline_ns)
 	ssize_t n = recv(from, room, sizeof(room), 0);
 	if (n <= 0)
 		return n < 0 && (errno == EAGAIN || errno == EINTR);
-	struct bytes rest = bytes_of(room, (size_t)n);
-	while (rest.len > 0) {
-		ssize_t sent = send(to, rest.data, rest.len, MSG_NOSIGNAL);
-		if (sent < 0 && errno != EAGAIN && errno != EINTR)
-			return false;
-		if (sent < 0 && !wait_until(to, POLLOUT, deadline_ns))
-			return false;
-		if (sent > 0 && !bytes_skip(&rest, (size_t)sent))
-			return false;
-	}
-	return true;
+	return send_until(to, bytes_of(room, (size_t)n), deadline_ns);
 }
 
 static void lead(struct circle *circle, int fd)

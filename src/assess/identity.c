@@ -408,7 +408,7 @@ bool identity_make_kept(struct identity_maker *maker, const char *folder, struct
 	*out = (struct identity){0};
 	if (!file_join(path, folder, "front.key", err))
 		return false;
-	EVP_PKEY *key = file_exists(path) ? identity_read_key(path, err) : identity_keep_key(path, err);
+	EVP_PKEY *key = identity_kept_key(path, err);
 	if (!key)
 		return false;
 	return make_with(maker, IDENTITY_GOOD, key, out) || error_set_openssl(err, "a certificate cannot be made");

@@ -140,7 +140,7 @@ bool identity_make_crl(struct identity_maker *maker, const char *folder, struct 
 	X509_CRL_free(crl);
 	return ok;
 }
-EVP_PKEY *identity_read_key(const char *path, struct error *err)
+static EVP_PKEY *read_key(const char *path, struct error *err)
 {
 	struct file_bytes file = {0};
 	EVP_PKEY *key = NULL;
@@ -156,7 +156,7 @@ EVP_PKEY *identity_read_key(const char *path, struct error *err)
 	return key;
 }
 
-static EVP_PKEY *identity_keep_key(const char *path, struct error *err)
+static EVP_PKEY *keep_key(const char *path, struct error *err)
 {
 	BIO *bio = BIO_new(BIO_s_secmem());
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -171,4 +171,9 @@ static EVP_PKEY *identity_keep_key(const char *path, struct error *err)
 		return key;
 	EVP_PKEY_free(key);
 	return NULL;
+}
+
+EVP_PKEY *identity_kept_key(const char *path, struct error *err)
+{
+	return file_exists(path) ? read_key(path, err) : keep_key(path, err);
 }

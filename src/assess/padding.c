@@ -80,20 +80,6 @@ static bool write_flight(struct writer *out, struct bytes encrypted)
 	return !out->full;
 }
 
-static bool send_all(int fd, struct bytes octets, uint64_t deadline_ns)
-{
-	while (octets.len > 0) {
-		ssize_t n = send(fd, octets.data, octets.len, MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return false;
-		if (n < 0 && !wait_until(fd, POLLOUT, deadline_ns))
-			return false;
-		if (n > 0 && !bytes_skip(&octets, (size_t)n))
-			return false;
-	}
-	return true;
-}
-
 static bool await_flight(int fd, struct flight *flight, uint64_t deadline_ns)
 {
 	uint8_t room[16384];
@@ -151,11 +137,11 @@ static bool ask(struct target *target, const char *name, X509 *leaf, enum form f
 	if (len == 0 || !offer_write(&offer, &hello) || target_dial(target, &fd, &deadline_ns) != DIAL_OK)
 		return false;
 	flight_begin(&flight);
-	bool ok = send_all(fd, bytes_of(room, hello.len), deadline_ns) && await_flight(fd, &flight, deadline_ns);
+	bool ok = send_until(fd, bytes_of(room, hello.len), deadline_ns) && await_flight(fd, &flight, deadline_ns);
 	flight_free(&flight);
 	struct writer second = writer_over(room, sizeof(room));
 	ok = ok && write_flight(&second, bytes_of(encrypted, len)) &&
-	     send_all(fd, bytes_of(room, second.len), deadline_ns);
+	     send_until(fd, bytes_of(room, second.len), deadline_ns);
 	if (ok)
 		await_reply(fd, out);
 	close(fd);

@@ -61,6 +61,12 @@ static enum path_verdict weigh(struct path *path)
 	if (path->hints > 0)
 		snprintf(hints, sizeof(hints), "Hints that speak for somebody: %u; none of them is a proof.",
 			path->hints);
+	if (path->same_end == YES && path->authentic)
+		return conclude(path, PATH_NOBODY,
+			"The other end, whose key is expected, says that what left here is what arrived there, with "
+		        "one channel "
+			"binding.",
+			"");
 	if (path->match == EXPECT_ABOVE)
 		return conclude(path, PATH_NOBODY,
 			"The leaf is signed by an expected key: who answers has a certificate of whom you expect.", "");

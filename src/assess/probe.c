@@ -1,5 +1,7 @@
 #include "assess/probe.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -9,15 +11,8 @@
 static enum probe_result exchange(int fd, uint64_t deadline_ns, struct bytes hello, struct flight *flight)
 {
 	uint8_t room[16384];
-	while (hello.len > 0) {
-		ssize_t n = send(fd, hello.data, hello.len, MSG_NOSIGNAL);
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return PROBE_CLOSED;
-		if (n > 0 && !bytes_skip(&hello, (size_t)n))
-			return PROBE_CLOSED;
-		if (n < 0 && !wait_until(fd, POLLOUT, deadline_ns))
-			return PROBE_SILENT;
-	}
+	if (!send_until(fd, hello, deadline_ns))
+		return clock_monotonic_ns() < deadline_ns ? PROBE_CLOSED : PROBE_SILENT;
 	for (;;) {
 		/* Asked each time: a peer that trickles is no reason to stay. */
 		if (!wait_until(fd, POLLIN, deadline_ns))

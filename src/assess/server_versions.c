@@ -207,9 +207,9 @@ void server_suites(struct server *server)
 
 void server_groups(struct server *server)
 {
-	/* Hybrids first, then what else TLS 1.3 has. */
-	uint16_t groups[] = {
-		0x11ec, 0x11eb, 0x11ed, 0x6399, 0x001d, 0x0017, 0x0018, 0x0019, 0x001e, 0x0100, 0x0101, 0x0102};
+	/* Post-quantum first: hybrids, a draft's hybrid, ML-KEM alone; then what else TLS 1.3 has. */
+	uint16_t groups[] = {0x11ec, 0x11eb, 0x11ed, 0x6399, 0x0200, 0x0201, 0x0202, 0x001d, 0x0017, 0x0018, 0x0019,
+		0x001e, 0x0100, 0x0101, 0x0102};
 	uint16_t suites[ALL_SUITES];
 	size_t count = sizeof(groups) / sizeof(groups[0]),
 	       suite_count = server_list(TLS_VERSION_13, any, suites, ALL_SUITES);

@@ -68,6 +68,20 @@ bool wait_until(int fd, short events, uint64_t deadline_ns)
 	}
 }
 
+bool send_until(int fd, struct bytes octets, uint64_t deadline_ns)
+{
+	while (octets.len > 0) {
+		ssize_t n = send(fd, octets.data, octets.len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return false;
+		if (n < 0 && !wait_until(fd, POLLOUT, deadline_ns))
+			return false;
+		if (n > 0 && !bytes_skip(&octets, (size_t)n))
+			return false;
+	}
+	return true;
+}
+
 static void rest_for(uint64_t ns)
 {
 	struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};

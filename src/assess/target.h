@@ -48,4 +48,7 @@ must_check enum dial_result target_dial(struct target *target, int *fd, uint64_t
 /* Waits until one of poll's `events` is there. False at the deadline. */
 must_check bool wait_until(int fd, short events, uint64_t deadline_ns);
 
+/* Sends all of `octets` on a non-blocking socket. False at the deadline too. */
+must_check bool send_until(int fd, struct bytes octets, uint64_t deadline_ns);
+
 #endif

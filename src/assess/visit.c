@@ -122,16 +122,8 @@ static bool give(struct visit *visit)
 	uint64_t until_ns = clock_monotonic_ns() + NS_PER_S;
 	int n;
 	while ((n = BIO_read(SSL_get_wbio(visit->ssl), room, sizeof(room))) > 0) {
-		struct bytes rest = bytes_of(room, edit(visit, room, (size_t)n));
-		while (rest.len > 0) {
-			ssize_t sent = send(visit->fd, rest.data, rest.len, MSG_NOSIGNAL);
-			if (sent < 0 && errno != EAGAIN && errno != EINTR)
-				return false;
-			if (sent < 0 && !wait_until(visit->fd, POLLOUT, until_ns))
-				return false;
-			if (sent > 0 && !bytes_skip(&rest, (size_t)sent))
-				return false;
-		}
+		if (!send_until(visit->fd, bytes_of(room, edit(visit, room, (size_t)n)), until_ns))
+			return false;
 	}
 	return true;
 }

@@ -450,7 +450,8 @@ static bool begin(struct run *run, struct error *err)
 		.admit = admit,
 		.take = take,
 		.arg = run,
-		.vouches = !run->send.ack_collector,
+		/* What is shown here is told from others' by its key: that is wanted before the data. */
+		.vouches = run->send.collector && !run->send.ack_collector,
 		.data_only = run->send.collector != NULL};
 	bool ok = true;
 	if (run->send.collector) {

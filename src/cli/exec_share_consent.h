@@ -23,8 +23,9 @@ struct exec_consent_options {
 };
 
 /*
- * Reads the grants, writes the list and sets settings->readers. A thread writes it anew when the grants change: programs
- * that begin later ask by it; those that have begun go by theirs. The options' texts must stay. NULL with `err` set.
+ * Reads the grants, writes the list and sets settings->readers. A thread writes it anew when the grants change:
+ * programs that begin later ask by it; those that have begun go by theirs. The options' texts must stay. NULL with
+ * `err` set.
  */
 must_check struct exec_consent *exec_consent_new(
 	const struct exec_consent_options *options, struct share_settings *settings, struct error *err);

@@ -5,6 +5,7 @@
 #include "watch/live.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define WAIT_MS     20                         /* between looks at keys and clocks while nothing comes */
 #define QUIET_MS    60                         /* after the program: nothing for so long is the end */
@@ -16,7 +17,7 @@
 /* Of what waits for a key that comes late. */
 #define PARK_EACH ((size_t)256 << 20)
 #define PARK_ALL  ((size_t)1 << 30)
-#define PARK_NS   (24 * 3600 * NS_PER_S)
+#define PARK_NS   (86400 * NS_PER_S)
 
 struct view {
 	struct keyring *ring;
@@ -26,6 +27,7 @@ struct view {
 	struct live *live;
 	struct live_counts live_counts;
 	uint64_t frames;
+	int stop_fd;
 	bool finished;
 };
 
@@ -69,6 +71,7 @@ struct view *view_new(const struct view_options *options, struct error *err)
 		error_set(err, "no memory");
 		return NULL;
 	}
+	view->stop_fd = options->stop_fd;
 	if (make(view, options, err))
 		return view;
 	view_free(view);
@@ -140,9 +143,12 @@ void view_finish(struct view *view)
 {
 	struct frame frame;
 	struct error err;
-	uint64_t ended_ns = clock_wall_ns(), late_ns = clock_monotonic_ns() + FINISH_NS;
+	uint64_t ended_ns = clock_wall_ns(), late_ns = clock_monotonic_ns() + FINISH_NS, stops;
 	while (clock_monotonic_ns() < late_ns) {
 		enum capture_result result = live_next(view->live, &frame, QUIET_MS, &err);
+		/* Another process of the run has ended, which changes nothing any more. */
+		if (result == CAPTURE_STOPPED && read(view->stop_fd, &stops, sizeof(stops)) > 0)
+			continue;
 		if (result != CAPTURE_FRAME || frame.time_ns > ended_ns + LAST_NS)
 			break;
 		take_frame(view, &frame);

@@ -14,7 +14,7 @@ struct view_options {
 	const char *interface; /* "any": all */
 	struct outputs outputs;
 	bool late_keys; /* they come when much has been read, or when a connection is over: its records wait for them */
-	int stop_fd;    /* view_read comes back when it becomes readable */
+	int stop_fd; /* an eventfd that does not block; view_read comes back when it becomes readable, view_finish empties it */
 };
 
 struct view;

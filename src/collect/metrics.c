@@ -8,7 +8,6 @@
 #include "collect/address.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -217,15 +216,13 @@ static void ready(struct loop_io *io)
 
 static bool is_loopback(int fd, struct hostport *at)
 {
-	struct sockaddr_storage sa = {0};
+	static const uint8_t one[16] = {[15] = 1};
+	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&sa;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0 ||
 		!hostport_from_sockaddr(at, (struct sockaddr *)&sa, len))
 		return false;
-	return sa.ss_family == AF_INET ? (ntohl(in->sin_addr.s_addr) >> 24) == 127
-	                               : IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+	return hostport_is_v4(at) ? at->ip[12] == 127 : memcmp(at->ip, one, sizeof(one)) == 0;
 }
 
 bool metrics_open(struct collector *collector, struct error *err)

@@ -18,6 +18,17 @@ struct lab_end {
 	char fault[128];
 };
 
+bool lab_has_group(const char *name)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+	char copy[64];
+	snprintf(copy, sizeof(copy), "%s", name);
+	bool has = ctx && SSL_CTX_set1_groups_list(ctx, copy) == 1;
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	return has;
+}
+
 static void keep_line(const SSL *ssl, const char *line)
 {
 	struct lab_end *end = SSL_get_app_data(ssl);

@@ -15,6 +15,7 @@
 #include <openssl/ssl.h>
 
 #define LAB_NAME   "server.example"      /* that the server's certificate is for, and the client asks for */
+#define LAB_HYBRID "X25519MLKEM768"      /* a group of OpenSSL 3.5 and later (draft-ietf-tls-ecdhe-mlkem) */
 #define LAB_STREAM ((size_t)1024 * 1024) /* octets kept of one end's key log, messages, or unsent records */
 
 enum lab_who { LAB_SERVER, LAB_RELAY, LAB_IDENTITIES };
@@ -37,6 +38,9 @@ struct lab_setup {
 	bool tickets;       /* NewSessionTicket may be sent: one in TLS 1.2, two in TLS 1.3 */
 	enum lab_who who;   /* a server's certificate and key */
 };
+
+/* Whether this OpenSSL has the group. */
+must_check bool lab_has_group(const char *name);
 
 /* One end of a connection. */
 struct lab_end;
@@ -80,7 +84,10 @@ must_check bool lab_secret(const struct lab_end *end, const char *label, unsigne
 must_check struct bytes lab_keylog(const struct lab_end *end);
 /* All handshake messages so far, sent and received, with their headers and in order. Valid until the next step. */
 must_check struct bytes lab_messages(const struct lab_end *end);
-/* The (EC)DHE or hybrid secret of a TLS 1.3 connection, from the client's own ephemeral key. False when it cannot be had. */
+/*
+ * The (EC)DHE or hybrid secret of a TLS 1.3 connection, from the client's own ephemeral key. False when it cannot be had,
+ * or is longer than TLS_SECRET_MAX octets, as with finite fields and P-521.
+ */
 must_check bool lab_shared(const struct lab_end *end, struct tls_secret *out);
 
 #endif

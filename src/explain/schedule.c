@@ -145,6 +145,14 @@ static bool tell_all(struct crypto *crypto, const struct lab *lab, struct story 
 	story_say(story, "The client's key share is of a group that the server does not take.");
 	if (!tell_lab(crypto, lab, schedule_lab_retried, story, err))
 		return false;
+	if (lab_has_group(LAB_HYBRID)) {
+		story_chapter(story, "TLS 1.3, with a hybrid group");
+		story_say(story, "The secret of the key exchange is two in a row: that of ML-KEM, which the server "
+				 "sealed to the "
+				 "client's key, and that of X25519. All below it is as ever.");
+		if (!tell_lab(crypto, lab, schedule_lab_hybrid, story, err))
+			return false;
+	}
 	story_chapter(story, "TLS 1.2, a connection made just now");
 	story_say(story,
 		"One pseudorandom function instead of a tree, and until RFC 7627 no transcript in it before the "

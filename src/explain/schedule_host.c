@@ -162,13 +162,9 @@ static bool shake_hands(const struct visit *visit, struct lab_end *client)
 /* A look is no trust: the handshake goes on whatever the verification says, and that is told. */
 static struct lab_end *visitor(const struct lab *lab, const struct visit *visit)
 {
-	/* OpenSSL has the first one from 3.5 on. */
-	static const char *const groups[] = {"X25519MLKEM768:X25519:P-256:P-384", "X25519:P-256:P-384"};
-	struct lab_end *client = NULL;
-	for (unsigned i = 0; !client && i < 2; i++) {
-		struct lab_setup setup = {.version = TLS_VERSION_13, .groups = groups[i]};
-		client = lab_client(lab, &setup, visit->err);
-	}
+	struct lab_setup setup = {.version = TLS_VERSION_13,
+		.groups = lab_has_group(LAB_HYBRID) ? LAB_HYBRID ":X25519:P-256:P-384" : "X25519:P-256:P-384"};
+	struct lab_end *client = lab_client(lab, &setup, visit->err);
 	struct hostport address;
 	if (!client)
 		return NULL;

@@ -183,13 +183,15 @@ bool schedule_lab_resumed(const struct lab *lab, struct buffer *room, struct sch
 	return ok;
 }
 
-bool schedule_lab_retried(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+/* One plain connection; the groups of each side as OpenSSL names them. */
+static bool lab_with(const struct lab *lab, const char *name, const char *const groups[2], struct buffer *room,
+	struct schedule_source *out, struct error *err)
 {
-	struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519:P-256"};
-	const struct lab_setup other = {.version = TLS_VERSION_13, .groups = "P-256"};
+	const struct lab_setup setup = {.version = TLS_VERSION_13, .groups = groups[0]};
+	const struct lab_setup other = {.version = TLS_VERSION_13, .groups = groups[1]};
 	struct lab_end *client = lab_client(lab, &setup, err);
 	struct lab_end *server = client ? lab_server(lab, &other, err) : NULL;
-	*out = (struct schedule_source){.name = "retried", .logged_by = "OpenSSL's key log"};
+	*out = (struct schedule_source){.name = name, .logged_by = "OpenSSL's key log"};
 	bool ok = server && lab_join(client, server, NULL, NULL, err);
 	if (ok) {
 		ok = lab_shared(client, &out->shared) && buffer_add(room, lab_messages(client));
@@ -201,4 +203,16 @@ bool schedule_lab_retried(const struct lab *lab, struct buffer *room, struct sch
 	lab_end_free(client);
 	lab_end_free(server);
 	return ok;
+}
+
+bool schedule_lab_retried(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	static const char *const groups[2] = {"X25519:P-256", "P-256"};
+	return lab_with(lab, "retried", groups, room, out, err);
+}
+
+bool schedule_lab_hybrid(const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err)
+{
+	static const char *const groups[2] = {LAB_HYBRID, LAB_HYBRID};
+	return lab_with(lab, "hybrid", groups, room, out, err);
 }

@@ -110,6 +110,9 @@ must_check bool schedule_lab_resumed(
 	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
 must_check bool schedule_lab_retried(
 	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
+/* With LAB_HYBRID; see lab_has_group. */
+must_check bool schedule_lab_hybrid(
+	const struct lab *lab, struct buffer *room, struct schedule_source *out, struct error *err);
 /* Connects to HOST[:PORT] (443), shakes hands, takes leave: within `timeout_ns`. Tells of the verification. */
 must_check bool schedule_host(const struct lab *lab, const char *host, uint64_t timeout_ns, struct buffer *room,
 	struct story *story, struct schedule_source *out, struct error *err);

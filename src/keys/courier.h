@@ -17,7 +17,8 @@
  *     collector  CAUGHT_UP uint64 next                                         nothing more is held now
  *     collector  SORRY     uint8 why; opaque text<0..255>                      the last frame of a connection
  *
- * A batch is answered by TAKEN once its entry is in the audit log and its keys can be fetched: until then it may be sent
+ * A batch is answered by TAKEN once its entry is in the audit log and its keys can be fetched (with a bus: once that has
+ * stored them; when it does not, the connection ends with SORRY): until then it may be sent
  * again, also on another connection or to the collector after a restart; what was taken already is `known`. Batches are
  * answered in order. A sender may have several unanswered.
  *

@@ -1,7 +1,7 @@
 /*
  * keys/share_item.h — what stands in a slot of a share ring: the key of one direction and epoch and how it may be
- * released, a connection whose sides do not agree (keys/share_offer.h), or a word about the program. In the presentation
- * language of TLS:
+ * released, a connection whose sides do not agree (keys/share_offer.h), or a word about the program. In the
+ * presentation language of TLS:
  *
  *     struct { uint8 version = 2; uint8 kind;
  *              select (kind) { case key: opaque key<1..255> (record_key_write); Address local; Address peer;

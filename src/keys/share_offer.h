@@ -6,9 +6,9 @@
  *     struct { uint8 version = 1; uint8 mode; Reader readers<1..2^16-1>; } ShareNotice;
  *     struct { opaque key_id[32]; opaque name<1..255>; opaque purpose<0..255>; } Reader;
  *
- * A tag is SHA-256("overt share id 1", 0x00, nonce, uint8 mode, key_id), 32 octets, one for each reader and mode: who does
- * not know the reader's key cannot tell from it who is meant, nor that it is the same as in another connection. `modes` is
- * the set of modes (bit 1 live, bit 2 after-rotation) that tags are for. No tags: nobody may read.
+ * A tag is SHA-256("overt share id 1", 0x00, nonce, uint8 mode, key_id), 32 octets, one for each reader and mode: who
+ * does not know the reader's key cannot tell from it who is meant, nor that it is the same as in another connection.
+ * `modes` is the set of modes (bit 1 live, bit 2 after-rotation) that tags are for. No tags: nobody may read.
  *
  * No I/O, no allocation, no randomness. libc only: whoever calls has SHA-256.
  */

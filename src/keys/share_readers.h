@@ -39,7 +39,7 @@ struct share_readers {
 
 /* Views of `text`, which must stay. False, and empty, when it is no such text. */
 must_check bool share_readers_read(struct bytes text, struct share_readers *out);
-/* share_readers_read of it gives the same again. False when a text has a tab or a line's end in it, or it does not fit. */
+/* share_readers_read of it gives the same again. False when a text has a tab or a line's end, or is too long. */
 must_check bool share_readers_write(const struct share_readers *readers, struct writer *to);
 
 /* The places of those with a pattern that the server's name fits, as a set. */

@@ -22,7 +22,7 @@ struct queue;
 must_check struct queue *queue_new(void); /* NULL without memory */
 /* Wipes. NULL is allowed. */
 void queue_free(struct queue *queue);
-/* Copies; never blocks. False when it is full, or was closed. */
+/* Copies; never blocks. False when it is full. */
 must_check bool queue_put(struct queue *queue, const struct release *release, const void *tag);
 /* The oldest; false when there is none. The caller wipes it. */
 must_check bool queue_take(struct queue *queue, struct queued *out);

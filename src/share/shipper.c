@@ -219,7 +219,7 @@ static void *take(void *arg)
 		pthread_mutex_unlock(&shipper->lock);
 		if (any)
 			last_ns = now_ns;
-		if (now_ns - last_ns < ACTIVE_NS)
+		if (shipper->options.vouches && now_ns - last_ns < ACTIVE_NS)
 			share_bell_nap(shipper->bell, rung, NAP_NS);
 		else if (!any)
 			share_bell_wait(shipper->bell, rung, SLEEP_NS);

@@ -71,6 +71,24 @@ def test_a_command_that_fetches_nothing_is_told_and_leaves_nothing():
     assert code == 1 and out == "" and "does not fetch" in err and leftovers() == before
 
 
+FLOOD = """import os, socket, urllib.parse
+url = urllib.parse.urlsplit(os.environ["OVERT_URL"])
+sock = socket.create_connection((url.hostname, url.port), 10)
+try:
+    for _ in range(2000):
+        sock.sendall(b"\\x16\\x03\\x01\\x40\\x00" + b"a" * 16384)
+except OSError:
+    pass
+"""
+
+
+def test_a_command_that_floods_is_told_in_one_line(folder):
+    script = folder / "flood.py"
+    script.write_text(FLOOD)
+    code, out, err = overt.run("assess", "client", "--", needs_program("python3"), script)
+    assert code == 1 and out == "" and "does not fetch" in err and len(err.splitlines()) == 1
+
+
 def test_a_command_that_hangs_is_ended():
     code, out, err = overt.run("assess", "client", "--timeout", "500ms", "--", shutil.which("sleep"), "1000")
     assert code == 1 and out == "" and "ended after" in err

@@ -194,6 +194,13 @@ def test_after_a_retry_the_transcript_has_the_message_hash_and_the_secrets_agree
     assert "message_hash" in told and "binder" in told
 
 
+def test_a_hybrid_group_is_told_where_openssl_has_it(rows):
+    groups = clients.run("openssl", "list", "-tls-groups")
+    if groups.returncode or b"X25519MLKEM768" not in groups.stdout:
+        pytest.skip("this OpenSSL has no hybrid groups")
+    assert {"hybrid-client-traffic-0", "hybrid-client-handshake-traffic", "hybrid-server-finished"} <= set(rows)
+
+
 # Of a capture
 
 def _keylog(text):

@@ -1,5 +1,6 @@
-"""Consent to share: unmodified programs on both sides of a connection, each under `overt exec --share --collector` with the
-grants of its own host. Who is granted by both reads; where they do not agree nothing leaves, and both sides say why."""
+"""Consent to share: unmodified programs on both sides of a connection, each under `overt exec --share --collector` with
+the grants of its own host. Who is granted by both reads; where they do not agree nothing leaves, and both sides say
+why."""
 
 import base64
 import ctypes
@@ -133,8 +134,8 @@ def test_whom_both_sides_grant_reads(knobs, place, collector, granted, laptop, w
 def test_a_server_that_changes_its_context_for_the_name_discloses(granted, laptop, web1, world, starts):
     """Offers are read by one context and answered by another."""
     chain, key = world.files("site.test")
-    server = starts(servers.OpensslServer(*world.files("other.test"), "-www", "-servername", "site.test", "-cert2", chain,
-                                          "-key2", key, under=[*web1.has(granted["ops"]).words, "--"]))
+    server = starts(servers.OpensslServer(*world.files("other.test"), "-www", "-servername", "site.test", "-cert2",
+                                          chain, "-key2", key, under=[*web1.has(granted["ops"]).words, "--"]))
     # s_server shows the second certificate without the one that vouches for it.
     done = laptop.has(granted["ops"]).runs(*_curl(world, server, "/"), "--insecure")
     assert done.returncode == 0, done.stderr
@@ -184,7 +185,8 @@ def test_watch_tells_of_offer_and_notice(granted, laptop, web1, world, starts, f
     (["auditor"], ["ops"], "the server discloses no reader", "the client offers none of the readers granted here"),
     (["ops"], ["other name"], "the server discloses no reader", None),
     (["ops"], [], "the server discloses no reader", None),
-], ids=["for another name", "client without readers", "another reader", "server for another name", "server without readers"])
+], ids=["for another name", "client without readers", "another reader", "server for another name",
+        "server without readers"])
 def test_where_they_do_not_agree_nothing_leaves_and_both_say_why(
         of_client, of_server, client_says, server_says, granted, laptop, web1, world, starts):
     server = _nginx(starts, world, web1.has(*(granted[name] for name in of_server)))
@@ -196,8 +198,8 @@ def test_where_they_do_not_agree_nothing_leaves_and_both_say_why(
     for host, side, text, why in ((laptop, "client", done.stderr, client_says), (web1, "server", said, server_says)):
         assert host.refusals() == ([(side, why)] if why else []), text
         if why:
-            assert re.search(rf"overt exec: \S+\[\d+\] has a connection to site.test without the consent of both sides: "
-                             rf"{why}$", text, re.M), text
+            assert re.search(rf"overt exec: \S+\[\d+\] has a connection to site.test without the consent of both "
+                             rf"sides: {why}$", text, re.M), text
             assert f"overt exec: 1 connections without the consent of both sides: {why}" in text, text
 
 

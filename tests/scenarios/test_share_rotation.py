@@ -141,6 +141,18 @@ def closed(ends, path):
     return (SERVER_0,)
 
 
+def closed_by_both(ends, path):
+    """By SSL_shutdown, which reads the peer's."""
+    said(ends, path)
+    ends.client.do("close")
+    path.forward("client")
+    ends.server.hear("")
+    ends.server.do("close")
+    path.forward("server")
+    assert ends.client.until("close")[0] == "ok"
+    return CLIENT_0, SERVER_0
+
+
 def closing_dropped(ends, path):
     said(ends, path)
     ends.server.do("close")
@@ -156,7 +168,7 @@ def closing_dropped_and_freed(ends, path):
 
 
 MOMENTS = [said, asked, heard, changed, changed_and_used, question_dropped, question_dropped_and_freed, answer_dropped,
-           answer_dropped_and_freed, closed, closing_dropped, closing_dropped_and_freed]
+           answer_dropped_and_freed, closed, closed_by_both, closing_dropped, closing_dropped_and_freed]
 moments = pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
 
 
@@ -490,13 +502,21 @@ def test_a_server_that_closes_is_read_to_its_end(nginx, world, folder, starts):
 
 # Whole programs
 
+AFTER = ("--share", "--mode", "after-rotation")
+
+
+def _sending(place, collector, log):
+    return [*AFTER, "--collector", collector.address, "--certificate", place.dir / "web1.pem", "--grants",
+            place.dir / "grants", "--signer", place.dir / "signers", "--audit", log]
+
+
 @pytest.fixture
 def share(folder):
     """share(command ..., options): under `overt exec --share --mode after-rotation`: (exit code, stderr, its lines)."""
     def run(*command, options=(), code=0):
         lines = folder / "share.jsonl"
-        found, out, err = overt.run("exec", "--share", "--mode", "after-rotation", "--interface", "lo", "--jsonl", lines, *options,
-                                   "--", *command, env={"HOME": str(folder)})
+        found, out, err = overt.run("exec", *AFTER, "--interface", "lo", "--jsonl", lines, *options, "--", *command,
+                                    env={"HOME": str(folder)})
         if found != 0 and "CAP_NET_RAW" in err:
             pytest.skip("no right to capture packets here")
         assert found == code, (out, err)
@@ -509,12 +529,24 @@ import ssl, sys, urllib.request
 context = ssl.create_default_context(cafile=sys.argv[1])
 print(urllib.request.urlopen(sys.argv[2], context=context).read().decode())
 """
+ASYNCIO = """
+import asyncio, ssl, sys
+async def main():
+    context = ssl.create_default_context(cafile=sys.argv[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]), ssl=context, server_hostname="site.test")
+    writer.write(b"GET / HTTP/1.1\\r\\nHost: site.test\\r\\nConnection: close\\r\\n\\r\\n")
+    print((await reader.read()).decode())
+    writer.close()
+asyncio.run(main())
+"""
 ASK = r"printf 'GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n' | "
 PROGRAMS = {
     "curl": lambda world, port, folder: ["curl", "-q", "-sS", "--cacert", world.trust, f"https://site.test:{port}/"],
-    "wget": lambda world, port, folder: ["wget", "-q", "-O", "-", "--ca-certificate", world.trust, f"https://site.test:{port}/"],
+    "wget": lambda world, port, folder: ["wget", "-q", "-O", "-", "--ca-certificate", world.trust,
+                                         f"https://site.test:{port}/"],
     "python": lambda world, port, folder: ["/usr/bin/python3", clients.script(folder, "f.py", URLLIB), world.trust,
                                            f"https://site.test:{port}/"],
+    "asyncio": lambda world, port, folder: ["/usr/bin/python3", clients.script(folder, "f.py", ASYNCIO), world.trust, port],
     "s_client": lambda world, port, folder: ["sh", "-c", f"{ASK} openssl s_client -quiet -connect 127.0.0.1:{port}"],
 }
 
@@ -587,15 +619,14 @@ def test_both_sides_together_are_read_whole(world, starts, folder):
     place = Place(folder)
     place.grant("--mode", "after-rotation", names=("site.test",), consent="unilateral")
     collector = starts(Collector(place))
-    under = [overt.binary(), "exec", "--share", "--mode", "after-rotation", "--collector", collector.address, "--certificate",
-             place.dir / "web1.pem", "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit"]
-    server = starts(servers.Nginx(*world.files("site.test"), under=[*under, folder / "server.log", "--"]))
+    server = starts(servers.Nginx(*world.files("site.test"), under=[
+        overt.binary(), "exec", *_sending(place, collector, folder / "server.log"), "--"]))
     running = starts(watch.Running("-i", "lo", "-f", f"tcp port {server.port}", "-j", "1",
                                    *map(str, place.reading(collector))))
     if not running.captures():
         pytest.skip("no right to capture packets here")
-    done = clients.run(*map(str, under), folder / "client.log", "--", "curl", "-q", "-sS", "--cacert", world.trust,
-                       f"https://site.test:{server.port}/who", env=overt.SANITIZER_OPTIONS)
+    done = clients.run(overt.binary(), "exec", *_sending(place, collector, folder / "client.log"), "--", "curl", "-q", "-sS",
+                       "--cacert", world.trust, f"https://site.test:{server.port}/who", env=overt.SANITIZER_OPTIONS)
     assert done.returncode == 0 and b"1 sealed, of which the collector has 1" in done.stderr, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
     assert running.wait('"type":"response"')["status"] == 200
@@ -608,9 +639,8 @@ def test_a_live_grant_does_not_cover_what_is_released_after_rotation(world, ngin
     place.grant(names=("site.test",), consent="unilateral")
     collector = starts(Collector(place))
     code, _, err = overt.run(
-        "exec", "--share", "--mode", "after-rotation", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
-        "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", folder / "log", "--", "curl", "-q", "-sS",
-        "--cacert", world.trust, f"https://site.test:{nginx.port}/")
+        "exec", *_sending(place, collector, folder / "log"), "--", "curl", "-q", "-sS", "--cacert",
+        world.trust, f"https://site.test:{nginx.port}/")
     assert code == 0 and "1 keys: 1 under no grant; 0 sealed" in err, err
 
 
@@ -634,9 +664,8 @@ def test_a_grant_that_is_revoked_stops_the_next_epoch(world, nginx, starts, fold
     nginx.file("part", bytes(100_000))
     log = folder / "release.log"
     run = starts(Process(
-        overt.binary(), "exec", "--share", "--mode", "after-rotation", "--rotate-bytes", "50k", "--collector", collector.address,
-        "--certificate", place.dir / "web1.pem", "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit",
-        log, "--", "/usr/bin/python3", clients.script(folder, "long.py", LONG), world.trust, nginx.port,
+        overt.binary(), "exec", *_sending(place, collector, log), "--rotate-bytes", "50k", "--", "/usr/bin/python3",
+        clients.script(folder, "long.py", LONG), world.trust, nginx.port,
         env=overt.SANITIZER_OPTIONS, stdin=subprocess.PIPE))
     run.out.wait("^100000 100000$")
 
@@ -652,7 +681,7 @@ def test_a_grant_that_is_revoked_stops_the_next_epoch(world, nginx, starts, fold
 
 
 def test_connections_with_kernel_tls_are_left_out_which_is_said(world, starts, folder):
-    under = [overt.binary(), "exec", "--share", "--mode", "after-rotation", "--interface", "lo", "--"]
+    under = [overt.binary(), "exec", *AFTER, "--interface", "lo", "--"]
     server = starts(servers.Nginx(*world.files("site.test"), under=under, more="ssl_conf_command Options KTLS;"))
     done = clients.run("curl", "-q", "-sS", "--cacert", world.trust, f"https://site.test:{server.port}/")
     assert done.returncode == 0, done.stderr

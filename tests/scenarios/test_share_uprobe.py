@@ -136,6 +136,18 @@ def test_a_go_program_without_tls_is_said_to_be_out_of_reach(folder):
     assert re.search(r"plain is out of reach: it is a Go program without crypto/tls", err), err
 
 
+def test_what_is_missing_for_probes_is_said_and_the_program_runs(nginx, world, folder):
+    needs_program("setpriv")
+    done = subprocess.run(["setpriv", "--bounding-set=-all,+net_raw,+dac_override", overt.binary(), "exec", "--share",
+                           "--interface", "lo", "--", golang.program(), "get", _url(nginx)], capture_output=True, text=True,
+                          timeout=PATIENCE * 2, check=False,
+                          env=clients.environment(**overt.SANITIZER_OPTIONS, SSL_CERT_FILE=str(world.trust)))
+    assert done.returncode == 0 and "nginx says hello" in done.stdout, done.stderr
+    assert re.search(r"out of reach: it is a Go program .*; its keys could come by probes, but probes need root, or the right "
+                     r"CAP_SYS_ADMIN$", done.stderr, re.M), done.stderr
+    assert not overt.SANITIZER.search(done.stderr), done.stderr
+
+
 # Started by others
 
 PARENTS = {

@@ -45,16 +45,21 @@ class Node:
         self.process.popen.wait()
 
     def route(self, folder, name):
-        """What the node says to one that would be another node with this certificate; b"" when it hangs up."""
+        """What the node says to one that would be another node with this certificate, up to the answer to a PING."""
         ctx = ssl.create_default_context(cafile=self.folder / "ca.pem")
         ctx.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
         with socket.create_connection(("localhost", self.routes), timeout=PATIENCE) as sock:
             try:
                 with ctx.wrap_socket(sock, server_hostname="localhost") as link:
-                    link.sendall(b"PING\r\n")
-                    return link.recv(4096)
-            except OSError:
-                return b""
+                    link.sendall(b'CONNECT {"verbose":false,"tls_required":true,"name":"lab","cluster":"overt"}\r\n'
+                                 b'INFO {"server_id":"LAB","server_name":"lab","cluster":"overt","headers":true}\r\n'
+                                 b'PING\r\n')
+                    said = b""
+                    while b"PONG" not in said and b"Violation" not in said and (more := link.recv(65536)):
+                        said += more
+                    return said
+            except OSError as fault:
+                return str(fault).encode()
 
     def hang(self):
         self.process.popen.send_signal(signal.SIGSTOP)

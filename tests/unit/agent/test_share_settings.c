@@ -40,7 +40,7 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(settings.deadline_ms, SHARE_DEADLINE_DEFAULT);
 	assert_string_equal(settings.fifo, "");
 	assert_string_equal(settings.readers, "");
-	assert_false(settings.after_rotation);
+	assert_false(settings.after_rotation || settings.rotate_calls);
 	assert_int_equal(settings.rotate_bytes, SHARE_ROTATE_BYTES_DEFAULT);
 	assert_int_equal(settings.rotate_seconds, SHARE_ROTATE_SECONDS_DEFAULT);
 }
@@ -55,6 +55,7 @@ static void what_is_exported_is_read_again_and_outlives_the_environment(void **s
 		.deadline_ms = 7,
 		.rotate_bytes = UINT64_C(5000000000),
 		.rotate_seconds = 9,
+		.rotate_calls = true,
 		.after_rotation = true,
 		.closed = true};
 	struct share_settings back;
@@ -71,7 +72,7 @@ static void what_is_exported_is_read_again_and_outlives_the_environment(void **s
 	assert_string_equal(back.fifo, settings.fifo);
 	assert_int_equal(back.uid, settings.uid);
 	assert_int_equal(back.deadline_ms, 7);
-	assert_true(back.after_rotation);
+	assert_true(back.after_rotation && back.rotate_calls);
 	assert_int_equal(back.rotate_bytes, settings.rotate_bytes);
 	assert_int_equal(back.rotate_seconds, 9);
 	assert_true(back.closed);
@@ -81,7 +82,7 @@ static void what_makes_no_sense_is_on_and_closed(void **state)
 {
 	static const char *const wrong[][2] = {{SHARE_RULE, "ajar"}, {SHARE_UID, "nobody"}, {SHARE_DEADLINE, "60001"},
 		{SHARE_ROTATE_BYTES, "64k"}, {SHARE_ROTATE_BYTES, "1099511627777"}, {SHARE_ROTATE_SECONDS, "604801"},
-		{SHARE_MODE, "dead"}, {SHARE_DEADLINE, "-1"}, {SHARE_UID, "4294967296"}};
+		{SHARE_MODE, "dead"}, {SHARE_ROTATE_WHEN, "ever"}, {SHARE_DEADLINE, "-1"}, {SHARE_UID, "4294967296"}};
 	struct share_settings settings;
 	char longest[200];
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -72,8 +72,10 @@ static void nesting_and_cut_texts_end_in_no(void **state)
 	(void)state;
 	char deep[64];
 	struct bytes value;
-	memset(deep, '[', sizeof(deep));
-	memcpy(deep, "{\"a\":", 5);
+	struct writer writer = writer_over(deep, sizeof(deep));
+	writer_bytes(&writer, bytes_str("{\"a\":"));
+	while (writer.len < sizeof(deep))
+		writer_u8(&writer, '[');
 	assert_false(json_member(bytes_of(deep, sizeof(deep)), "b", &value));
 	static const char whole[] = "{\"a\":[1,{\"b\":\"c\"}],\"d\":2}";
 	for (size_t len = 0; len + 3 < sizeof(whole); len++)
