@@ -160,7 +160,7 @@ static const char *exclude(const struct identity_maker *maker, char *room)
 
 static struct identity_plan plan_above(enum identity_fault fault)
 {
-	struct identity_plan plan = {.cn = "Overt assess test intermediate",
+	struct identity_plan plan = {.cn = "Overt test intermediate",
 		.constraints = fault == IDENTITY_PATH_LENGTH ? "critical,CA:TRUE,pathlen:0" : "critical,CA:TRUE",
 		.usage = "critical,keyCertSign,cRLSign",
 		.from_s = -IDENTITY_DAY_S,
@@ -287,7 +287,7 @@ static bool make_above(
 	*issuer = root && *by ? identity_certify(&plan, *by, root, root_key) : NULL;
 	bool ok = *issuer && (fault == IDENTITY_MISSING_INTERMEDIATE || put_above(out, *issuer));
 	if (ok && fault == IDENTITY_PATH_LENGTH) {
-		second.cn = "Overt assess test intermediate below";
+		second.cn = "Overt test intermediate below";
 		EVP_PKEY *key = EVP_EC_gen("P-256");
 		X509 *below = key ? identity_certify(&second, key, *issuer, *by) : NULL;
 		X509_free(*issuer);

@@ -6,7 +6,7 @@
 /* A certificate below `issuer` that may do all but sign OCSP responses. */
 static X509 *make_signer(X509 *issuer, EVP_PKEY *by, EVP_PKEY *key)
 {
-	const struct identity_plan plan = {.cn = "Overt assess test signer",
+	const struct identity_plan plan = {.cn = "Overt test signer",
 		.constraints = "critical,CA:FALSE",
 		.usage = "critical,digitalSignature",
 		.purpose = "serverAuth",

@@ -215,7 +215,7 @@ void server_groups(struct server *server)
 	       suite_count = server_list(TLS_VERSION_13, any, suites, ALL_SUITES);
 	char seen[400] = "";
 	size_t len = 0;
-	bool hybrid = false, asked = true;
+	bool post_quantum = false, asked = true;
 	if (server->version[4] != YES)
 		return;
 	for (bool more = true; more && count > 0;) {
@@ -236,14 +236,15 @@ void server_groups(struct server *server)
 		if (more && len < sizeof(seen)) {
 			len += (size_t)snprintf(
 				seen + len, sizeof(seen) - len, "%s%s", len > 0 ? ", " : "", group ? group->name : "?");
-			hybrid |= group && group->kind == GROUP_HYBRID;
+			post_quantum |= group && (group->kind == GROUP_HYBRID || group->kind == GROUP_KEM);
 		}
 		asked = result != PROBE_SPENT;
 		flight_free(&flight);
 	}
 	report_add(server->report, "groups", GRADE_NONE, "which groups TLS 1.3 is spoken with, in the server's order",
 		NULL, "%s%s", len > 0 ? seen : "none found", asked ? "" : " (not all asked: the bound is reached)");
-	report_add(server->report, "post-quantum", hybrid ? GRADE_A : GRADE_NONE, "X25519MLKEM768 and other hybrids",
+	report_add(server->report, "post-quantum", post_quantum ? GRADE_A : GRADE_NONE,
+		"X25519MLKEM768 and other hybrids, and ML-KEM alone",
 		"Without one, what is recorded today can be read by whoever has a quantum computer later.",
-		hybrid ? "a post-quantum hybrid is spoken" : "no post-quantum hybrid");
+		post_quantum ? "a post-quantum group is spoken" : "no post-quantum group");
 }

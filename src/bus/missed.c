@@ -44,6 +44,17 @@ void missed_mark(struct missed *missed, uint64_t number, uint64_t now_ns)
 	advance(missed, now_ns);
 }
 
+void missed_expect(struct missed *missed, uint64_t end, uint64_t now_ns)
+{
+	if (missed->end == 0)
+		missed->floor = missed->end = end;
+	if (end <= missed->end)
+		return;
+	if (missed->floor == missed->end)
+		missed->since_ns = now_ns;
+	missed->end = end;
+}
+
 void missed_skip(struct missed *missed, uint64_t number, uint64_t now_ns)
 {
 	while (missed->floor < number && missed->floor < missed->end)

@@ -23,6 +23,8 @@ struct missed {
 
 /* Number `number` has come, in any order, or need not be waited for. Numbers begin at 1. */
 void missed_mark(struct missed *missed, uint64_t number, uint64_t now_ns);
+/* All below `end` are there to come; `end` is what comes next. On a zeroed value, that is where it begins. */
+void missed_expect(struct missed *missed, uint64_t end, uint64_t now_ns);
 /* Nothing below `number` is waited for. */
 void missed_skip(struct missed *missed, uint64_t number, uint64_t now_ns);
 /* The lowest number that has been missing for `wait_ns`. False when there is none. */

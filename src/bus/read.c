@@ -24,6 +24,7 @@
 #define SENDER_TEXT 256
 #define NAK_MS      1000            /* before what could not be logged comes again */
 #define MISSED_NS   (15 * NS_PER_S) /* after which what stays out was not delivered: longer than the bus itself waits */
+#define EXPECT_NS   (3 * NS_PER_S)  /* between looks at where the stream ends */
 #define FORBIDDEN   "Permissions Violation: this certificate may not have what is sealed to that key"
 
 struct bus_read {
@@ -40,6 +41,7 @@ struct bus_read {
 	natsSubscription *sub;
 	bool logged, log_ok, said, looked_back;
 	struct missed missed;
+	uint64_t expect_ns; /* when to ask for the stream's end again */
 	struct bus_read_counts counts;
 	pthread_t thread;
 	bool started;
@@ -327,7 +329,23 @@ static enum turn look_back(struct bus_read *read, struct fetched *fetched, struc
 	for (turn = TURN_NOTHING; turn == TURN_NOTHING && from < end;)
 		turn = take_numbers(read, fetched, &from, end, err);
 	read->looked_back = turn == TURN_NOTHING;
+	if (read->looked_back)
+		missed_expect(&read->missed, end, clock_monotonic_ns());
 	return turn;
+}
+
+/* While nothing comes: what is there may have been lost on the way, and nothing after it shows that. */
+static void look_ahead(struct bus_read *read)
+{
+	jsStreamInfo *info = NULL;
+	uint64_t now_ns = clock_monotonic_ns();
+	if (now_ns < read->expect_ns)
+		return;
+	read->expect_ns = now_ns + EXPECT_NS;
+	if (js_GetStreamInfo(&info, read->bus.js, read->stream, NULL, NULL) != NATS_OK)
+		return;
+	missed_expect(&read->missed, info->State.LastSeq + 1, now_ns);
+	jsStreamInfo_Destroy(info);
 }
 
 static enum turn look_for_missed(struct bus_read *read, struct fetched *fetched, struct error *err)
@@ -397,8 +415,10 @@ static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t 
 	natsMsgList_Destroy(&fetched->list);
 	if (count > 0)
 		return TURN_TOOK;
-	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT)
+	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT) {
+		look_ahead(read);
 		return read->caught_up ? TURN_NOTHING : look(read, since_ns, err);
+	}
 	(void)error_set(err, "%s: %s", read->options.bus.servers,
 		atomic_load(&read->events.forbidden) ? FORBIDDEN : bus_why(why, s, 0));
 	return hopeless(read) ? TURN_HOPELESS : TURN_FAILED;

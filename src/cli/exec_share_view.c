@@ -139,6 +139,14 @@ bool view_read(struct view *view, struct error *err)
 	}
 }
 
+/* The kernel hands frames over in blocks, and a machine that is busy may be late with the last one. */
+static bool is_empty(struct view *view)
+{
+	view->live_counts = live_count(view->live);
+	const struct live_counts *counts = &view->live_counts;
+	return counts->frames + counts->repeated + counts->not_ip + counts->dropped >= counts->arrived;
+}
+
 void view_finish(struct view *view)
 {
 	struct frame frame;
@@ -148,6 +156,8 @@ void view_finish(struct view *view)
 		enum capture_result result = live_next(view->live, &frame, QUIET_MS, &err);
 		/* Another process of the run has ended, which changes nothing any more. */
 		if (result == CAPTURE_STOPPED && read(view->stop_fd, &stops, sizeof(stops)) > 0)
+			continue;
+		if (result == CAPTURE_WAIT && !is_empty(view))
 			continue;
 		if (result != CAPTURE_FRAME || frame.time_ns > ended_ns + LAST_NS)
 			break;

@@ -314,6 +314,7 @@ struct live_counts live_count(struct live *live)
 	struct tpacket_stats_v3 stats;
 	socklen_t len = sizeof(stats);
 	if (getsockopt(live->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len) == 0) {
+		live->counts.arrived += stats.tp_packets;
 		live->counts.dropped += stats.tp_drops;
 		live->counts.freezes += stats.tp_freeze_q_cnt;
 	}

@@ -28,6 +28,7 @@ struct live_counts {
 	uint64_t freezes;        /* how often that began */
 	uint64_t repeated; /* on loopback each frame comes twice, leaving and arriving: the first is passed over */
 	uint64_t not_ip;   /* passed over with "any" */
+	uint64_t arrived;  /* at the ring, all of these together and what it still holds */
 };
 
 /* NULL with `err` set, which says what is missing: an interface, a right, or what is wrong with the filter. */

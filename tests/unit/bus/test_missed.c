@@ -77,6 +77,25 @@ static void more_than_can_be_kept_account_of_is_missed_at_once_and_all_of_it(voi
 	assert_int_equal(asked, 3 * MISSED_WINDOW - 1);
 }
 
+static void the_last_ones_are_missed_when_it_is_known_that_they_are_there(void **state)
+{
+	(void)state;
+	struct missed missed = {0};
+	uint64_t number = 0;
+	missed_expect(&missed, 5, 1);
+	assert_false(missed_next(&missed, 1000, WAIT, &number));
+	missed_mark(&missed, 5, 1000);
+	missed_expect(&missed, 8, 1001);
+	missed_expect(&missed, 6, 1002);
+	assert_false(missed_next(&missed, 1010, WAIT, &number));
+	assert_true(missed_next(&missed, 1011, WAIT, &number));
+	assert_int_equal(number, 6);
+	missed_mark(&missed, 7, 1012);
+	missed_mark(&missed, 6, 1012);
+	assert_int_equal(missed.floor, 8);
+	assert_false(missed_next(&missed, 2000, WAIT, &number));
+}
+
 static void what_is_not_held_any_more_is_not_waited_for(void **state)
 {
 	(void)state;
@@ -100,6 +119,7 @@ int main(void)
 		cmocka_unit_test(a_pause_makes_nothing_late),
 		cmocka_unit_test(numbers_may_come_in_any_order_and_twice),
 		cmocka_unit_test(more_than_can_be_kept_account_of_is_missed_at_once_and_all_of_it),
+		cmocka_unit_test(the_last_ones_are_missed_when_it_is_known_that_they_are_there),
 		cmocka_unit_test(what_is_not_held_any_more_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

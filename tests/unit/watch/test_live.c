@@ -115,6 +115,7 @@ static void each_frame_comes_once(void **state)
 		assert_int_equal(counts.frames, 2);
 		assert_int_equal(counts.repeated, 2);
 		assert_int_equal(counts.dropped, 0);
+		assert_int_equal(counts.arrived, 4);
 		live_free(live);
 	}
 	close(a);
