@@ -94,9 +94,9 @@ static size_t answer_home(struct listener *listener, const char *token, char *ou
 	snprintf(line, sizeof(line), "<meta http-equiv=\"refresh\" content=\"%d;url=/report/%s\">", WAIT_S, token);
 	html_say(&page, line);
 	html_say(&page,
-		"</head><body><h1>overt assess</h1><p>This page fetches a picture from each of the servers below. All "
-		"of them misbehave: none of the pictures should be there. The report comes by itself, and is <a "
-		"href=\"");
+		"</head><body><h1>overt assess</h1><p>This page asks each of the servers below for a picture. All "
+		"of them misbehave. What your browser takes from them shows at their end, and in the report, which "
+		"comes by itself and is <a href=\"");
 	snprintf(line, sizeof(line), "/report/%s\">here</a>.</p><ul>\n", token);
 	html_say(&page, line);
 	for (size_t i = 0; i < listener->stalls; i++) {

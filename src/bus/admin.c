@@ -10,7 +10,7 @@
 #define PATIENCE_NS  (30 * NS_PER_S)
 #define PAUSE_NS     (200 * NS_PER_MS)
 #define API_MS       5000
-#define ACK_WAIT_NS  INT64_C(10000000000) /* then what was not acknowledged is delivered again */
+#define ACK_WAIT_NS  INT64_C(5000000000) /* then what was not acknowledged is delivered again */
 #define DUPLICATE_NS INT64_C(120000000000)
 #define MESSAGE_MAX  4096
 #define READERS      "OVERT_"

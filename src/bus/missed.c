@@ -1,5 +1,7 @@
 #include "bus/missed.h"
 
+#include <string.h>
+
 static uint64_t *word(struct missed *missed, uint64_t number)
 {
 	return &missed->come[number % MISSED_WINDOW / 64];
@@ -57,7 +59,15 @@ void missed_expect(struct missed *missed, uint64_t end, uint64_t now_ns)
 
 void missed_skip(struct missed *missed, uint64_t number, uint64_t now_ns)
 {
-	while (missed->floor < number && missed->floor < missed->end)
+	if (number > missed->end)
+		number = missed->end;
+	if (number > missed->floor && number - missed->floor >= MISSED_WINDOW) {
+		memset(missed->come, 0, sizeof(missed->come));
+		missed->floor = number;
+		missed->since_ns = now_ns;
+		missed->full = missed->full && missed->end - number > MISSED_WINDOW;
+	}
+	while (missed->floor < number)
 		missed_mark(missed, missed->floor, now_ns);
 }
 

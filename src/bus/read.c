@@ -22,9 +22,9 @@
 #define GOODBYE_MS  2000               /* for acknowledgements to leave */
 #define GRANTS_READ 16                 /* grants that one entry each is written for at a time */
 #define SENDER_TEXT 256
-#define NAK_MS      1000            /* before what could not be logged comes again */
-#define MISSED_NS   (15 * NS_PER_S) /* after which what stays out was not delivered: longer than the bus itself waits */
-#define EXPECT_NS   (3 * NS_PER_S)  /* between looks at where the stream ends */
+#define NAK_MS      1000           /* before what could not be logged comes again */
+#define MISSED_NS   (8 * NS_PER_S) /* after which what stays out was not delivered: longer than the bus itself waits */
+#define EXPECT_NS   (3 * NS_PER_S) /* between looks at where the stream ends */
 #define FORBIDDEN   "Permissions Violation: this certificate may not have what is sealed to that key"
 
 struct bus_read {

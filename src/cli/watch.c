@@ -115,9 +115,13 @@ static bool read_memory(void *ctx, const char *value, struct error *err)
 	struct watch_options *options = &((struct wish *)ctx)->options;
 	if (!read_number(value, 1, 1 << 20, &megabytes, err))
 		return false;
-	options->session.park_total = (size_t)(megabytes << 20);
-	if (options->session.park_session > options->session.park_total)
-		options->session.park_session = options->session.park_total;
+	struct session_limits *session = &options->session;
+	session->park_total = (size_t)(megabytes << 20);
+	/* Keys released after rotation come an epoch late: who gives more memory wants more of it for one connection. */
+	if (session->park_session < session->park_total / 16)
+		session->park_session = session->park_total / 16;
+	if (session->park_session > session->park_total)
+		session->park_session = session->park_total;
 	return true;
 }
 

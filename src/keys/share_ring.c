@@ -237,5 +237,6 @@ void share_bell_wait(struct share_bell *bell, uint32_t rung, uint64_t most_ns)
 
 uint32_t share_bell_dirty(struct share_bell *bell, size_t word)
 {
-	return atomic_exchange(&bell->dirty[word], 0);
+	/* Most words have none, and a look costs less than an exchange. */
+	return atomic_load(&bell->dirty[word]) != 0 ? atomic_exchange(&bell->dirty[word], 0) : 0;
 }

@@ -43,7 +43,7 @@ def grants(place):
 @pytest.fixture(scope="module")
 def bus(place, starts_module):
     """One node."""
-    return starts_module(Bus(place, SITES, {**READERS, "ops": ("one", "two", "watch", "again", "strict")}, count=1))
+    return starts_module(Bus(place, SITES, {**READERS, "ops": ("one", "two", "watch", "again", "strict", "robbed")}, count=1))
 
 
 @pytest.fixture
@@ -383,6 +383,35 @@ def test_options_that_cannot_be_are_refused_with_what_to_do(place, tmp_path):
             (("collect", "bus"), "what shall be done?")):
         done = collect.Done(*overt.run(*arguments))
         assert done.code != 0 and says in done.stderr, done
+
+
+def test_what_the_bus_believes_to_be_delivered_and_was_not_is_asked_for(place, bus, grants, collector, starts, tmp_path):
+    """Another takes it under the same consumer's name, acknowledges it, and tells nobody."""
+    ops, one = bus.reader_id("ops"), collector()
+    thief = starts(Client(bus, "ops"))
+    assert thief.subscribe(f"_INBOX.reader.{ops}.thief") == []
+
+    def rob(count):
+        thief.send(f"PUB $JS.API.CONSUMER.MSG.NEXT.OVERT_{ops}.robbed _INBOX.reader.{ops}.thief 40",
+                   (b'{"batch":%d,"expires":%d}' % (count, 20 * 10**9)).ljust(40))
+
+    def acknowledge():
+        """What has come to the thief; how many."""
+        acks = [ack for line in thief.answers() for ack in re.findall(r"\$JS\.ACK\.\S+", line)]
+        for ack in acks:
+            thief.publish(ack, b"+ACK")
+        return len(acks)
+    held, sealed = _lines(place, grants["ops"], 5)
+    assert _put(one, 1, *sealed)[0] == 5
+    rob(1000)
+    stolen = eventually(acknowledge, "the thief has some")
+    reader = starts(Reader(bus, "ops", "robbed", tmp_path))
+    eventually_has(reader, held, "what was delivered before it began")
+    late, sealed = _lines(place, grants["ops"], 20)
+    assert _put(one, 2, *sealed)[0] == 20
+    stolen += eventually(acknowledge, "the thief has some of the new ones")
+    eventually_has(reader, late, "what another took")
+    assert stolen > 5 and not re.search(r" missed=0 ", reader.end())
 
 
 # A fleet.
