@@ -70,8 +70,7 @@ bool identity_find_root(struct identity_maker *maker, const char *folder, struct
 		return load_root(maker, cert_path, key_path, err);
 	maker->root_key = EVP_EC_gen("P-256");
 	maker->root = maker->root_key ? identity_make_root(maker->root_key, "Overt test root", false) : NULL;
-	maker->old_root =
-		maker->root ? identity_make_root(maker->root_key, "Overt test root, expired", true) : NULL;
+	maker->old_root = maker->root ? identity_make_root(maker->root_key, "Overt test root, expired", true) : NULL;
 	if (!maker->old_root)
 		return error_set_openssl(err, "a root cannot be made");
 	return !folder || save_root(maker, cert_path, key_path, err);

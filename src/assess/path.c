@@ -64,7 +64,7 @@ static enum path_verdict weigh(struct path *path)
 	if (path->same_end == YES && path->authentic)
 		return conclude(path, PATH_NOBODY,
 			"The other end, whose key is expected, says that what left here is what arrived there, with "
-		        "one channel "
+			"one channel "
 			"binding.",
 			"");
 	if (path->match == EXPECT_ABOVE)

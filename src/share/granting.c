@@ -70,10 +70,10 @@ static void connection_over(void *arg, const uint8_t grant[static RELEASE_GRANT]
 {
 	struct granting *granting = arg;
 	const struct grant *known = grant_set_find(granting->set, grant);
+	/* Nothing leaves by it: the entry may come after. */
+	granting->options.over(granting->options.arg, grant, client_random, tag);
 	if (known)
 		log_over(granting, known, client_random, "the grant has ended in this connection");
-	if (granting->options.over)
-		granting->options.over(granting->options.arg, grant, client_random, tag);
 }
 
 static void nobody(void *arg, const uint8_t grant[static RELEASE_GRANT],
