@@ -10,6 +10,7 @@
 #include "keys/courier.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -41,7 +42,10 @@ struct bus_read {
 	natsSubscription *sub;
 	bool logged, log_ok, said, looked_back;
 	struct missed missed;
-	uint64_t expect_ns; /* when to ask for the stream's end again */
+	uint64_t expect_ns;      /* when to ask for the stream's end again */
+	char leader[64];         /* of the stream, as was last heard */
+	uint64_t steady;         /* the stream's last number then */
+	uint64_t anew, anew_end; /* numbers to be read again: another leads, which may have used some of them anew */
 	struct bus_read_counts counts;
 	pthread_t thread;
 	bool started;
@@ -334,17 +338,24 @@ static enum turn look_back(struct bus_read *read, struct fetched *fetched, struc
 	return turn;
 }
 
-/* While nothing comes: what is there may have been lost on the way, and nothing after it shows that. */
+/* What is there may have been lost on the way, and where nothing comes after it, nothing shows that. */
 static void look_ahead(struct bus_read *read)
 {
 	jsStreamInfo *info = NULL;
 	uint64_t now_ns = clock_monotonic_ns();
-	if (now_ns < read->expect_ns)
+	if (now_ns < read->expect_ns || !read->looked_back)
 		return;
 	read->expect_ns = now_ns + EXPECT_NS;
 	if (js_GetStreamInfo(&info, read->bus.js, read->stream, NULL, NULL) != NATS_OK)
 		return;
 	missed_expect(&read->missed, info->State.LastSeq + 1, now_ns);
+	const char *leader = info->Cluster && info->Cluster->Leader ? info->Cluster->Leader : read->leader;
+	if (read->leader[0] && strcmp(leader, read->leader) != 0) {
+		read->anew = read->steady > BUS_IN_HAND ? read->steady - BUS_IN_HAND : 1;
+		read->anew_end = info->State.LastSeq + 1;
+	}
+	snprintf(read->leader, sizeof(read->leader), "%s", leader);
+	read->steady = info->State.LastSeq;
 	jsStreamInfo_Destroy(info);
 }
 
@@ -352,6 +363,8 @@ static enum turn look_for_missed(struct bus_read *read, struct fetched *fetched,
 {
 	jsStreamInfo *info = NULL;
 	uint64_t first, from;
+	if (read->anew < read->anew_end)
+		return take_numbers(read, fetched, &read->anew, read->anew_end, err);
 	if (!missed_next(&read->missed, clock_monotonic_ns(), MISSED_NS, &first))
 		return TURN_NOTHING;
 	natsStatus s = js_GetStreamInfo(&info, read->bus.js, read->stream, NULL, NULL);
@@ -397,6 +410,7 @@ static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t 
 	}
 	if (!reach(read, err))
 		return hopeless(read) ? TURN_HOPELESS : TURN_FAILED;
+	look_ahead(read);
 	enum turn before = look_back(read, fetched, err);
 	if (before == TURN_NOTHING)
 		before = look_for_missed(read, fetched, err);
@@ -415,10 +429,8 @@ static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t 
 	natsMsgList_Destroy(&fetched->list);
 	if (count > 0)
 		return TURN_TOOK;
-	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT) {
-		look_ahead(read);
+	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT)
 		return read->caught_up ? TURN_NOTHING : look(read, since_ns, err);
-	}
 	(void)error_set(err, "%s: %s", read->options.bus.servers,
 		atomic_load(&read->events.forbidden) ? FORBIDDEN : bus_why(why, s, 0));
 	return hopeless(read) ? TURN_HOPELESS : TURN_FAILED;

@@ -265,9 +265,13 @@ void sieve_frame(struct sieve *sieve, const struct frame *frame)
 	unsigned before = entry->candidates;
 	if (packet.payload.len > 0)
 		look_for_hello(entry, packet.payload);
-	hold(sieve, entry, frame);
-	if (entry->candidates != before)
+	/* Between two turns a connection may say more than is held of one. */
+	if (entry->candidates != before || atomic_load(&sieve->known.news) != sieve->seen_news)
 		decide(sieve, entry);
+	if (entry->state == WANTED)
+		sieve->give(sieve->arg, frame);
+	else
+		hold(sieve, entry, frame);
 }
 
 void sieve_turn(struct sieve *sieve, uint64_t now_ns)

@@ -2,12 +2,12 @@
 #include "proxy/local.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "cli/local_options.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 #include "pki/authority.h"
 #include "proxy/listening.h"
-#include "base/sandbox.h"
 #include "proxy/signals.h"
 #include "proxy/single.h"
 

@@ -2,12 +2,12 @@
 #include "cli/verbs.h"
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "pki/authority.h"
 #include "proxy/ca_open.h"
 #include "proxy/listening.h"
 #include "proxy/log_place.h"
 #include "proxy/nft.h"
-#include "base/sandbox.h"
 #include "proxy/signals.h"
 #include "proxy/single.h"
 #include "proxy/supervisor.h"

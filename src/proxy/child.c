@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/sandbox.h"
 #include "pki/accord_ca.h"
 #include "pki/authority.h"
 #include "proxy/ca_open.h"
@@ -10,7 +11,6 @@
 #include "proxy/ipc.h"
 #include "proxy/keeper.h"
 #include "proxy/resolver.h"
-#include "base/sandbox.h"
 #include "proxy/scribe.h"
 #include "proxy/snapshot.h"
 #include "proxy/worker.h"

@@ -567,10 +567,11 @@ BUSY = """
 import http.client, ssl, sys, time
 there = http.client.HTTPSConnection("site.test", int(sys.argv[2]), context=ssl.create_default_context(cafile=sys.argv[1]))
 began, count = time.monotonic(), 0
-while time.monotonic() < began + 0.8 or count < 8:
+while time.monotonic() < began + 0.8 or count < 16:
     there.request("GET", "/files/part")
-    assert len(there.getresponse().read()) == 1 << 20
+    assert len(there.getresponse().read()) == 1 << 18
     count += 1
+    time.sleep(0.02)  # at full speed a reader built with sanitizers does not keep up
 print(count)
 there.close()
 """
@@ -578,9 +579,9 @@ there.close()
 
 def test_a_connection_is_read_over_all_its_rotations(share, nginx, world, folder):
     """Many megabytes, whose keys change several times; nothing of what was answered is missing."""
-    nginx.file("part", bytes(1 << 20))
+    nginx.file("part", bytes(1 << 18))
     err, events = share("/usr/bin/python3", clients.script(folder, "busy.py", BUSY), world.trust, nginx.port,
-                        options=("--rotate-bytes", "1m"))
+                        options=("--rotate-bytes", "512k"))
     statuses = _of(events, "response", "status")
     assert set(statuses) == {200} and len(statuses) >= 8, err
     closing, = (event for event in events if event["type"] == "close")

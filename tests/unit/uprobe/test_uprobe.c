@@ -20,7 +20,7 @@ static struct probe_event got[PROBE_SLOTS];
 static size_t count;
 
 /* Stands for OpenSSL's. */
-__attribute__((noinline, noclone)) int nss_keylog_int(const char *prefix, const void *ssl, const uint8_t *random,
+__attribute__((noinline)) int nss_keylog_int(const char *prefix, const void *ssl, const uint8_t *random,
 	size_t random_len, const uint8_t *secret, size_t secret_len);
 
 int nss_keylog_int(const char *prefix, const void *ssl, const uint8_t *random, size_t random_len, const uint8_t *secret,
@@ -92,7 +92,7 @@ static void take(void *arg, const struct probe_event *event)
 
 static void call(unsigned times, size_t secret_len)
 {
-	uint8_t random[PROBE_RANDOM], secret[PROBE_SECRET + 8];
+	uint8_t random[PROBE_RANDOM] = {0}, secret[PROBE_SECRET + 8] = {0};
 	memset(random, 0xa1, sizeof(random));
 	memset(secret, 0xb2, sizeof(secret));
 	for (unsigned i = 0; i < times; i++)
