@@ -179,6 +179,28 @@ static void tell(struct world *world, const struct schedule_source *source)
 	story_free(story);
 }
 
+/*
+ * The random of what the script sent and of the script itself, each after the other's, and each in two pieces: what one call
+ * leaves behind is nothing to the next, and it is the same as at once.
+ */
+static void randoms(const struct world *world, struct bytes script)
+{
+	static uint8_t scratch[ROOM];
+	const struct bytes streams[] = {buffer_bytes(&world->streams[0]), script, buffer_bytes(&world->streams[1])};
+	for (unsigned i = 0; i < 2 * sizeof(streams) / sizeof(streams[0]); i++) {
+		struct bytes octets = streams[i / 2];
+		struct collect collect;
+		uint8_t at_once[HELLO_RANDOM] = {0}, in_pieces[HELLO_RANDOM] = {0};
+		collect_init(&collect, scratch, i % 2 ? sizeof(scratch) : 0);
+		enum schedule_opening opening = schedule_streams_random(&collect, octets, at_once);
+		collect_init(&collect, scratch, i % 2 ? sizeof(scratch) : 0);
+		(void)!schedule_streams_random(&collect, bytes_of(octets.data, octets.len / 2), in_pieces);
+		expect(schedule_streams_random(&collect, octets, in_pieces) == opening);
+		expect(opening != SCHEDULE_HELLO || memcmp(at_once, in_pieces, HELLO_RANDOM) == 0);
+		expect(i % 2 == 0 || opening != SCHEDULE_NO_ROOM);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world world = {.crypto = crypto_new(), .streams = {{.cap = ROOM}, {.cap = ROOM}}, .room = {.cap = ROOM}};
@@ -186,7 +208,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		keyring_new(&(struct keyring_limits){.sessions = 16, .text = 65536, .files = 1, .keys = 1});
 	struct schedule_source source;
 	struct error err = {0};
-	uint8_t random[HELLO_RANDOM];
 	if (!world.crypto || !ring)
 		abort();
 	(void)keyring_add_text(ring, bytes_str(key_log));
@@ -194,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run_script(&world, bytes_of(data, size));
 	const struct schedule_streams streams = {
 		.octets = {buffer_bytes(&world.streams[0]), buffer_bytes(&world.streams[1])}};
-	(void)schedule_streams_random(streams.octets[0], random);
+	randoms(&world, bytes_of(data, size));
 	if (schedule_streams_read(world.crypto, &streams, ring, &world.room, &source, &err))
 		tell(&world, &source);
 	else

@@ -2,6 +2,7 @@
 
 #include "agent/library.h"
 #include "agent/share_consent.h"
+#include "agent/share_pool.h"
 #include "tls/hello.h"
 
 #include <errno.h>
@@ -16,9 +17,10 @@ struct state {
 	uint8_t random[KEYLOG_RANDOM]; /* of the hello: an SSL may serve for one connection after another */
 	struct share_consent_state consent;
 	bool sure;
-	bool has_kept;
-	struct share_item kept; /* the key of what the server sends */
+	struct share_item *kept; /* the key of what the server sends, while it waits: in `waiting`. Else NULL */
 };
+
+static struct share_pool waiting = SHARE_POOL_OF(struct share_item);
 
 /* Of a context whose program has an extension of this number itself. */
 struct theirs {
@@ -31,12 +33,18 @@ struct theirs {
 
 /* Connections. */
 
+static void state_clear(struct state *state)
+{
+	share_pool_put(&waiting, state->kept);
+	explicit_bzero(state, sizeof(*state));
+}
+
 static void state_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
 	(void)parent, (void)ad, (void)index, (void)argl, (void)argp;
 	if (!ptr)
 		return;
-	explicit_bzero(ptr, sizeof(struct state));
+	state_clear(ptr);
 	free(ptr);
 }
 
@@ -85,7 +93,7 @@ static struct state *state_for(const struct openssl_library *library, SSL *ssl)
 			return NULL;
 		}
 	}
-	explicit_bzero(state, sizeof(*state));
+	state_clear(state);
 	(void)library->client_random(ssl, state->random, sizeof(state->random));
 	return state;
 }
@@ -250,6 +258,17 @@ static bool is_last_first(const struct record_key *key)
 	return key->epoch == 0 && (key->version != TLS_VERSION_13 || key->from_client);
 }
 
+/* How many go on: none. Where there is no room the key is as one that does not get there. */
+static size_t keep(struct state *state, const struct share_item *item, bool *wait)
+{
+	if (!state->kept)
+		state->kept = share_pool_take(&waiting);
+	if (state->kept)
+		*state->kept = *item;
+	*wait = !state->kept;
+	return 0;
+}
+
 size_t share_consent_pass(
 	const struct openssl_library *library, const SSL *ssl, struct share_item items[2], size_t count, bool *wait)
 {
@@ -266,20 +285,16 @@ size_t share_consent_pass(
 	if (!state || !items[0].server || !share_consent_agreed(consent) || items[0].terms.mode != SHARE_LIVE ||
 		state->sure || count != 1)
 		return count;
-	if (!items[0].key.from_client) {
-		state->kept = items[0];
-		state->has_kept = true;
-		*wait = false;
-		return 0;
-	}
+	if (!items[0].key.from_client)
+		return keep(state, &items[0], wait);
 	/* The client's Finished was right: its key of application data follows from nothing else. */
 	state->sure = true;
-	if (!state->has_kept)
+	if (!state->kept)
 		return count;
 	items[1] = items[0];
-	items[0] = state->kept;
-	share_item_wipe(&state->kept);
-	state->has_kept = false;
+	items[0] = *state->kept;
+	share_pool_put(&waiting, state->kept);
+	state->kept = NULL;
 	*wait = true;
 	return 2;
 }

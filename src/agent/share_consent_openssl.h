@@ -19,7 +19,8 @@ void share_consent_attach(const struct openssl_library *library, SSL_CTX *ctx);
 /*
  * Keys of application data on their way to the shipper, `count` of them, 1 or 2, all of one secret: sets their terms,
  * of which the mode is that of this process. Where it is not sure yet whether both sides agree it keeps the only one
- * and returns 0; when that is sure, what was kept comes before it, and both are to be waited for: `*wait`. Other keys
+ * in memory of agent/share_pool.h and returns 0; when that is sure, what was kept comes before it, and both are to be
+ * waited for: `*wait`. Where there is no room for it, 0 and `*wait` are as with any key that cannot be had. Other keys
  * pass. Returns how many there are now.
  */
 must_check size_t share_consent_pass(

@@ -4,6 +4,7 @@
 #include "agent/share_consent_gnutls.h"
 #include "agent/share_derive.h"
 #include "agent/share_link.h"
+#include "agent/share_pool.h"
 #include "agent/share_rotate.h"
 #include "tls/hello.h"
 
@@ -71,6 +72,12 @@ struct waiting {
 	uint8_t octets[SHARE_HASH_MAX];
 };
 
+/* Those of one handshake. */
+struct secrets {
+	struct waiting of[WAITING];
+	size_t count;
+};
+
 /* A session of the program, from gnutls_init to gnutls_deinit. */
 struct session {
 	const struct gnutls_session_int *is;
@@ -79,8 +86,8 @@ struct session {
 	bool has_own;
 	gnutls_keylog_func *own;       /* the program's callback */
 	char name[SHARE_NAME_MAX + 1]; /* a client's, of its server */
-	struct waiting waiting[WAITING];
-	size_t count;
+	struct secrets *waiting;       /* in `pool`; NULL: none */
+	bool missed;                   /* there was no room for them */
 	struct share_consent_state consent;
 	struct share_hold *hold; /* mode after-rotation: what goes out when the session is no more */
 };
@@ -89,6 +96,7 @@ struct session {
 static struct library library;
 static atomic_int state;                       /* 0: not looked for; 1: there; -1: not, or too old */
 static _Atomic(gnutls_keylog_func *) standard; /* what a session has before anybody sets one */
+static struct share_pool pool = SHARE_POOL_OF(struct secrets);
 static struct session *sessions[BUCKETS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the buckets: a session is one thread's at a time */
 
@@ -179,6 +187,7 @@ static void end(struct session *session)
 	if (!session)
 		return;
 	share_hold_free(session->hold);
+	share_pool_put(&pool, session->waiting);
 	explicit_bzero(session, sizeof(*session));
 	free(session);
 }
@@ -187,9 +196,12 @@ static void end(struct session *session)
 
 static void keep(struct session *session, enum keylog_label label, const struct share_datum *secret)
 {
-	if (session->count == WAITING || secret->size > SHARE_HASH_MAX)
+	if (!session->waiting)
+		session->waiting = share_pool_take(&pool);
+	session->missed |= !session->waiting;
+	if (!session->waiting || session->waiting->count == WAITING || secret->size > SHARE_HASH_MAX)
 		return;
-	struct waiting *waiting = &session->waiting[session->count++];
+	struct waiting *waiting = &session->waiting->of[session->waiting->count++];
 	waiting->label = label;
 	waiting->len = (uint8_t)secret->size;
 	memcpy(waiting->octets, secret->data, secret->size);
@@ -256,13 +268,15 @@ static bool share_one(
 static bool share(struct gnutls_session_int *is, struct session *session)
 {
 	int protocol = library.protocol(is);
-	bool ok = true;
-	for (size_t i = 0; i < session->count && (protocol == TLS_12 || protocol == TLS_13); i++)
-		ok = share_one(
-			     is, session, &session->waiting[i], protocol == TLS_13 ? TLS_VERSION_13 : TLS_VERSION_12) &&
-		     ok;
-	explicit_bzero(session->waiting, sizeof(session->waiting));
-	session->count = 0;
+	uint16_t version = protocol == TLS_13 ? TLS_VERSION_13 : TLS_VERSION_12;
+	const struct secrets *secrets = session->waiting;
+	/* No better than keys that do not get there. */
+	bool ok = !session->missed || share_link_give(NULL, 0, true);
+	session->missed = false;
+	for (size_t i = 0; secrets && i < secrets->count && (protocol == TLS_12 || protocol == TLS_13); i++)
+		ok = share_one(is, session, &secrets->of[i], version) && ok;
+	share_pool_put(&pool, session->waiting);
+	session->waiting = NULL;
 	return ok;
 }
 

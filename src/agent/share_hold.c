@@ -1,20 +1,16 @@
 #include "agent/share_hold.h"
 
 #include "agent/share_link.h"
+#include "agent/share_pool.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define CHUNK  64 /* connections */
-#define CHUNKS (SHARE_HOLD_MAX / CHUNK)
-
 struct share_hold {
-	struct share_hold *next; /* among the free ones */
-	atomic_flag busy;        /* its keys are looked at: the end of the process may come on another thread */
+	atomic_flag busy; /* its keys are looked at: the end of the process may come on another thread */
 	bool used;
 	bool stopped;
 	bool has_left, has_current;
@@ -24,52 +20,28 @@ struct share_hold {
 	struct share_item left;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
-static struct share_hold *chunks[CHUNKS];
-static size_t chunk_count;
-static struct share_hold *unused;
+static struct share_pool pool = SHARE_POOL_OF(struct share_hold);
 static atomic_uint forks;
 
-/* Memory. */
+_Static_assert(SHARE_HOLD_MAX == SHARE_POOL_MAX, "as many as there is room for");
 
-static void protect(void *memory, size_t size)
+static void begin(struct share_hold *hold)
 {
-	(void)madvise(memory, size, MADV_DONTDUMP);
-	(void)mlock(memory, size);
-}
-
-/* Under `lock`. */
-static bool grow(void)
-{
-	size_t size = CHUNK * sizeof(struct share_hold);
-	void *memory = chunk_count < CHUNKS
-	                       ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-	                       : MAP_FAILED;
-	if (memory == MAP_FAILED)
-		return false;
-	protect(memory, size);
-	struct share_hold *chunk = chunks[chunk_count++] = memory;
-	for (size_t i = 0; i < CHUNK; i++) {
-		chunk[i].next = unused;
-		unused = &chunk[i];
-	}
-	return true;
+	hold->owner = getpid();
+	hold->forks = atomic_load(&forks);
+	hold->stopped = false;
 }
 
 struct share_hold *share_hold_new(void)
 {
-	int kept = errno;
-	pthread_mutex_lock(&lock);
-	struct share_hold *hold = unused || grow() ? unused : NULL;
-	if (hold) {
-		unused = hold->next;
-		*hold = (struct share_hold){.used = true, .owner = getpid(), .forks = atomic_load(&forks)};
-		atomic_flag_clear(&hold->busy);
-	}
-	pthread_mutex_unlock(&lock);
-	if (!hold)
+	struct share_hold *hold = share_pool_take(&pool);
+	if (!hold) {
 		share_link_count(SHARE_COUNT_UNHELD, 1);
-	errno = kept;
+		return NULL;
+	}
+	begin(hold);
+	atomic_flag_clear(&hold->busy);
+	hold->used = true;
 	return hold;
 }
 
@@ -167,23 +139,34 @@ static void lose(struct share_hold *hold)
 	drop(hold, &hold->has_current, &hold->current);
 }
 
-void share_hold_free(struct share_hold *hold)
+/* The connection is no more, here. */
+static void finish(struct share_hold *hold)
 {
-	int kept = errno;
-	/* Whoever is at it is the end of the process, which wipes it. */
-	if (!hold || !enter(hold))
-		return;
 	if (is_over(hold)) {
 		give(hold, &hold->has_left, &hold->left);
 		give(hold, &hold->has_current, &hold->current);
 	} else {
 		lose(hold);
 	}
-	explicit_bzero(hold, sizeof(*hold));
-	pthread_mutex_lock(&lock);
-	hold->next = unused;
-	unused = hold;
-	pthread_mutex_unlock(&lock);
+}
+
+void share_hold_anew(struct share_hold *hold)
+{
+	if (!enter(hold))
+		return;
+	finish(hold);
+	begin(hold);
+	leave(hold);
+}
+
+void share_hold_free(struct share_hold *hold)
+{
+	int kept = errno;
+	/* Whoever is at it is the end of the process, which wipes it. */
+	if (!hold || !enter(hold))
+		return;
+	finish(hold);
+	share_pool_put(&pool, hold);
 	errno = kept;
 }
 
@@ -193,8 +176,9 @@ void share_hold_free(struct share_hold *hold)
  * Put where the shipper finds it when the process is gone, and no bell is rung: other threads may still read. No lock:
  * whoever has it may never give it back. What does not fit any more is lost, and still counted as held.
  */
-static void leave_behind(struct share_hold *hold)
+static void leave_behind(void *thing)
 {
+	struct share_hold *hold = thing;
 	if (!hold->used || !enter(hold))
 		return;
 	give(hold, &hold->has_left, &hold->left);
@@ -206,10 +190,7 @@ static void leave_behind(struct share_hold *hold)
 
 void share_hold_end(void)
 {
-	for (size_t i = 0; i < chunk_count; i++) {
-		for (size_t j = 0; j < CHUNK; j++)
-			leave_behind(&chunks[i][j]);
-	}
+	share_pool_each(&pool, leave_behind);
 }
 
 static void before_fork(void)
@@ -217,17 +198,7 @@ static void before_fork(void)
 	atomic_fetch_add(&forks, 1);
 }
 
-/* Locked memory is not inherited. */
-static void forked_child(void)
-{
-	int kept = errno;
-	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-	for (size_t i = 0; i < chunk_count; i++)
-		protect(chunks[i], CHUNK * sizeof(struct share_hold));
-	errno = kept;
-}
-
 void share_hold_begin(void)
 {
-	pthread_atfork(before_fork, NULL, forked_child);
+	pthread_atfork(before_fork, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 /*
  * agent/share_hold.h — keys of one connection that are not released yet: those of the direction that this side receives,
- * which are as good for forging as for reading until it has left their epoch. In memory that is locked as far as
- * RLIMIT_MEMLOCK allows, not dumped, and wiped. Of a connection one thread at a time, as with its library. libc only.
+ * which are as good for forging as for reading until it has left their epoch. In memory of agent/share_pool.h. Of a connection one thread at a time, as with its library. libc only.
  */
 #ifndef AGENT_SHARE_HOLD_H
 #define AGENT_SHARE_HOLD_H
@@ -16,6 +15,8 @@ struct share_hold;
 must_check struct share_hold *share_hold_new(void);
 /* The connection is no more: its keys are released, but where another process may go on with it. NULL is allowed. */
 void share_hold_free(struct share_hold *hold);
+/* As if it were freed and made again: another connection has it now, which nobody has stopped. */
+void share_hold_anew(struct share_hold *hold);
 
 /*
  * The read side has begun an epoch, of which this is the key, with all that is to be said of it. The key before it is left

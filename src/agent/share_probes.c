@@ -10,12 +10,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEGMENTS_MAX 64
+#define US_PER_S     1000000
+#define NS_PER_US    1000
 
 static struct sockaddr_un place;
 static socklen_t place_len; /* 0: nobody to ask */
+static uid_t shipper;       /* whose it is */
 
 /* The functions that ours stand before. */
 static struct {
@@ -40,12 +44,44 @@ static void find(void)
 void share_probes_begin(const struct share_settings *settings)
 {
 	find();
+	shipper = settings->uid;
 	place_len = settings->on ? share_probes_address(settings->address, &place) : 0;
 }
 
 /* Asking. */
 
-static bool send_file(int sock, int file)
+static int64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / NS_PER_US;
+}
+
+/* Of all that is waited for together, signals in between included. False: nothing is left of it. */
+static bool wait_until(int sock, int64_t end_us)
+{
+	int64_t rest = end_us - now_us();
+	/* None at all would be for ever. */
+	struct timeval patience = {.tv_sec = rest / US_PER_S, .tv_usec = rest % US_PER_S};
+	return rest > 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+	       setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0;
+}
+
+/* Whoever has the name when the run is gone is not the run: nobody else is shown a file, or believed. */
+static bool meet(int sock, int64_t end_us)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	int result = -1;
+	while (wait_until(sock, end_us)) {
+		result = connect(sock, (const struct sockaddr *)&place, place_len);
+		if (result == 0 || errno != EINTR)
+			break;
+	}
+	return result == 0 && getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == shipper;
+}
+
+static bool send_file(int sock, int file, int64_t end_us)
 {
 	char octet = PROBES_ASK;
 	union {
@@ -56,26 +92,31 @@ static bool send_file(int sock, int file)
 	struct msghdr message = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	ssize_t n = -1;
 	head->cmsg_level = SOL_SOCKET;
 	head->cmsg_type = SCM_RIGHTS;
 	head->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(head), &file, sizeof(file));
-	return sendmsg(sock, &message, MSG_NOSIGNAL) == 1;
+	while (wait_until(sock, end_us)) {
+		n = sendmsg(sock, &message, MSG_NOSIGNAL);
+		if (n >= 0 || errno != EINTR)
+			break;
+	}
+	return n == 1;
 }
 
 /* True when somebody has spoken of the program. */
 static bool ask(int file)
 {
-	const struct timeval patience = {.tv_sec = PROBES_SECONDS};
+	int64_t end_us = now_us() + (int64_t)PROBES_SECONDS * US_PER_S;
 	char answer = PROBES_NOTHING;
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return false;
-	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-		setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-		connect(sock, (const struct sockaddr *)&place, place_len) == 0 && send_file(sock, file)) {
-		while (recv(sock, &answer, 1, 0) < 0 && errno == EINTR)
-			continue;
+	bool asked = meet(sock, end_us) && send_file(sock, file, end_us);
+	while (asked && wait_until(sock, end_us)) {
+		if (recv(sock, &answer, 1, 0) >= 0 || errno != EINTR)
+			break;
 	}
 	close(sock);
 	return answer == PROBES_SPOKEN;

@@ -110,7 +110,7 @@ static void begin_again(struct rotation *rotation, const struct record_key *key)
 		return;
 	memcpy(rotation->client_random, key->client_random, KEYLOG_RANDOM);
 	if (rotation->hold)
-		share_hold_close(rotation->hold);
+		share_hold_anew(rotation->hold);
 	rotation->ends = share_link_ends();
 	rotation->asked = rotation->stopped = rotation->forced = rotation->writing = rotation->unproven = false;
 }

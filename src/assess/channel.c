@@ -10,58 +10,85 @@
 
 #define HEAD_MAX 8192
 
-bool channel_again(SSL *ssl, int fd, int result, uint64_t deadline_ns)
+/* Before and behind each operation of the socket's BIO. What is refused here ends libssl's call. */
+static long on_operation(
+	BIO *bio, int operation, const char *data, size_t len, int argi, long argl, int result, size_t *processed)
 {
-	int code = SSL_get_error(ssl, result);
+	struct channel *channel = (struct channel *)(void *)BIO_get_callback_arg(bio);
+	(void)data;
+	(void)len;
+	(void)argi;
+	(void)argl;
+	if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result > 0 && processed)
+		channel->left -= *processed < channel->left ? *processed : channel->left;
+	if (operation & BIO_CB_RETURN)
+		return result;
+	if (operation == BIO_CB_READ && (channel->left == 0 || clock_monotonic_ns() >= channel->deadline_ns)) {
+		BIO_clear_retry_flags(bio);
+		return -1;
+	}
+	return 1;
+}
+
+bool channel_open(struct channel *channel, SSL *ssl, int fd, uint64_t deadline_ns)
+{
+	*channel = (struct channel){.ssl = ssl, .fd = fd, .deadline_ns = deadline_ns, .left = CHANNEL_OCTETS};
+	if (SSL_set_fd(ssl, fd) != 1)
+		return false;
+	BIO *bio = SSL_get_rbio(ssl);
+	BIO_set_callback_arg(bio, (char *)(void *)channel);
+	BIO_set_callback_ex(bio, on_operation);
+	return true;
+}
+
+bool channel_again(struct channel *channel, int result)
+{
+	int code = SSL_get_error(channel->ssl, result);
 	short events = code == SSL_ERROR_WANT_READ ? POLLIN : code == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
-	return events != 0 && wait_until(fd, events, deadline_ns);
+	return events != 0 && wait_until(channel->fd, events, channel->deadline_ns);
 }
 
-bool channel_shake(SSL *ssl, int fd, uint64_t deadline_ns, char *fault, size_t cap)
+const char *channel_why(const struct channel *channel)
 {
-	int result;
-	do {
-		ERR_clear_error();
-		result = SSL_do_handshake(ssl);
-	} while (result != 1 && channel_again(ssl, fd, result, deadline_ns));
-	if (result == 1)
-		return true;
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-	bool late = clock_monotonic_ns() >= deadline_ns;
-	snprintf(fault, cap, "%s",
-		late     ? "no whole handshake before the deadline"
-		: reason ? reason
-			 : "closed the connection");
+	bool late = clock_monotonic_ns() >= channel->deadline_ns;
 	ERR_clear_error();
-	return false;
+	if (channel->left == 0)
+		return "no end to what it sends";
+	return late ? "no end of it before the deadline" : reason ? reason : "closed the connection";
 }
 
-bool channel_write(SSL *ssl, int fd, struct bytes octets, uint64_t deadline_ns)
+bool channel_shake(struct channel *channel)
 {
 	int result;
 	do {
 		ERR_clear_error();
-		result = SSL_write(ssl, octets.data, (int)octets.len);
-	} while (result <= 0 && channel_again(ssl, fd, result, deadline_ns));
-	ERR_clear_error();
+		result = SSL_do_handshake(channel->ssl);
+	} while (result != 1 && channel_again(channel, result));
+	return result == 1;
+}
+
+bool channel_write(struct channel *channel, struct bytes octets)
+{
+	int result;
+	do {
+		ERR_clear_error();
+		result = SSL_write(channel->ssl, octets.data, (int)octets.len);
+	} while (result <= 0 && channel_again(channel, result));
 	return result == (int)octets.len;
 }
 
-size_t channel_read(SSL *ssl, int fd, uint8_t *out, size_t cap, uint64_t deadline_ns)
+size_t channel_read(struct channel *channel, uint8_t *out, size_t cap)
 {
 	size_t len = 0;
 	while (len < cap) {
 		ERR_clear_error();
-		int result = SSL_read(ssl, out + len, (int)(cap - len));
+		int result = SSL_read(channel->ssl, out + len, (int)(cap - len));
 		if (result > 0)
 			len += (size_t)result;
-		else if (!channel_again(ssl, fd, result, deadline_ns))
-			break;
-		/* A peer that trickles would be waited for without end. */
-		if (clock_monotonic_ns() >= deadline_ns)
+		else if (!channel_again(channel, result))
 			break;
 	}
-	ERR_clear_error();
 	return len;
 }
 

@@ -8,19 +8,24 @@
 #include "tls/hello.h"
 
 #include <openssl/pem.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
-#define NAME    "localhost"
-#define LOOK_NS (5 * NS_PER_S)
+#define NAME       "localhost"
+#define LOOK_NS    (5 * NS_PER_S)
+#define FOLDER_MAX 512
 
 struct client {
 	const struct client_options *options;
 	struct identity_maker *maker;
 	struct origin *origin;
 	struct report *report;
-	char folder[64], ca_file[96], url[80];
+	char folder[FOLDER_MAX], ca_file[FOLDER_MAX + 16], url[80];
+	int signals;
+	bool stopped;
 	uint64_t deadline_ns;
 	struct identity good;
 	struct visit_seen seen; /* large */
@@ -32,9 +37,14 @@ static bool call(struct client *client, const struct play *play, enum run_end *e
 	const struct run_wish wish = {.command = client->options->command,
 		.url = client->url,
 		.ca_file = client->ca_file,
-		.patience_ns = client->options->patience_ns};
-	if (!origin_play(client->origin, play, err) || !run_once(&wish, end, code, err))
+		.patience_ns = client->options->patience_ns,
+		.signals = client->signals};
+	if (!origin_play(client->origin, play, err))
 		return false;
+	if (!run_once(&wish, end, code, err)) {
+		client->stopped = *end == RUN_STOPPED;
+		return false;
+	}
 	origin_look(client->origin, LOOK_NS, &client->seen);
 	client->report->connections += client->seen.connections;
 	return true;
@@ -75,7 +85,7 @@ static void try_all(struct client *client, bool speaks_13)
 {
 	struct client_case *cases = calloc(CLIENT_CASES_MAX, sizeof(*cases));
 	size_t count = cases ? client_cases(cases) : 0;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !client->stopped; i++) {
 		if (cases[i].sentinel && !speaks_13)
 			report_add(client->report, cases[i].check, GRADE_NONE, cases[i].probed, NULL,
 				"not tried: it does not offer TLS 1.3");
@@ -108,15 +118,18 @@ static bool assess(struct client *client, struct error *err)
 		client_hello_parse(body, &hello) == HELLO_OK && client_hello_offers_version(&hello, TLS_VERSION_13);
 	report_add(client->report, "control", GRADE_NONE, "a good certificate", NULL, "accepted, as it should be");
 	try_all(client, speaks_13);
-	return true;
+	return !client->stopped || error_set(err, "stopped by a signal");
 }
 
 static bool write_root(struct client *client, struct error *err)
 {
-	snprintf(client->folder, sizeof(client->folder), "/tmp/overt-assess-XXXXXX");
-	if (!mkdtemp(client->folder)) {
+	const char *above = getenv("TMPDIR");
+	if (!above || above[0] != '/')
+		above = "/tmp";
+	int n = snprintf(client->folder, sizeof(client->folder), "%s/overt-assess-XXXXXX", above);
+	if (n < 0 || (size_t)n >= sizeof(client->folder) || !mkdtemp(client->folder)) {
 		client->folder[0] = '\0';
-		return error_set_errno(err, "no folder for the root");
+		return error_set_errno(err, "%s: no folder for the root can be made there (TMPDIR)", above);
 	}
 	snprintf(client->ca_file, sizeof(client->ca_file), "%s/root.pem", client->folder);
 	FILE *file = fopen(client->ca_file, "we");
@@ -140,7 +153,7 @@ static bool begin(struct client *client, struct error *err)
 	       error_set_openssl(err, "certificates cannot be made");
 }
 
-struct report *client_assess(const struct client_options *options, struct error *err)
+static struct report *assess_all(const struct client_options *options, int signals, struct error *err)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	uint64_t began_ns = clock_monotonic_ns();
@@ -149,6 +162,7 @@ struct report *client_assess(const struct client_options *options, struct error 
 		return NULL;
 	}
 	client->options = options;
+	client->signals = signals;
 	client->deadline_ns = began_ns + options->whole_ns;
 	bool ok = begin(client, err) && assess(client, err);
 	struct report *report = client->report;
@@ -166,5 +180,29 @@ struct report *client_assess(const struct client_options *options, struct error 
 	if (client->folder[0])
 		(void)rmdir(client->folder);
 	free(client);
+	return report;
+}
+
+/*
+ * Signals wait until the command is ended and the folder gone; whoever sent one is obeyed by letting it through then. Threads
+ * that are started here have them blocked, too.
+ */
+struct report *client_assess(const struct client_options *options, struct error *err)
+{
+	static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+	sigset_t set, before;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		sigaddset(&set, ending[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &set, &before);
+	int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	struct report *report = NULL;
+	if (signals >= 0)
+		report = assess_all(options, signals, err);
+	else
+		error_set_errno(err, "no signalfd");
+	if (signals >= 0)
+		close(signals);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return report;
 }

@@ -54,20 +54,13 @@ static bool stapling(enum identity_fault fault)
 /* What current browsers take too is worth a B; what only breaks in time, a C. */
 static enum grade worth_of(enum identity_fault fault)
 {
-	if (stapling(fault) || fault == IDENTITY_NO_SAN || fault == IDENTITY_WILDCARD_PARTIAL)
+	if (stapling(fault) || fault == IDENTITY_NO_SAN || fault == IDENTITY_WILDCARD_PARTIAL ||
+		fault == IDENTITY_CURVE_ABOVE)
 		return GRADE_B;
 	return fault == IDENTITY_SHA1 || fault == IDENTITY_RSA_1024 || fault == IDENTITY_SHA1_ABOVE ||
-	                       fault == IDENTITY_CURVE_ABOVE || fault == IDENTITY_MALFORMED
+	                       fault == IDENTITY_MALFORMED
 	               ? GRADE_C
 	               : GRADE_F;
-}
-
-static const char *why_of(enum identity_fault fault)
-{
-	if (stapling(fault))
-		return "A revoked certificate is taken as long as its owner's thief likes.";
-	return worth_of(fault) == GRADE_B ? "RFC 9525 has given such names up, since they say more than was checked."
-	                                  : "Anybody who is in between can pass for the server.";
 }
 
 static size_t add_certificates(struct client_case *out)
@@ -76,7 +69,7 @@ static size_t add_certificates(struct client_case *out)
 	for (enum identity_fault fault = IDENTITY_SELF_SIGNED; fault < IDENTITY_CLIENT_FAULTS; fault++) {
 		struct client_case *one = &out[count++];
 		*one = (struct client_case){.check = identity_fault_name(fault),
-			.why = why_of(fault),
+			.why = identity_fault_why(fault),
 			.grade = worth_of(fault),
 			.fault = fault};
 		snprintf(one->probed, sizeof(one->probed), "a certificate: %s", identity_fault_text(fault));
@@ -141,7 +134,11 @@ void client_tell_dropout(struct report *report)
 		: known          ? "not-exposed"
 				 : "unknown",
 		by_rsa || by_dhe || !known, "%s",
-		by_rsa   ? "It takes RSA key exchange without extended master secret: a proxy whose certificate it "
+		by_rsa && by_dhe
+			? "It takes RSA key exchange, and DHE in an unchecked group, without extended master secret: "
+			  "with either, a proxy whose certificate it accepts can give this and the server's connection "
+			  "one master secret, and leave."
+		: by_rsa ? "It takes RSA key exchange without extended master secret: a proxy whose certificate it "
 			   "accepts can give "
 			   "this and the server's connection one master secret, and leave."
 		: by_dhe ? "It takes DHE in an unchecked group without extended master secret: a proxy whose "

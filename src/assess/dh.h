@@ -11,7 +11,7 @@ enum dh_kind {
 	DH_PRIME,      /* prime, but not safe: subgroups of small order may be there */
 	DH_COMPOSITE,  /* no prime: somebody may know its factors */
 	DH_TRIVIAL,    /* even, under 512 bits, or a generator of 0, 1 or p - 1 */
-	DH_TOO_LONG,   /* over 8192 bits: not judged */
+	DH_TOO_LONG,   /* over 4096 bits and not known by name: not judged */
 };
 
 struct dh_group {
@@ -20,7 +20,7 @@ struct dh_group {
 	const char *name; /* "ffdhe2048", "RFC 3526 group 14"; else NULL */
 };
 
-/* Primality by OpenSSL's BN_check_prime: some hundred milliseconds for 8192 bits. False without memory. */
+/* Primality by OpenSSL's BN_check_prime: seconds for a safe prime of 4096 bits. Neither may be over 65,535 octets. False without memory. */
 must_check bool dh_judge(struct bytes p, struct bytes g, struct dh_group *out);
 /* A sentence's end: "its own safe prime". */
 must_check const char *dh_kind_text(enum dh_kind kind);

@@ -27,7 +27,7 @@ static int verify_later(X509_STORE_CTX *ctx, void *arg)
 	return 1;
 }
 
-static SSL *make_tls(SSL_CTX *ctx, const struct target *target, const struct handshake_wish *wish, int fd)
+static SSL *make_tls(SSL_CTX *ctx, const struct target *target, const struct handshake_wish *wish)
 {
 	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
 	const char *name = wish->name ? wish->name : target->name.is_ip ? NULL : target->name.text;
@@ -40,7 +40,7 @@ static SSL *make_tls(SSL_CTX *ctx, const struct target *target, const struct han
 	if (ssl && SSL_set_min_proto_version(ssl, wish->min) == 1 && SSL_set_max_proto_version(ssl, wish->max) == 1 &&
 		SSL_set_cipher_list(ssl, wish->suites ? wish->suites : "ALL:@SECLEVEL=0") == 1 &&
 		SSL_set_alpn_protos(ssl, protocols, sizeof(protocols) - 1) == 0 &&
-		SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) == 1 && SSL_set_fd(ssl, fd) == 1 &&
+		SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) == 1 &&
 		(!name || SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) == 1))
 		return ssl;
 	SSL_free(ssl);
@@ -69,32 +69,49 @@ static void note(SSL *ssl, struct handshake_seen *seen)
 }
 
 /* Tickets of TLS 1.3 come behind the handshake. Application data that comes instead ends the waiting. */
-static void await_tickets(SSL *ssl, int fd, const struct handshake_seen *seen, uint64_t deadline_ns)
+static void await_tickets(struct channel *channel, const struct handshake_seen *seen)
 {
 	char octet;
 	int result;
 	do {
 		ERR_clear_error();
-		result = SSL_peek(ssl, &octet, 1);
-	} while (result != 1 && seen->tickets == 0 && channel_again(ssl, fd, result, deadline_ns));
+		result = SSL_peek(channel->ssl, &octet, 1);
+	} while (result != 1 && seen->tickets == 0 && channel_again(channel, result));
 	ERR_clear_error();
 }
 
-static bool renegotiate(SSL *ssl, int fd, uint64_t deadline_ns)
+static bool renegotiate(struct channel *channel)
 {
-	char fault[128], octet;
-	if (SSL_version(ssl) > TLS1_2_VERSION || SSL_renegotiate(ssl) != 1)
+	char octet;
+	SSL *ssl = channel->ssl;
+	if (SSL_version(ssl) > TLS1_2_VERSION || SSL_renegotiate(ssl) != 1 || !channel_shake(channel)) {
+		ERR_clear_error();
 		return false;
-	if (!channel_shake(ssl, fd, deadline_ns, fault, sizeof(fault)))
-		return false;
+	}
 	/* The hello went out; whether the server took it up is known when nothing is pending any more. */
 	while (SSL_renegotiate_pending(ssl)) {
 		int result = SSL_peek(ssl, &octet, 1);
-		if (result == 1 || !channel_again(ssl, fd, result, deadline_ns))
+		if (result == 1 || !channel_again(channel, result))
 			break;
 	}
 	ERR_clear_error();
 	return !SSL_renegotiate_pending(ssl);
+}
+
+static void converse(struct channel *channel, const struct handshake_wish *wish, struct handshake_seen *out)
+{
+	if (!channel_shake(channel)) {
+		snprintf(out->fault, sizeof(out->fault), "%s", channel_why(channel));
+		return;
+	}
+	note(channel->ssl, out);
+	if (wish->renegotiate)
+		out->renegotiated = renegotiate(channel);
+	uint64_t until_ns = clock_monotonic_ns() + wish->tickets_ns;
+	if (wish->tickets_ns > 0 && out->version == TLS1_3_VERSION) {
+		channel->deadline_ns = until_ns < channel->deadline_ns ? until_ns : channel->deadline_ns;
+		await_tickets(channel, out);
+	}
 }
 
 bool handshake_try(struct target *target, const struct handshake_wish *wish, struct handshake_seen *out)
@@ -108,16 +125,12 @@ bool handshake_try(struct target *target, const struct handshake_wish *wish, str
 		return false;
 	}
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	SSL *ssl = ctx ? make_tls(ctx, target, wish, fd) : NULL;
-	if (ssl) {
+	SSL *ssl = ctx ? make_tls(ctx, target, wish) : NULL;
+	struct channel channel;
+	if (ssl && channel_open(&channel, ssl, fd, deadline_ns)) {
 		SSL_set_app_data(ssl, out);
 		SSL_set_connect_state(ssl);
-		if (channel_shake(ssl, fd, deadline_ns, out->fault, sizeof(out->fault)))
-			note(ssl, out);
-		if (out->done && wish->tickets_ns > 0 && out->version == TLS1_3_VERSION)
-			await_tickets(ssl, fd, out, clock_monotonic_ns() + wish->tickets_ns);
-		if (out->done && wish->renegotiate)
-			out->renegotiated = renegotiate(ssl, fd, deadline_ns);
+		converse(&channel, wish, out);
 		(void)SSL_shutdown(ssl);
 	} else {
 		snprintf(out->fault, sizeof(out->fault), "this OpenSSL cannot offer that");

@@ -101,5 +101,7 @@ void identity_free(struct identity *identity);
 /* "expired", and what is wrong with it in a phrase. */
 must_check const char *identity_fault_name(enum identity_fault fault);
 must_check const char *identity_fault_text(enum identity_fault fault);
+/* Why it matters where it is taken: a sentence. Static text. */
+must_check const char *identity_fault_why(enum identity_fault fault);
 
 #endif

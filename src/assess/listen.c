@@ -113,6 +113,18 @@ static bool assign(struct listener *listener, const struct stall *at, struct cal
 	return true;
 }
 
+/* What assign raised, where nobody serves it. */
+static void give_up(struct listener *listener, const struct call *call)
+{
+	pthread_mutex_lock(&listener->lock);
+	struct guest *guest = guest_of(listener, &call->front.from);
+	if (guest)
+		guest->open -= guest->open > 0;
+	listener->open--;
+	listener->turned_away++;
+	pthread_mutex_unlock(&listener->lock);
+}
+
 static void take(struct listener *listener, const struct stall *at)
 {
 	struct sockaddr_storage from;
@@ -132,11 +144,8 @@ static void take(struct listener *listener, const struct stall *at)
 		pthread_detach(thread);
 		return;
 	}
-	if (ours) {
-		pthread_mutex_lock(&listener->lock);
-		listener->open--;
-		pthread_mutex_unlock(&listener->lock);
-	}
+	if (ours)
+		give_up(listener, call);
 	if (fd >= 0)
 		close(fd);
 	free(call);

@@ -55,7 +55,7 @@ static enum path_verdict conclude(struct path *path, enum path_verdict verdict, 
 }
 
 /* Without a proof: what the certificate alone allows to say. */
-static enum path_verdict weigh(struct path *path)
+static enum path_verdict weigh(struct path *path, const char *who)
 {
 	char hints[100] = "";
 	if (path->hints > 0)
@@ -67,9 +67,6 @@ static enum path_verdict weigh(struct path *path)
 			"one channel "
 			"binding.",
 			"");
-	if (path->match == EXPECT_ABOVE)
-		return conclude(path, PATH_NOBODY,
-			"The leaf is signed by an expected key: who answers has a certificate of whom you expect.", "");
 	if (path->match == EXPECT_OTHER && path->web_root == YES && path->verified)
 		return conclude(path, PATH_CANNOT_TELL,
 			"The key is another than the expected one, and a public CA vouches for it: a new certificate, "
@@ -77,7 +74,7 @@ static enum path_verdict weigh(struct path *path)
 			hints);
 	if (path->match == EXPECT_OTHER)
 		return conclude(path, PATH_SOMEBODY,
-			"The key is another than the expected one, and no public CA vouches for it.", path->who);
+			"The key is another than the expected one, and no public CA vouches for it.", who);
 	if (path->same_end == YES)
 		return conclude(path, PATH_NOBODY,
 			"What left here is what arrived there, with one channel binding. Only somebody who knows how "
@@ -111,9 +108,12 @@ static enum path_verdict judge(struct path *path)
 			"");
 	if (path->match == EXPECT_LEAF)
 		return conclude(path, PATH_SOMEBODY, path->proof, "It holds the server's own key.");
+	if (path->match == EXPECT_ABOVE && path->same_end != NO)
+		return conclude(path, PATH_NOBODY,
+			"The leaf is signed by an expected key: who answers has a certificate of whom you expect.", "");
 	if (path->proof[0])
 		return conclude(path, PATH_SOMEBODY, path->proof, more);
-	return weigh(path);
+	return weigh(path, more);
 }
 
 /* How well it is done: what the one in between offers to clients, as a server is graded. */
@@ -143,6 +143,7 @@ struct report *path_assess(const struct path_options *options, enum path_verdict
 	if (ok) {
 		path_leaf(path);
 		path_root(path);
+		path_expected(path);
 		path_made_up_name(path);
 		if (options->listener)
 			path_listener(path);
@@ -159,6 +160,7 @@ struct report *path_assess(const struct path_options *options, enum path_verdict
 	}
 	struct report *report = ok ? path->report : NULL;
 	handshake_seen_free(&path->seen);
+	X509_free(path->anchor);
 	free(path);
 	return report;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "pki/summary.h"
 
+#include <ctype.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@
 
 void path_sign(struct path *path, const char *check, enum weight weight, const char *probed, const char *seen, ...)
 {
-	static const char *const why[] = {NULL, "A hint, and no more than that.", "This alone decides the verdict."};
+	static const char *const why[] = {NULL, "A hint, and no more than that.",
+		"This alone decides the verdict, unless a key is expected and found."};
 	char text[PATH_SENTENCE];
 	va_list list;
 	va_start(list, seen);
@@ -27,8 +29,10 @@ void path_sign(struct path *path, const char *check, enum weight weight, const c
 	va_end(list);
 	report_add(path->report, check, GRADE_NONE, probed, why[weight], "%s", text);
 	path->hints += weight == HINT;
-	if (weight == PROOF && !path->proof[0])
-		snprintf(path->proof, sizeof(path->proof), "%s", text);
+	if (weight == PROOF && !path->proof[0]) {
+		snprintf(path->proof, sizeof(path->proof), "%s.", text);
+		path->proof[0] = (char)toupper((unsigned char)path->proof[0]);
+	}
 }
 
 static void tell_issuer(struct path *path)
@@ -110,10 +114,10 @@ static void tell_key(struct path *path)
 			"the leaf alone: public CAs issue by intermediates");
 }
 
-static void tell_expected(struct path *path)
+void path_expected(struct path *path)
 {
 	const struct expect *expect = path->options->expect;
-	path->match = expect_judge(expect, path->seen.leaf, path->seen.chain);
+	path->match = expect_judge(expect, path->seen.leaf, path->seen.chain, path->anchor);
 	if (path->match == EXPECT_NOTHING) {
 		path_sign(path, "expected", TOLD, "the keys that are expected", "none were given (--expect)");
 		return;
@@ -135,7 +139,6 @@ void path_leaf(struct path *path)
 {
 	tell_key(path);
 	tell_issuer(path);
-	tell_expected(path);
 	tell_dates(path);
 	tell_serial(path);
 	tell_pointers(path);

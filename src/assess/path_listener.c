@@ -61,19 +61,21 @@ static void note_source(int fd, struct end *end)
 		hostport_text(&at, end->source);
 }
 
-static void converse(SSL *ssl, int fd, uint64_t deadline_ns, const struct path *path, struct end *end)
+static void converse(struct channel *channel, const struct path *path, struct end *end)
 {
 	char request[700];
-	note_source(fd, end);
-	if (!channel_shake(ssl, fd, deadline_ns, end->fault, sizeof(end->fault)))
+	SSL *ssl = channel->ssl;
+	note_source(channel->fd, end);
+	if (!channel_shake(channel)) {
+		snprintf(end->fault, sizeof(end->fault), "%s", channel_why(channel));
 		return;
+	}
 	end->version = (uint16_t)SSL_version(ssl);
 	end->bound = testimony_binding(ssl, end->binding);
-	if (!make_request(path, end, request, sizeof(request)) ||
-		!channel_write(ssl, fd, bytes_str(request), deadline_ns))
+	if (!make_request(path, end, request, sizeof(request)) || !channel_write(channel, bytes_str(request)))
 		snprintf(end->fault, sizeof(end->fault), "the request cannot be sent");
 	else
-		end->answer_len = channel_read(ssl, fd, end->answer, sizeof(end->answer), deadline_ns);
+		end->answer_len = channel_read(channel, end->answer, sizeof(end->answer));
 	(void)SSL_shutdown(ssl);
 }
 
@@ -92,12 +94,14 @@ static void ask(struct path *path, struct end *end)
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
 	/* Nothing is verified: who answers is what is asked here, and the answer is signed. */
-	if (ssl && SSL_set_min_proto_version(ssl, TLS1_2_VERSION) == 1 && SSL_set_fd(ssl, fd) == 1 &&
+	struct channel channel;
+	if (ssl && SSL_set_min_proto_version(ssl, TLS1_2_VERSION) == 1 &&
+		channel_open(&channel, ssl, fd, deadline_ns) &&
 		(name->is_ip || SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name->text) == 1)) {
 		SSL_set_msg_callback(ssl, on_message);
 		SSL_set_msg_callback_arg(ssl, end);
 		SSL_set_connect_state(ssl);
-		converse(ssl, fd, deadline_ns, path, end);
+		converse(&channel, path, end);
 	}
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);

@@ -13,6 +13,7 @@ struct path {
 	struct report *report;
 	struct handshake_seen seen;
 	struct vantage vantage;
+	X509 *anchor; /* what the chain ends at among what is trusted here; NULL: nothing, or it could not be found */
 	enum expect_match match;
 	bool verified;       /* by what is trusted here, for the name */
 	enum known web_root; /* the chain's root is one of those that browsers trust */
@@ -20,8 +21,8 @@ struct path {
 	enum known same_end; /* by a cooperating server: what left here is what arrived there */
 	bool authentic;      /* what the cooperating server said is signed with an expected key */
 	unsigned hints;
-	/* The first sign that leaves no doubt, in a sentence; "" while there is none. */
-	char proof[PATH_SENTENCE];
+	/* The first sign that leaves no doubt, as a sentence; "" while there is none. */
+	char proof[PATH_SENTENCE + 1];
 	char who[PATH_SENTENCE]; /* who it says it is */
 };
 
@@ -35,6 +36,8 @@ void path_sign(struct path *path, const char *check, enum weight weight, const c
 /* The parts. */
 void path_leaf(struct path *path);
 void path_root(struct path *path);
+/* After path_root: an expected root need not have been sent. */
+void path_expected(struct path *path);
 void path_made_up_name(struct path *path);
 void path_answers(struct path *path);
 void path_listener(struct path *path);

@@ -70,6 +70,27 @@ enum known root_of_web(const char *where, const uint8_t anchor[VANTAGE_DIGEST], 
 	return !look(path, anchor, &found, err) ? NOT_KNOWN : found ? YES : NO;
 }
 
+/* The store's certificate that the verdict rests on: by its digest, among the issuers of all that was sent. */
+static X509 *find_anchor(const struct trust *trust, const struct path *path, const uint8_t digest[VANTAGE_DIGEST])
+{
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	X509 *found = NULL;
+	bool ok = ctx && X509_STORE_CTX_init(ctx, trust_store(trust), path->seen.leaf, path->seen.chain) == 1;
+	for (int i = -1; ok && !found && i < sk_X509_num(path->seen.chain); i++) {
+		uint8_t its[EVP_MAX_MD_SIZE];
+		X509 *cert = i < 0 ? path->seen.leaf : sk_X509_value(path->seen.chain, i), *issuer = NULL;
+		if (X509_STORE_CTX_get1_issuer(&issuer, ctx, cert) != 1)
+			continue;
+		if (X509_digest(issuer, EVP_sha256(), its, NULL) == 1 && memcmp(its, digest, VANTAGE_DIGEST) == 0)
+			found = issuer;
+		else
+			X509_free(issuer);
+	}
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return found;
+}
+
 static void tell_root(struct path *path, const struct verify_verdict *verdict)
 {
 	static const uint8_t none[VANTAGE_DIGEST];
@@ -112,6 +133,7 @@ void path_root(struct path *path)
 		path_sign(path, "chain", path->verified || !path->public_name ? TOLD : HINT,
 			"the chain, strictly, against what is trusted here", "%s: %s", verify_fault_name(verdict.fault),
 			path->verified ? "good for this name" : verdict.text);
+		path->anchor = find_anchor(trust, path, verdict.anchor);
 		tell_root(path, &verdict);
 	} else {
 		path_sign(path, "chain", TOLD, "the chain", "could not be judged: %s", err.text);

@@ -55,7 +55,6 @@ static enum grade worth_of(enum identity_fault fault)
 	switch (fault) {
 	case IDENTITY_SHA1:
 	case IDENTITY_SHA1_ABOVE:
-	case IDENTITY_CURVE_ABOVE:
 	case IDENTITY_MALFORMED:
 	case IDENTITY_RSA_1024:
 	case IDENTITY_MUST_STAPLE:
@@ -63,6 +62,7 @@ static enum grade worth_of(enum identity_fault fault)
 	case IDENTITY_STAPLE_EXPIRED:
 	case IDENTITY_STAPLE_SIGNER:
 		return GRADE_C;
+	case IDENTITY_CURVE_ABOVE:
 	case IDENTITY_ROOT_EXPIRED:
 	case IDENTITY_REVOKED:
 	case IDENTITY_REVOKED_ABOVE:
@@ -72,22 +72,6 @@ static enum grade worth_of(enum identity_fault fault)
 		return GRADE_B;
 	default:
 		return GRADE_F;
-	}
-}
-
-static const char *why_of(enum identity_fault fault)
-{
-	switch (fault) {
-	case IDENTITY_MUST_STAPLE:
-	case IDENTITY_STAPLE_REVOKED:
-	case IDENTITY_STAPLE_EXPIRED:
-	case IDENTITY_STAPLE_SIGNER:
-	case IDENTITY_REVOKED:
-	case IDENTITY_REVOKED_ABOVE:
-		return "The client cannot see this behind the proxy: a stolen key stays good for whoever has it.";
-	default:
-		return "The client cannot see this behind the proxy: anybody who is in between there can pass for the "
-		       "server.";
 	}
 }
 
@@ -109,9 +93,11 @@ void proxy_certificates(struct proxy *proxy)
 		if (!checks[fault]) /* told elsewhere */
 			continue;
 		struct identity identity;
-		char probed[160];
+		char probed[160], why[240];
 		struct play play = {.identity = &identity};
 		snprintf(probed, sizeof(probed), "a server's certificate: %s", identity_fault_text(fault));
+		snprintf(
+			why, sizeof(why), "The client cannot see this behind the proxy. %s", identity_fault_why(fault));
 		if (!identity_applies(proxy->maker, fault)) {
 			report_add(proxy->report, checks[fault], GRADE_UNKNOWN, probed, NULL,
 				"not tried: the name %s, or the folder, does not allow it (--name with three labels)",
@@ -126,7 +112,7 @@ void proxy_certificates(struct proxy *proxy)
 		else
 			play.staple = status;
 		if (made)
-			proxy_try(proxy, checks[fault], worth_of(fault), probed, why_of(fault), &play);
+			proxy_try(proxy, checks[fault], worth_of(fault), probed, why, &play);
 		else
 			report_add(proxy->report, checks[fault], GRADE_UNKNOWN, probed, NULL, "could not be made");
 		if (made && (fault == IDENTITY_REVOKED || fault == IDENTITY_REVOKED_ABOVE))

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,29 +24,43 @@ static char *replace(const char *word, const char *url)
 	return asprintf(&out, "%.*s%s%s", (int)(at - word), word, url, at + 2) < 0 ? NULL : out;
 }
 
-/* In the child: only what may be called between fork and exec in a program with threads. */
-static no_return void become(char **words, char **environment)
+/*
+ * In the child: only what may be called between fork and exec in a program with threads. Why exec failed goes into the pipe,
+ * which a program that runs does not have.
+ */
+static no_return void become(char **words, char **environment, pid_t parent, int pipe)
 {
 	static const int usual[] = {SIGPIPE, SIGXFSZ};
+	sigset_t none;
 	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
 		(void)signal(usual[i], SIG_DFL);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Where overt itself is killed, nobody is left to end it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
 	(void)setpgid(0, 0);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		(void)dup2(null, fd);
 	execvpe(words[0], words, environment);
-	_exit(errno == ENOENT ? 127 : 126);
+	int why = errno;
+	(void)!write(pipe, &why, sizeof(why));
+	_exit(why == ENOENT ? 127 : 126);
 }
 
-static bool await(pid_t child, uint64_t patience_ns, int *status)
+static enum run_end await(pid_t child, const struct run_wish *wish, int *status)
 {
-	uint64_t until_ns = clock_monotonic_ns() + patience_ns;
+	uint64_t until_ns = clock_monotonic_ns() + wish->patience_ns;
 	while (waitpid(child, status, WNOHANG) == 0) {
+		struct pollfd end = {.fd = wish->signals, .events = POLLIN};
 		if (clock_monotonic_ns() >= until_ns)
-			return false;
-		(void)poll(NULL, 0, 10);
+			return RUN_LATE;
+		if (poll(&end, 1, 10) > 0)
+			return RUN_STOPPED;
 	}
-	return true;
+	return RUN_EXITED;
 }
 
 extern char **environ;
@@ -87,34 +102,59 @@ static void free_words(char **words)
 	free(words);
 }
 
-static bool run(
-	char **words, char **environment, const struct run_wish *wish, enum run_end *end, int *code, struct error *err)
+/* After its end. */
+static bool has_run(const char *program, int pipe, struct error *err)
+{
+	int why = 0;
+	if (read(pipe, &why, sizeof(why)) != (ssize_t)sizeof(why))
+		return true;
+	errno = why;
+	return why == ENOENT ? error_set(err, "%s: there is no such program", program)
+	                     : error_set_errno(err, "%s cannot be run", program);
+}
+
+static bool run(char **words, char **environment, const struct run_wish *wish, enum run_end *end, int *code,
+	int pipe[2], struct error *err)
 {
 	int status = 0;
-	pid_t child = fork();
+	pid_t parent = getpid(), child = fork();
 	if (child == 0)
-		become(words, environment);
+		become(words, environment, parent, pipe[1]);
 	if (child < 0)
 		return error_set_errno(err, "fork");
-	*end = RUN_EXITED;
-	if (!await(child, wish->patience_ns, &status)) {
-		*end = RUN_LATE;
+	*end = await(child, wish, &status);
+	if (*end != RUN_EXITED) {
 		(void)kill(-child, SIGKILL);
 		(void)kill(child, SIGKILL);
 		(void)waitpid(child, &status, 0);
 	}
 	/* What it started and left running is of its group. */
 	(void)kill(-child, SIGKILL);
+	if (*end == RUN_STOPPED)
+		return error_set(err, "stopped by a signal");
 	if (*end == RUN_EXITED && WIFSIGNALED(status))
 		*end = RUN_KILLED;
 	*code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-	return *code != 127 || *end != RUN_EXITED || error_set(err, "%s: there is no such program", words[0]);
+	return has_run(words[0], pipe[0], err);
+}
+
+static bool run_with_pipe(
+	char **words, char **environment, const struct run_wish *wish, enum run_end *end, int *code, struct error *err)
+{
+	int pipe[2];
+	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return error_set_errno(err, "no pipe");
+	bool ok = run(words, environment, wish, end, code, pipe, err);
+	close(pipe[0]);
+	close(pipe[1]);
+	return ok;
 }
 
 bool run_once(const struct run_wish *wish, enum run_end *end, int *code, struct error *err)
 {
 	char **words = calloc(WORDS + 1, sizeof(*words)), **environment = make_environment(wish);
 	bool ok = words && environment;
+	*end = RUN_EXITED;
 	size_t n = 0;
 	for (; ok && wish->command[n] && n < WORDS; n++)
 		ok = (words[n] = replace(wish->command[n], wish->url)) != NULL;
@@ -125,7 +165,7 @@ bool run_once(const struct run_wish *wish, enum run_end *end, int *code, struct 
 	else if (wish->command[n])
 		ok = error_set(err, "a command of at most %d words", WORDS);
 	else
-		ok = run(words, environment, wish, end, code, err);
+		ok = run_with_pipe(words, environment, wish, end, code, err);
 	free_words(words);
 	free_words(environment);
 	return ok;

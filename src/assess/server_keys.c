@@ -41,28 +41,70 @@ static enum known ask(
 
 static enum grade grade_group(const struct dh_group *group)
 {
+	if (group->kind == DH_TOO_LONG)
+		return GRADE_UNKNOWN;
 	if (group->kind == DH_COMPOSITE || group->kind == DH_TRIVIAL || group->bits < 1024)
 		return GRADE_F;
 	if (group->bits < 2048 || group->kind == DH_PRIME)
 		return GRADE_C;
-	return group->kind == DH_TOO_LONG ? GRADE_UNKNOWN : GRADE_A;
+	return GRADE_A;
 }
 
-static void tell_group(struct server *server, const struct flight *flight, const char *probed)
+static bool same_group(const struct flight *one, const struct flight *other)
 {
-	struct dh_group group;
-	if (flight->p_len == 0)
-		return;
-	if (!dh_judge(bytes_of(flight->p, flight->p_len), bytes_of(flight->g, flight->g_len), &group)) {
-		report_add(server->report, "dhe-group", GRADE_UNKNOWN, probed, NULL, "could not be judged: no memory");
-		return;
-	}
-	report_add(server->report, "dhe-group", grade_group(&group), probed,
+	return bytes_equal(bytes_of(one->p, one->p_len), bytes_of(other->p, other->p_len)) &&
+	       bytes_equal(bytes_of(one->g, one->g_len), bytes_of(other->g, other->g_len));
+}
+
+static void tell_group(struct server *server, const struct dh_group *group, const char *probed)
+{
+	report_add(server->report, "dhe-group", grade_group(group), probed,
 		"Clients of TLS 1.2 take any group, most without a look: whoever knows the factors of its modulus or "
 		"has "
 		"computed ahead for it reads along. At least 2048 bits and a safe prime, or better ECDHE.",
-		"%u bits, %s%s%s", group.bits, dh_kind_text(group.kind), group.name ? ": " : "",
-		group.name ? group.name : "");
+		"%u bits, %s%s%s", group->bits, dh_kind_text(group->kind), group->name ? ": " : "",
+		group->name ? group->name : "");
+}
+
+static void judge_group(struct server *server, const struct flight *flight, const char *probed, struct dh_group *out)
+{
+	if (flight->p_len == 0)
+		return;
+	if (dh_judge(bytes_of(flight->p, flight->p_len), bytes_of(flight->g, flight->g_len), out))
+		tell_group(server, out, probed);
+	else
+		report_add(server->report, "dhe-group", GRADE_UNKNOWN, probed, NULL, "could not be judged: no memory");
+}
+
+static void free_of_ems(struct server *server, bool (*keep)(const struct suite *suite), enum known *out)
+{
+	struct flight flight;
+	*out = ask(server, keep, false, false, &flight);
+	flight_free(&flight);
+}
+
+static void tell_groups(struct server *server)
+{
+	struct flight flight, again;
+	struct dh_group group;
+	server->dhe = ask(server, is_dhe, true, false, &flight);
+	if (server->dhe != YES) {
+		report_add(server->report, "dhe-group", server->dhe == NO ? GRADE_NONE : GRADE_UNKNOWN, "DHE alone",
+			NULL, server->dhe == NO ? "DHE is not spoken" : "could not be found out");
+		flight_free(&flight);
+		return;
+	}
+	judge_group(server, &flight, "DHE alone, no named group offered", &group);
+	enum known named = ask(server, is_dhe, true, true, &again);
+	static const char probed[] = "DHE with the groups of RFC 7919 offered";
+	/* The same is not judged twice: that is dear, and the server chooses how dear. */
+	if (named == YES && flight.p_len > 0 && same_group(&flight, &again))
+		tell_group(server, &group, probed);
+	else if (named == YES)
+		judge_group(server, &again, probed, &group);
+	flight_free(&flight);
+	flight_free(&again);
+	free_of_ems(server, is_dhe, &server->dhe_free);
 }
 
 static void tell_exchange(
@@ -76,13 +118,6 @@ static void tell_exchange(
 		taken == YES  ? "taken"
 		: taken == NO ? "refused"
 			      : "could not be found out");
-}
-
-static void free_of_ems(struct server *server, bool (*keep)(const struct suite *suite), enum known *out)
-{
-	struct flight flight;
-	*out = ask(server, keep, false, false, &flight);
-	flight_free(&flight);
 }
 
 static void tell_ems(struct server *server, enum known ecdhe_free)
@@ -127,20 +162,7 @@ void server_key_exchange(struct server *server)
 	tell_exchange(server, "rsa-key-exchange", server->rsa, "RSA key exchange alone",
 		"Whoever gets the server's key later reads all recorded connections; and padding oracles have returned "
 		"again and again.");
-	server->dhe = ask(server, is_dhe, true, false, &flight);
-	if (server->dhe == YES)
-		tell_group(server, &flight, "DHE alone, no named group offered");
-	else
-		report_add(server->report, "dhe-group", server->dhe == NO ? GRADE_NONE : GRADE_UNKNOWN, "DHE alone",
-			NULL, server->dhe == NO ? "DHE is not spoken" : "could not be found out");
-	flight_free(&flight);
-	if (server->dhe == YES) {
-		enum known named = ask(server, is_dhe, true, true, &flight);
-		if (named == YES)
-			tell_group(server, &flight, "DHE with the groups of RFC 7919 offered");
-		flight_free(&flight);
-		free_of_ems(server, is_dhe, &server->dhe_free);
-	}
+	tell_groups(server);
 	if (server->rsa == YES) {
 		free_of_ems(server, is_rsa, &server->rsa_free);
 		ask_padding(server);
@@ -166,6 +188,13 @@ void server_dropout(struct server *server)
 			"Only TLS 1.3 is spoken: every secret depends on a key share that the proxy cannot carry over, "
 			"and on all "
 			"messages of the handshake, so two connections never share one.");
+	} else if (server->rsa_free == YES && server->dhe_free == YES) {
+		report_conclude(report, "dropout", "exposed", true,
+			"RSA key exchange and DHE are both taken without extended master secret: with either, a proxy "
+			"whose certificate a client accepts can give both its connections one master secret, and "
+			"leave; with RSA by encrypting the client's own premaster secret on to this server, with DHE "
+			"by a group of its own towards a client that takes any. Require extended master secret, or "
+			"give both up for ECDHE.");
 	} else if (server->rsa_free == YES) {
 		report_conclude(report, "dropout", "exposed", true,
 			"RSA key exchange is taken without extended master secret: a proxy whose certificate a client "

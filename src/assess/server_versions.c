@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define ALL_SUITES 512
+#define SUITE_LINE ((size_t)900) /* octets of names in one line */
 
 static bool any(const struct suite *suite)
 {
@@ -134,20 +135,58 @@ bool server_versions(struct server *server, struct error *err)
 	return true;
 }
 
-static void tell_suite(struct server *server, uint16_t version, uint16_t value)
+/* The suites of a version, in the order in which they were taken: what is worth the same stands in one line. */
+struct suite_lines {
+	struct report *report;
+	uint16_t version;
+	struct {
+		enum suite_strength strength;
+		char names[SUITE_LINE];
+		size_t len;
+	} of[GRADE_F + 1];
+};
+
+static void tell_line(struct suite_lines *lines, enum grade grade)
 {
 	static const char *const why[] = {"broken: no or weak encryption, or nobody is authenticated",
 		"CBC, a short tag, or no forward secrecy: an AEAD with ECDHE is better", "AEAD, forward secret"};
+	char probed[80];
+	if (lines->of[grade].len == 0)
+		return;
+	snprintf(probed, sizeof(probed), "which suites %s is spoken with", tls_version_name(lines->version));
+	report_add(lines->report, "suite", grade, probed, why[lines->of[grade].strength], "%s: %s",
+		suite_strength_name(lines->of[grade].strength), lines->of[grade].names);
+	lines->of[grade].len = 0;
+}
+
+static enum grade grade_suite(uint16_t value)
+{
 	const struct suite *suite = suite_find(value);
-	enum suite_strength strength = suite ? suite->strength : SUITE_BROKEN;
-	enum grade grade = strength == SUITE_STRONG ? GRADE_A : strength == SUITE_LEGACY ? GRADE_B : GRADE_F;
 	/* Blocks of 64 bits need gigabytes to attack (Sweet32); the rest of the broken needs less. */
 	if (suite && suite->cipher == SUITE_CIPHER_3DES_CBC && suite->auth != SUITE_AUTH_NONE)
-		grade = GRADE_C;
-	char probed[80];
-	snprintf(probed, sizeof(probed), "which suites %s is spoken with", tls_version_name(version));
-	report_add(server->report, "suite", grade, probed, why[strength], "%s (%s)",
-		suite_name(value) ? suite_name(value) : "?", suite_strength_name(strength));
+		return GRADE_C;
+	if (!suite || suite->strength == SUITE_BROKEN)
+		return GRADE_F;
+	return suite->strength == SUITE_STRONG ? GRADE_A : GRADE_B;
+}
+
+static void add_suite(struct suite_lines *lines, uint16_t value)
+{
+	const struct suite *suite = suite_find(value);
+	enum grade grade = grade_suite(value);
+	const char *name = suite_name(value) ? suite_name(value) : "?";
+	if (lines->of[grade].len + strlen(name) + 3 > SUITE_LINE)
+		tell_line(lines, grade);
+	char *at = lines->of[grade].names + lines->of[grade].len;
+	int n = snprintf(at, SUITE_LINE - lines->of[grade].len, "%s%s", lines->of[grade].len > 0 ? ", " : "", name);
+	lines->of[grade].len += n > 0 ? (size_t)n : 0;
+	lines->of[grade].strength = suite ? suite->strength : SUITE_BROKEN;
+}
+
+static void tell_lines(struct suite_lines *lines)
+{
+	for (enum grade grade = GRADE_A; grade <= GRADE_F; grade++)
+		tell_line(lines, grade);
 }
 
 /* Offers all, takes the choice away, and offers the rest, until the server wants none of it. */
@@ -156,6 +195,7 @@ static void list_suites(struct server *server, uint16_t version, unsigned most)
 	uint16_t suites[ALL_SUITES];
 	size_t count = server_list(version, any, suites, ALL_SUITES);
 	unsigned n = 0;
+	struct suite_lines lines = {.report = server->report, .version = version};
 	for (bool more = true; more && count > 0; n += more) {
 		struct flight flight;
 		struct offer offer = server_offer(server, version, suites, count);
@@ -170,13 +210,14 @@ static void list_suites(struct server *server, uint16_t version, unsigned most)
 		more = kept < count;
 		count = kept;
 		if (more)
-			tell_suite(server, version, flight.suite);
+			add_suite(&lines, flight.suite);
 		else if (result == PROBE_SPENT)
 			report_add(server->report, "suite", GRADE_NONE, "further suites", NULL,
 				"%s: not asked after the first %u: the bound of questions is reached",
 				tls_version_name(version), n);
 		flight_free(&flight);
 	}
+	tell_lines(&lines);
 }
 
 static bool broken(const struct suite *suite)
@@ -191,15 +232,18 @@ void server_suites(struct server *server)
 		list_suites(server, TLS_VERSION_13, 6);
 	if (classic == 0)
 		return;
+	static const char probed[] =
+		"suites without authentication or encryption, export grade, RC4, DES and 3DES alone";
 	struct flight flight;
 	struct offer offer = server_offer(server, classic, suites, server_list(classic, broken, suites, ALL_SUITES));
 	enum probe_result result = probe(&server->target, &offer, &flight);
 	enum known taken = server_known(result, &flight, classic);
 	if (taken == YES)
-		tell_suite(server, classic, flight.suite);
+		report_add(server->report, "suite-broken", grade_suite(flight.suite), probed,
+			"Whoever takes the choice away from a client leaves it with this.", "%s is taken",
+			suite_name(flight.suite) ? suite_name(flight.suite) : "?");
 	else
-		report_add(server->report, "suite-broken", taken == NO ? GRADE_A : GRADE_UNKNOWN,
-			"suites without authentication or encryption, export grade, RC4, DES and 3DES alone", NULL,
+		report_add(server->report, "suite-broken", taken == NO ? GRADE_A : GRADE_UNKNOWN, probed, NULL,
 			taken == NO ? "none is taken" : "could not be found out");
 	flight_free(&flight);
 	list_suites(server, classic, SERVER_SUITES);

@@ -2,6 +2,7 @@
 
 #include "assess/channel.h"
 #include "base/clock.h"
+#include "base/lookup.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -119,13 +120,12 @@ static uint64_t step_deadline(const struct target *target)
 
 bool target_find(struct target *target, struct error *err)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *found = NULL;
 	const char *host = target->has_via ? target->via.text : target->name.text;
 	const char *text = target->has_via ? target->via_text : target->text;
-	int code = getaddrinfo(host, target->has_via ? target->via_port : target->port_text, &hints, &found);
-	if (code != 0)
-		return error_set(err, "%s: %s", host, gai_strerror(code));
+	if (!lookup(host, target->has_via ? target->via_port : target->port_text, AI_ADDRCONFIG, step_deadline(target),
+		    &found, err))
+		return false;
 	bool ok = false;
 	error_set(err, "%s: no address", text);
 	for (const struct addrinfo *at = found; at && !ok && target->left > 0; at = at->ai_next) {

@@ -1,60 +1,34 @@
 #include "assess/through.h"
 
 #include "assess/channel.h"
-#include "base/clock.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static void set_fault(struct through_seen *out, uint64_t deadline_ns, const char *what)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-	bool late = clock_monotonic_ns() >= deadline_ns;
-	snprintf(out->fault, sizeof(out->fault), "%s: %s", what,
-		late     ? "nothing before the deadline"
-		: reason ? reason
-			 : "the connection was closed");
-	ERR_clear_error();
-}
-
-static bool read_answer(SSL *ssl, int fd, uint64_t deadline_ns, struct through_seen *out)
-{
-	int result = 1;
-	while (out->answer_len < THROUGH_ANSWER) {
-		ERR_clear_error();
-		result = SSL_read(ssl, out->answer + out->answer_len, (int)(THROUGH_ANSWER - out->answer_len));
-		if (result > 0)
-			out->answer_len += (size_t)result;
-		else if (!channel_again(ssl, fd, result, deadline_ns))
-			break;
-	}
-	out->answer[out->answer_len] = '\0';
-	return out->answer_len > 0;
-}
-
-static void speak(SSL *ssl, int fd, uint64_t deadline_ns, const struct through_wish *wish, struct through_seen *out)
+static void speak(struct channel *channel, const struct through_wish *wish, struct through_seen *out)
 {
 	char request[600];
-	int result, n = snprintf(request, sizeof(request),
-			    "GET /overt-assess HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n", wish->name,
-			    wish->port);
-	do {
-		ERR_clear_error();
-		result = SSL_connect(ssl);
-	} while (result != 1 && channel_again(ssl, fd, result, deadline_ns));
+	SSL *ssl = channel->ssl;
+	int n = snprintf(request, sizeof(request),
+		"GET /overt-assess HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n", wish->name, wish->port);
+	SSL_set_connect_state(ssl);
+	bool ok = channel_shake(channel);
 	out->leaf = SSL_get1_peer_certificate(ssl);
 	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
 	out->chain = chain ? X509_chain_up_ref(chain) : NULL;
-	if (result != 1) {
-		set_fault(out, deadline_ns, "TLS with the proxy");
+	if (!ok) {
+		snprintf(out->fault, sizeof(out->fault), "TLS with the proxy: %s", channel_why(channel));
 		return;
 	}
 	out->handshake = true;
 	out->version = (uint16_t)SSL_version(ssl);
-	if (SSL_write(ssl, request, n) != n || !read_answer(ssl, fd, deadline_ns, out))
-		set_fault(out, deadline_ns, "after the handshake");
+	if (n > 0 && channel_write(channel, bytes_of(request, (size_t)n)))
+		out->answer_len = channel_read(channel, (uint8_t *)out->answer, THROUGH_ANSWER);
+	out->answer[out->answer_len] = '\0';
+	if (out->answer_len == 0)
+		snprintf(out->fault, sizeof(out->fault), "after the handshake: %s", channel_why(channel));
 	(void)SSL_shutdown(ssl);
 }
 
@@ -67,7 +41,7 @@ static bool expect_name(SSL *ssl, const char *name)
 	return SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name) == 1 && SSL_set1_host(ssl, name) == 1;
 }
 
-static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
+static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish)
 {
 	SSL_CTX_set_verify(ctx, wish->trusting ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 	if (wish->max && wish->max < TLS1_2_VERSION) {
@@ -79,7 +53,7 @@ static SSL *make_tls(SSL_CTX *ctx, const struct through_wish *wish, int fd)
 	SSL *ssl = SSL_new(ctx);
 	if (ssl && SSL_set_min_proto_version(ssl, wish->min ? wish->min : TLS1_2_VERSION) == 1 &&
 		SSL_set_max_proto_version(ssl, wish->max ? wish->max : TLS1_3_VERSION) == 1 &&
-		expect_name(ssl, wish->name) && SSL_set_fd(ssl, fd) == 1)
+		expect_name(ssl, wish->name))
 		return ssl;
 	SSL_free(ssl);
 	return NULL;
@@ -100,14 +74,15 @@ void through(struct target *proxy, const struct through_wish *wish, struct throu
 		return;
 	}
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	SSL *ssl = ctx ? make_tls(ctx, wish, fd) : NULL;
-	if (!ssl)
-		set_fault(out, deadline_ns, "TLS");
+	SSL *ssl = ctx ? make_tls(ctx, wish) : NULL;
+	struct channel channel;
+	if (!ssl || !channel_open(&channel, ssl, fd, deadline_ns))
+		snprintf(out->fault, sizeof(out->fault), "TLS cannot be set up with %s", wish->ca);
 	else if (!wish->direct && !channel_connect(fd, where, deadline_ns, &out->status))
 		snprintf(out->fault, sizeof(out->fault),
 			out->status ? "CONNECT was answered with %u" : "CONNECT was not answered in HTTP", out->status);
 	else
-		speak(ssl, fd, deadline_ns, wish, out);
+		speak(&channel, wish, out);
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
 	ERR_clear_error();

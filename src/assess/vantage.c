@@ -126,7 +126,10 @@ static bool add_certificates(struct expect *expect, const char *path, struct byt
 		if (count == 0)
 			expect->has_names = names_digest(cert, expect->names);
 		ok = key_digest(cert, digest) ? add_key(expect, digest, err) : error_set_openssl(err, "%s", path);
-		X509_free(cert);
+		if (ok)
+			expect->cert[expect->keys - 1] = cert;
+		else
+			X509_free(cert);
 	}
 	BIO_free(bio);
 	if (!ok || count > 0)
@@ -166,29 +169,47 @@ static bool expected(const struct expect *expect, X509 *cert)
 	return false;
 }
 
-/* Who issued it, among what was sent: by the signature, for anybody can send certificates. */
-static X509 *issuer_of(X509 *cert, STACK_OF(X509) * chain)
+/* By the signature, for anybody can send certificates. */
+static bool issued(X509 *issuer, X509 *cert)
 {
-	for (int i = 0; i < sk_X509_num(chain); i++) {
-		X509 *one = sk_X509_value(chain, i);
-		if (one != cert && X509_check_issued(one, cert) == X509_V_OK &&
-			X509_verify(cert, X509_get0_pubkey(one)) == 1)
-			return one;
-	}
-	return NULL;
+	return issuer && X509_cmp(issuer, cert) != 0 && X509_check_issued(issuer, cert) == X509_V_OK &&
+	       X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
 }
 
-enum expect_match expect_judge(const struct expect *expect, X509 *leaf, STACK_OF(X509) * chain)
+/* Who issued it: one that is expected, before what was sent and what is trusted. */
+static X509 *issuer_of(const struct expect *expect, X509 *cert, STACK_OF(X509) * chain, X509 *anchor)
+{
+	for (size_t i = 0; i < expect->keys; i++) {
+		if (issued(expect->cert[i], cert))
+			return expect->cert[i];
+	}
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		X509 *one = sk_X509_value(chain, i);
+		if (issued(one, cert))
+			return one;
+	}
+	return issued(anchor, cert) ? anchor : NULL;
+}
+
+enum expect_match expect_judge(const struct expect *expect, X509 *leaf, STACK_OF(X509) * chain, X509 *anchor)
 {
 	if (expect->keys == 0)
 		return EXPECT_NOTHING;
 	if (expected(expect, leaf))
 		return EXPECT_LEAF;
-	X509 *at = issuer_of(leaf, chain);
+	X509 *at = issuer_of(expect, leaf, chain, anchor);
 	for (unsigned depth = 0; at && depth < CHAIN_MAX; depth++) {
 		if (expected(expect, at))
 			return EXPECT_ABOVE;
-		at = issuer_of(at, chain);
+		at = issuer_of(expect, at, chain, anchor);
 	}
 	return EXPECT_OTHER;
+}
+
+void expect_free(struct expect *expect)
+{
+	for (size_t i = 0; i < expect->keys; i++) {
+		X509_free(expect->cert[i]);
+		expect->cert[i] = NULL;
+	}
 }

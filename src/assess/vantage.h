@@ -35,6 +35,8 @@ must_check bool vantage_read(struct bytes report, struct vantage *out);
 /* What is known of the server beforehand. */
 struct expect {
 	uint8_t key[EXPECT_KEYS][VANTAGE_DIGEST];
+	X509 *cert
+		[EXPECT_KEYS]; /* what was given as a certificate: a root is seldom sent, and is known by this; or NULL */
 	size_t keys;
 	bool has_vantage, has_names;
 	struct vantage vantage;
@@ -50,9 +52,15 @@ enum expect_match {
 
 /*
  * "sha256:" and the digest of a key in 64 hex digits or in base64, or a file: a report of `overt assess path --json`, or
- * certificates in PEM, of which the first counts for the names. May be called several times.
+ * certificates in PEM, of which the first counts for the names. May be called several times; expect_free in the end.
  */
 must_check bool expect_add(struct expect *expect, const char *word, struct error *err);
-must_check enum expect_match expect_judge(const struct expect *expect, X509 *leaf, STACK_OF(X509) * chain);
+/*
+ * `chain` is what was sent, `anchor` what it ends at among what is trusted here; both may be NULL. Each step up is by a
+ * signature that was verified.
+ */
+must_check enum expect_match expect_judge(
+	const struct expect *expect, X509 *leaf, STACK_OF(X509) * chain, X509 *anchor);
+void expect_free(struct expect *expect);
 
 #endif

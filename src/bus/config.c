@@ -182,28 +182,110 @@ bool bus_config_node(const struct bus_plan *plan, size_t node, const char *folde
 	return writer_done(to, &done);
 }
 
-static void collector_user(const char *login, const char *site, struct writer *to)
+/* What a reader may ask of JetStream: as the account of the streams knows it, and as the reader's own does. */
+static const struct {
+	const char *there, *here, *tail, *response;
+} asked[] = {
+	{"$JS.API.CONSUMER.MSG.NEXT.", BUS_API ".CONSUMER.MSG.NEXT.", ".*", ", response_type: Stream"},
+	{"$JS.API.CONSUMER.INFO.", BUS_API ".CONSUMER.INFO.", ".*", ""},
+	{"$JS.API.STREAM.MSG.GET.", BUS_API ".STREAM.MSG.GET.", "", ""},
+	{"$JS.API.STREAM.INFO.", BUS_API ".STREAM.INFO.", "", ""},
+	{"$JS.ACK.", "$JS.ACK.", ".>", ""},
+};
+#define ASKED (sizeof(asked) / sizeof(asked[0]))
+
+/* Whether no collector before this one stands at its site, and no reader before this one has its key. */
+
+static bool first_of_site(const struct bus_plan *plan, size_t collector)
 {
-	char inbox[BUS_INBOX];
-	bus_site_inbox(inbox, site);
-	line(to,
-		"      { user: \"CN=%s\", permissions: {\n"
-		"        publish: { allow: [ \"overt.keys.%s.>\" ] }\n"
-		"        subscribe: { allow: [ \"%s.>\" ] } } }\n",
-		login, site, inbox);
+	for (size_t i = 0; i < collector; i++) {
+		if (strcmp(plan->collectors[i].site, plan->collectors[collector].site) == 0)
+			return false;
+	}
+	return true;
 }
 
-static void reader_user(const char *login, const uint8_t key_id[static SEAL_KEY_ID], struct writer *to)
+static bool same_reader(const struct bus_plan *plan, size_t one, size_t other)
 {
-	char inbox[BUS_INBOX], stream[BUS_STREAM];
+	char names[2][BUS_READER];
+	bus_reader(names[0], plan->readers[one].key_id);
+	bus_reader(names[1], plan->readers[other].key_id);
+	return strcmp(names[0], names[1]) == 0;
+}
+
+static bool first_of_reader(const struct bus_plan *plan, size_t reader)
+{
+	for (size_t i = 0; i < reader; i++) {
+		if (same_reader(plan, i, reader))
+			return false;
+	}
+	return true;
+}
+
+static void exports(const struct bus_plan *plan, struct writer *to)
+{
+	line(to, "    exports: [\n");
+	for (size_t i = 0; i < plan->collector_count; i++) {
+		const char *site = plan->collectors[i].site;
+		if (first_of_site(plan, i))
+			line(to, "      { service: \"overt.keys.%s.>\", accounts: [ SITE_%s ] }\n", site, site);
+	}
+	for (size_t i = 0; i < plan->reader_count; i++) {
+		char reader[BUS_READER], stream[BUS_STREAM];
+		bus_reader(reader, plan->readers[i].key_id);
+		bus_stream(stream, plan->readers[i].key_id);
+		for (size_t j = 0; first_of_reader(plan, i) && j < ASKED; j++)
+			line(to, "      { service: \"%s%s%s\"%s, accounts: [ READER_%s ] }\n", asked[j].there, stream,
+				asked[j].tail, asked[j].response, reader);
+	}
+	line(to, "    ]\n");
+}
+
+/* All collectors of one site: its first is `first`. */
+static void site_account(const struct bus_plan *plan, size_t first, struct writer *to)
+{
+	const char *site = plan->collectors[first].site;
+	char inbox[BUS_INBOX];
+	bus_site_inbox(inbox, site);
+	line(to, "  SITE_%s {\n    users: [\n", site);
+	for (size_t i = first; i < plan->collector_count; i++) {
+		if (strcmp(plan->collectors[i].site, site) == 0)
+			line(to,
+				"      { user: \"CN=%s\", permissions: {\n"
+				"        publish: { allow: [ \"overt.keys.%s.>\" ] }\n"
+				"        subscribe: { allow: [ \"%s.>\" ] } } }\n",
+				plan->collectors[i].login, site, inbox);
+	}
+	line(to, "    ]\n    imports: [ { service: { account: OVERT, subject: \"overt.keys.%s.>\" } } ]\n  }\n", site);
+}
+
+static void reader_user(
+	const char *login, const uint8_t key_id[static SEAL_KEY_ID], const char *stream, struct writer *to)
+{
+	char inbox[BUS_INBOX];
 	bus_reader_inbox(inbox, key_id);
-	bus_stream(stream, key_id);
-	line(to,
-		"      { user: \"CN=%s\", permissions: {\n"
-		"        publish: { allow: [ \"$JS.API.CONSUMER.MSG.NEXT.%s.*\", \"$JS.API.CONSUMER.INFO.%s.*\",\n"
-		"          \"$JS.API.STREAM.MSG.GET.%s\", \"$JS.API.STREAM.INFO.%s\", \"$JS.ACK.%s.>\" ] }\n"
-		"        subscribe: { allow: [ \"%s.>\" ] } } }\n",
-		login, stream, stream, stream, stream, stream, inbox);
+	line(to, "      { user: \"CN=%s\", permissions: {\n        publish: { allow: [\n", login);
+	for (size_t i = 0; i < ASKED; i++)
+		line(to, "          \"%s%s%s\"\n", asked[i].here, stream, asked[i].tail);
+	line(to, "        ] }\n        subscribe: { allow: [ \"%s.>\" ] } } }\n", inbox);
+}
+
+/* All certificates with which one key's stream is read. */
+static void reader_account(const struct bus_plan *plan, size_t first, struct writer *to)
+{
+	char reader[BUS_READER], stream[BUS_STREAM];
+	bus_reader(reader, plan->readers[first].key_id);
+	bus_stream(stream, plan->readers[first].key_id);
+	line(to, "  READER_%s {\n    users: [\n", reader);
+	for (size_t i = first; i < plan->reader_count; i++) {
+		if (same_reader(plan, first, i))
+			reader_user(plan->readers[i].login, plan->readers[i].key_id, stream, to);
+	}
+	line(to, "    ]\n    imports: [\n");
+	for (size_t i = 0; i < ASKED; i++)
+		line(to, "      { service: { account: OVERT, subject: \"%s%s%s\" }, to: \"%s%s%s\" }\n", asked[i].there,
+			stream, asked[i].tail, asked[i].here, stream, asked[i].tail);
+	line(to, "    ]\n  }\n");
 }
 
 bool bus_config_users(const struct bus_plan *plan, struct writer *to)
@@ -213,12 +295,17 @@ bool bus_config_users(const struct bus_plan *plan, struct writer *to)
 		 "accounts {\n"
 		 "  OVERT {\n"
 		 "    jetstream: enabled\n"
-		 "    users: [\n"
-		 "      { user: \"CN=" BUS_ADMIN "\" }\n");
-	for (size_t i = 0; i < plan->collector_count; i++)
-		collector_user(plan->collectors[i].login, plan->collectors[i].site, to);
-	for (size_t i = 0; i < plan->reader_count; i++)
-		reader_user(plan->readers[i].login, plan->readers[i].key_id, to);
-	line(to, "    ]\n  }\n  SYS { users: [] }\n}\nsystem_account: SYS\n");
+		 "    users: [ { user: \"CN=" BUS_ADMIN "\" } ]\n");
+	exports(plan, to);
+	line(to, "  }\n");
+	for (size_t i = 0; i < plan->collector_count; i++) {
+		if (first_of_site(plan, i))
+			site_account(plan, i, to);
+	}
+	for (size_t i = 0; i < plan->reader_count; i++) {
+		if (first_of_reader(plan, i))
+			reader_account(plan, i, to);
+	}
+	line(to, "  SYS { users: [] }\n}\nsystem_account: SYS\n");
 	return writer_done(to, &done);
 }

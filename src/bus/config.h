@@ -5,6 +5,11 @@
  * else. A reader asks for messages of its own stream, acknowledges them, and does nothing else: it can make no consumer,
  * because one that pushes could be told to push anywhere. The administrator makes streams and consumers.
  *
+ * Permissions are on what is published, not on where an answer is asked for, and JetStream answers in the right of its own
+ * account: in one account, an answer could be sent to another's stream, or to where streams are deleted. So each site and
+ * each reader's key has an account of its own, in which there is nothing but what it may ask of OVERT, the account of
+ * JetStream and the administrator; an answer goes back into the account that asked.
+ *
  * Routes between nodes show certificates of the same CA. So that no client can pass for a node, their names must be those
  * of nodes (verify_cert_and_check_known_urls): nodes are named by DNS names, clients have none.
  */

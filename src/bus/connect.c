@@ -137,7 +137,9 @@ static void lost(natsConnection *conn, void *closure)
 
 static void again(natsConnection *conn, void *closure)
 {
-	atomic_fetch_add(&((struct bus_events *)closure)->again, 1);
+	struct bus_events *events = closure;
+	atomic_fetch_add(&events->again, 1);
+	atomic_store(&events->forbidden, false); /* what is allowed may have changed */
 	say(conn, "bus found again");
 }
 
@@ -233,6 +235,7 @@ bool bus_prepare(struct bus_connection *to, const struct bus_options *options, c
 bool bus_connect(struct bus_connection *connection, jsOptions *js, struct error *err)
 {
 	atomic_store(&connection->events->leaving, false);
+	atomic_store(&connection->events->forbidden, false);
 	natsStatus s = natsConnection_Connect(&connection->conn, connection->settings);
 	if (s == NATS_OK)
 		s = natsConnection_JetStream(&connection->js, connection->conn, js);

@@ -26,7 +26,7 @@ struct bus_options {
 struct bus_events {
 	atomic_uint_fast64_t lost, again; /* times the server was lost, and one was found again */
 	atomic_bool leaving;              /* it is dropped on purpose */
-	atomic_bool forbidden;            /* this certificate may not do what was tried */
+	atomic_bool forbidden;            /* this certificate may not do what was tried, since it last connected */
 };
 
 struct bus_connection {

@@ -4,6 +4,7 @@
  *     subject   overt.keys.SITE.READER.NAME
  *     stream    OVERT_READER, which holds overt.keys.*.READER.*
  *     inboxes   _INBOX.collector.SITE, _INBOX.reader.READER: what answers come to
+ *     requests  BUS_API instead of $JS.API: JetStream of another account than the reader's own (bus/config.h)
  *
  * SITE is the collector's and checked, READER the first 16 octets of the reader's key id in hex, NAME the first 8 octets of
  * SHA-256 of the server's name in lower case, in hex. A name comes from strangers: hashed, it can hold neither wildcard
@@ -16,6 +17,7 @@
 #include "base/attr.h"
 #include "keys/seal.h"
 
+#define BUS_API          "overt.js"
 #define BUS_SITE_MAX     32
 #define BUS_CONSUMER_MAX 32
 #define BUS_READER       33 /* with the NUL, as all of these */

@@ -246,6 +246,7 @@ static bool reach(struct bus_read *read, struct error *err)
 		leave(read);
 		jsOptions_Init(&js);
 		js.Wait = ANSWER_MS;
+		js.Prefix = BUS_API;
 		if (!bus_connect(&read->bus, &js, err))
 			return false;
 	}

@@ -283,7 +283,7 @@ static bool tell(
 	if (wish->given & GIVEN_JSON)
 		return true;
 	cert_date(date, sizeof(date), saved->time_s);
-	accord_tell_story(stdout, outcome);
+	accord_tell_story(stdout, outcome, wish->terms.trust);
 	printf("the file's word, not proven: that it was saved on %s, that the proxy showed it on a connection, and "
 	       "that it told this purpose.\n",
 		date);

@@ -98,7 +98,7 @@ static void summary_server(FILE *out, const char *verb, const struct accord_prov
 				    : "");
 }
 
-void accord_tell_summary(FILE *out, const char *verb, const struct accord_outcome *outcome)
+void accord_tell_summary(FILE *out, const char *verb, const struct accord_outcome *outcome, const char *roots)
 {
 	switch (outcome->path) {
 	case ACCORD_PATH_PROVEN:
@@ -107,10 +107,8 @@ void accord_tell_summary(FILE *out, const char *verb, const struct accord_outcom
 			summary_proxy(out, verb, &outcome->proven.proxy[i]);
 		break;
 	case ACCORD_PATH_DIRECT:
-		fprintf(out,
-			"overt %s: no proxy reads this: the server itself is at the other end, by web roots without a "
-			"local CA\n",
-			verb);
+		fprintf(out, "overt %s: no proxy reads this: the server itself is at the other end, by %s\n", verb,
+			roots ? "the roots you gave" : "web roots without a local CA");
 		break;
 	case ACCORD_PATH_LOCAL:
 		fprintf(out,
@@ -198,7 +196,21 @@ static void tell_server(FILE *out, const struct accord_proven *proven)
 	}
 }
 
-void accord_tell_story(FILE *out, const struct accord_outcome *outcome)
+/* What check 4 rested on. */
+static void tell_roots(FILE *out, const char *roots)
+{
+	char name[TEXT_ROOM];
+	if (!roots) {
+		fputs("    4  the server's certificate leads to a web root, none of them added on this machine, and "
+		      "names it\n",
+			out);
+		return;
+	}
+	text_clean(name, sizeof(name), bytes_str(roots));
+	fprintf(out, "    4  the server's certificate leads to a root in %s, the file you gave, and names it\n", name);
+}
+
+void accord_tell_story(FILE *out, const struct accord_outcome *outcome, const char *roots)
 {
 	const struct accord_proven *proven = &outcome->proven;
 	const struct accord_offer *offer = &outcome->leg1.offer;
@@ -211,9 +223,10 @@ void accord_tell_story(FILE *out, const struct accord_outcome *outcome)
 	fputs("\nchecks\n"
 	      "    1  TLS 1.3, not resumed; the proxy's certificate leads to your anchor, and it is one you named\n"
 	      "    2  the proof is a whole TLS 1.3 handshake, without a resumed session, of algorithms you offer\n"
-	      "    3  that handshake was about your nonce, this proxy, a role you accept, the name you asked for\n"
-	      "    4  the server's certificate leads to a web root, none of them added on this machine, and names it\n"
-	      "    5  the server's signature over that handshake is good\n"
+	      "    3  that handshake was about your nonce, this proxy, a role you accept, the name you asked for\n",
+		out);
+	tell_roots(out, roots);
+	fputs("    5  the server's signature over that handshake is good\n"
 	      "    6  the server refuses nothing\n"
 	      "    all passed\n\n"
 	      "not proven: that the content is the server's. The proxy is trusted with it.\n",

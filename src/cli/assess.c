@@ -335,9 +335,8 @@ static int code_of(const struct request *request)
 	return codes[request->verdict];
 }
 
-int verb_assess(int argc, char **argv)
+static int assess(int argc, char **argv, struct request *request)
 {
-	struct request request = {.timeout_ns = 5 * NS_PER_S, .total_ns = 90 * NS_PER_S, .pause_ns = 50 * NS_PER_MS};
 	struct error err = {0};
 	char **command = NULL;
 	if (wants_help(argc, argv)) {
@@ -348,19 +347,27 @@ int verb_assess(int argc, char **argv)
 	bool bare = argc > 1 && listens(2, argv);
 	int skip = bare ? 0 : 1;
 	const struct subject *subject = find(bare ? "client" : argc > 1 ? argv[1] : NULL, &err);
-	if (!subject || !read_all(argc - skip, argv + skip, subject, &request, &command, &err))
+	if (!subject || !read_all(argc - skip, argv + skip, subject, request, &command, &err))
 		return complain("assess", &err, EXIT_MISUSE);
-	if (request.listen)
-		return serve(&request, &err);
+	if (request->listen)
+		return serve(request, &err);
 	if (!subject->run)
-		return make_root(&request, &err);
-	struct report *report = subject->run(&request, command, &err);
+		return make_root(request, &err);
+	struct report *report = subject->run(request, command, &err);
 	if (!report)
 		return complain("assess", &err, 1);
-	bool ok = tell(&request, report, &err);
+	bool ok = tell(request, report, &err);
 	enum grade grade = report_grade(report);
 	report_free(report);
 	if (!ok)
 		return complain("assess", &err, 1);
-	return request.least != GRADE_NONE && grade > request.least ? 1 : code_of(&request);
+	return request->least != GRADE_NONE && grade > request->least ? 1 : code_of(request);
+}
+
+int verb_assess(int argc, char **argv)
+{
+	struct request request = {.timeout_ns = 5 * NS_PER_S, .total_ns = 90 * NS_PER_S, .pause_ns = 50 * NS_PER_MS};
+	int code = assess(argc, argv, &request);
+	expect_free(&request.expect);
+	return code;
 }

@@ -208,7 +208,7 @@ static bool nodes(const struct wish *wish, struct error *err)
 	if (wish->plan.node_count == 2)
 		return error_set(err, "two nodes have no quorum when one is lost: one to try it, or three or five");
 	if (!file_join(admin, wish->folder, BUS_ADMIN ".pem", err) ||
-		(!file_exists(admin) && !issue_client(wish->folder, BUS_ADMIN, now_s, err)))
+		(!file_exists(admin) && !issue_bus_admin(wish->folder, now_s, err)))
 		return false;
 	for (size_t i = 0; i < wish->plan.node_count; i++) {
 		if (!write_node(wish, i, now_s, err))

@@ -227,6 +227,9 @@ bool exec_send_end(struct exec_send *send)
 		"overt exec: %llu keys: %llu under no grant; %llu sealed, of which the collector has %llu and refused "
 		"%llu\n",
 		offered, uncovered, sealed, taken, refused);
+	if (counts.ended > 0)
+		fprintf(stderr, "overt exec: %llu keys were not sent: their grants had ended by then\n",
+			(unsigned long long)counts.ended);
 	if (lost + unsent + unlogged > 0)
 		fprintf(stderr,
 			"overt exec: keys not released: %llu unsent, %llu for which there was no room, %llu "

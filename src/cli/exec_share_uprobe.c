@@ -104,15 +104,29 @@ static bool read_file(void *arg, uint64_t at, void *out, size_t len)
 	return true;
 }
 
+/* NULL: it was never looked at, or there is no room to know that. */
 static struct known *recall(struct exec_uprobe *probes, const struct stat *about)
 {
 	for (size_t i = 0; i < probes->file_count; i++) {
 		struct known *one = &probes->files[i];
-		if (one->device == about->st_dev && one->inode == about->st_ino &&
-			one->changed.tv_sec == about->st_ctim.tv_sec && one->changed.tv_nsec == about->st_ctim.tv_nsec)
+		if (one->device == about->st_dev && one->inode == about->st_ino)
 			return one;
 	}
 	return NULL;
+}
+
+static bool has_changed(const struct known *known, const struct stat *about)
+{
+	return known->changed.tv_sec != about->st_ctim.tv_sec || known->changed.tv_nsec != about->st_ctim.tv_nsec;
+}
+
+static void remember(struct exec_uprobe *probes, struct known *known, const struct stat *about, bool spoken)
+{
+	if (!known && probes->file_count < FILES_MAX)
+		known = &probes->files[probes->file_count++];
+	if (known)
+		*known = (struct known){
+			.device = about->st_dev, .inode = about->st_ino, .changed = about->st_ctim, .spoken = spoken};
 }
 
 /* Of whom something is to be said. */
@@ -140,7 +154,6 @@ static void reach(struct exec_uprobe *probes, int fd, const struct target *targe
 			target->says,
 			subject->late ? "; it began before they stood, so its first connections may not be read" : "");
 		reached = true;
-		probes->counts.programs++;
 	}
 	probes->options.say(probes->options.arg, subject->pid, subject->program, reached, words);
 }
@@ -162,16 +175,19 @@ static bool will_ask(uint32_t pid)
 	return found;
 }
 
-/* Under the lock. Each file is looked at, and spoken of, once. True when it is not for the agent. */
+/* Under the lock. Each file is looked at, and spoken of, once, and again when it was changed. True when it is not for the agent. */
 static bool consider(struct exec_uprobe *probes, int fd, const struct subject *subject)
 {
 	struct stat about;
 	struct target target;
 	if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
 		return false;
-	const struct known *known = recall(probes, &about);
-	if (known)
+	struct known *known = recall(probes, &about);
+	if (known && !has_changed(known, &about))
 		return known->spoken;
+	/* What was there before may have had its functions elsewhere, or be another program altogether. */
+	if (probes->uprobe)
+		uprobe_detach_changed(probes->uprobe, fd);
 	struct elf_source source = {.read = read_file, .arg = &fd, .size = (uint64_t)about.st_size};
 	target_look(&source, &target);
 	bool spoken = target.kind != TARGET_FREE;
@@ -179,9 +195,7 @@ static bool consider(struct exec_uprobe *probes, int fd, const struct subject *s
 		return false;
 	if (spoken)
 		reach(probes, fd, &target, subject);
-	if (probes->file_count < FILES_MAX)
-		probes->files[probes->file_count++] = (struct known){
-			.device = about.st_dev, .inode = about.st_ino, .changed = about.st_ctim, .spoken = spoken};
+	remember(probes, known, &about, spoken);
 	return spoken;
 }
 
@@ -224,7 +238,7 @@ bool exec_uprobe_command(struct exec_uprobe *probes, const char *command)
 unsigned exec_uprobe_programs(struct exec_uprobe *probes)
 {
 	pthread_mutex_lock(&probes->lock);
-	unsigned count = probes->counts.programs;
+	unsigned count = probes->uprobe ? uprobe_files(probes->uprobe) : 0;
 	pthread_mutex_unlock(&probes->lock);
 	return count;
 }
@@ -363,6 +377,7 @@ struct exec_uprobe_counts exec_uprobe_free(struct exec_uprobe *probes)
 	struct exec_uprobe_counts counts = probes->counts;
 	if (probes->uprobe) {
 		struct uprobe_counts seen = uprobe_count(probes->uprobe);
+		counts.programs = uprobe_files(probes->uprobe);
 		counts.lost = seen.dropped;
 		counts.unreadable = seen.unreadable;
 	}

@@ -184,7 +184,7 @@ static bool run(const struct request *request, const struct chapter *chapter, st
 	struct schedule_source source;
 	struct explain_options options = request->options;
 	struct buffer room = {.cap = MESSAGES_MAX};
-	char said[512];
+	char said[EXPLAIN_SAID];
 	if (!request->capture.path)
 		return chapter->run(&options, story, err);
 	options.source = &source;

@@ -12,14 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRONT_MAX  ((size_t)256 * 1024)       /* octets of a connection before it is known to be the one */
-#define STREAM_MAX ((size_t)64 * 1024 * 1024) /* octets of each direction of the one */
+#define FRONT_MAX   ((size_t)64 * 1024)        /* octets of each direction before it is known to be the one */
+#define FRONT_TOTAL ((size_t)64 * 1024 * 1024) /* octets of all that are not known to be it, by what is allocated */
+#define STREAM_MAX  ((size_t)64 * 1024 * 1024) /* octets of each direction of the one */
 
 /* A connection of the capture that may be the one. */
 struct candidate {
 	struct buffer octets[2];
 	const char *because[2]; /* octets are missing behind those that are held */
-	uint64_t number;        /* among those of TLS, from 1; 0: its ClientHello has not come */
+	struct collect hello;
+	uint8_t *scratch; /* FRONT_MAX octets, for a hello that spans records; else NULL */
+	uint64_t number;  /* among those of TLS, from 1; 0: its ClientHello has not come */
 	uint8_t random[HELLO_RANDOM];
 	char client[64], server[64];
 };
@@ -34,8 +37,17 @@ struct search {
 	uint64_t number;         /* wanted; 0: any */
 	bool by_random;
 	uint8_t random[HELLO_RANDOM]; /* wanted, where by_random */
+	size_t held;                  /* octets allocated for those that are not known to be the one */
+	uint64_t crowded;             /* passed over because that was FRONT_TOTAL */
+	uint64_t endless;             /* passed over because no hello was whole within FRONT_MAX */
 	bool no_memory;
 };
+
+static size_t weight(const struct candidate *candidate)
+{
+	return sizeof(*candidate) + candidate->octets[0].room + candidate->octets[1].room +
+	       (candidate->scratch ? FRONT_MAX : 0);
+}
 
 static void candidate_free(struct candidate *candidate)
 {
@@ -43,6 +55,7 @@ static void candidate_free(struct candidate *candidate)
 		return;
 	buffer_clear(&candidate->octets[0]);
 	buffer_clear(&candidate->octets[1]);
+	free(candidate->scratch);
 	free(candidate);
 }
 
@@ -61,10 +74,17 @@ static bool is_wanted(struct search *search, const struct candidate *candidate)
 	return search->number > 0 ? candidate->number == search->number : has_keys(search, candidate);
 }
 
-static void pass_over(struct search *search, struct connection *c)
+/* One that is not known to be the one is let go. */
+static void drop(struct search *search, struct connection *c)
 {
+	search->held -= weight(c->user);
 	candidate_free(c->user);
 	c->user = NULL;
+}
+
+static void pass_over(struct search *search, struct connection *c)
+{
+	drop(search, c);
 	table_ignore(search->table, c);
 }
 
@@ -74,15 +94,30 @@ static void write_ends(struct candidate *candidate, const struct connection *c)
 	flow_address_text(connection_server(c), candidate->server, sizeof(candidate->server));
 }
 
+/* A hello in one record needs no room of its own; one that spans several is begun again with some. */
+static enum schedule_opening read_hello(struct search *search, struct candidate *candidate)
+{
+	struct bytes octets = buffer_bytes(&candidate->octets[FLOW_UP]);
+	enum schedule_opening opening = schedule_streams_random(&candidate->hello, octets, candidate->random);
+	if (opening != SCHEDULE_NO_ROOM || candidate->scratch)
+		return opening;
+	candidate->scratch = malloc(FRONT_MAX);
+	search->no_memory |= !candidate->scratch;
+	if (!candidate->scratch)
+		return SCHEDULE_NO_HELLO;
+	search->held += FRONT_MAX;
+	collect_init(&candidate->hello, candidate->scratch, FRONT_MAX);
+	return schedule_streams_random(&candidate->hello, octets, candidate->random);
+}
+
 /* The client's octets so far: once its hello is whole, it is the one or it is passed over. */
 static void judge(struct search *search, struct connection *c)
 {
 	struct candidate *candidate = c->user;
-	enum schedule_opening opening =
-		schedule_streams_random(buffer_bytes(&candidate->octets[FLOW_UP]), candidate->random);
+	enum schedule_opening opening = read_hello(search, candidate);
 	if (opening == SCHEDULE_MORE)
 		return;
-	if (opening == SCHEDULE_NO_HELLO) {
+	if (opening != SCHEDULE_HELLO) {
 		pass_over(search, c);
 		return;
 	}
@@ -94,19 +129,44 @@ static void judge(struct search *search, struct connection *c)
 	candidate->octets[0].cap = candidate->octets[1].cap = STREAM_MAX;
 	write_ends(candidate, c);
 	search->found = candidate;
+	search->held -= weight(candidate);
 }
 
 static void opened(void *arg, struct connection *c, uint64_t time_ns)
 {
 	struct search *search = arg;
-	struct candidate *candidate = search->found ? NULL : calloc(1, sizeof(*candidate));
+	bool crowded = search->held >= FRONT_TOTAL;
+	struct candidate *candidate = search->found || crowded ? NULL : calloc(1, sizeof(*candidate));
 	(void)time_ns;
-	search->no_memory |= !candidate && !search->found;
-	if (candidate)
-		candidate->octets[0].cap = candidate->octets[1].cap = FRONT_MAX;
 	c->user = candidate;
-	if (!candidate)
+	if (!candidate) {
+		search->crowded += !search->found && crowded;
+		search->no_memory |= !search->found && !crowded;
 		table_ignore(search->table, c);
+		return;
+	}
+	candidate->octets[0].cap = candidate->octets[1].cap = FRONT_MAX;
+	collect_init(&candidate->hello, NULL, 0);
+	search->held += weight(candidate);
+}
+
+/* Octets of one that is not known to be the one. */
+static void front(struct search *search, struct connection *c, enum flow_direction direction, struct bytes octets)
+{
+	struct candidate *candidate = c->user;
+	size_t before = weight(candidate);
+	bool fits = buffer_add(&candidate->octets[direction], octets);
+	search->held += weight(candidate) - before;
+	if (fits && direction == FLOW_UP)
+		judge(search, c);
+	candidate = c->user;
+	if (!candidate || candidate == search->found)
+		return;
+	bool crowded = search->held > FRONT_TOTAL;
+	search->endless += !fits;
+	search->crowded += fits && crowded;
+	if (!fits || crowded || search->found)
+		pass_over(search, c);
 }
 
 static void data(void *arg, struct connection *c, enum flow_direction direction, uint64_t offset, struct bytes octets,
@@ -118,22 +178,26 @@ static void data(void *arg, struct connection *c, enum flow_direction direction,
 	(void)time_ns;
 	if (!candidate || candidate->because[direction])
 		return;
-	if (!buffer_add(&candidate->octets[direction], octets))
+	if (candidate != search->found)
+		front(search, c, direction, octets);
+	else if (!buffer_add(&candidate->octets[direction], octets))
 		candidate->because[direction] = "more was sent than is looked at here";
-	if (candidate->number == 0 && direction == FLOW_UP)
-		judge(search, c);
 }
 
 static void gap(void *arg, struct connection *c, enum flow_direction direction, uint64_t offset, uint64_t octets,
 	enum stream_cause cause, uint64_t time_ns)
 {
+	struct search *search = arg;
 	struct candidate *candidate = c->user;
-	(void)arg;
 	(void)offset;
 	(void)octets;
 	(void)cause;
 	(void)time_ns;
-	if (candidate && !candidate->because[direction])
+	if (!candidate)
+		return;
+	if (candidate != search->found && direction == FLOW_UP)
+		pass_over(search, c); /* no hello becomes whole any more */
+	else if (!candidate->because[direction])
 		candidate->because[direction] = "octets are missing in the capture";
 }
 
@@ -145,7 +209,7 @@ static void closed(void *arg, struct connection *c, enum table_reason reason, ui
 	if (!candidate)
 		return;
 	if (candidate != search->found) {
-		candidate_free(candidate);
+		drop(search, c);
 		return;
 	}
 	search->over = true;
@@ -227,24 +291,38 @@ static bool search_capture(struct search *search, struct error *err)
 	return ok;
 }
 
+/* What was not looked at, behind a sentence; nothing where all was. */
+static const char *passed_text(const struct search *search, char out[200])
+{
+	out[0] = '\0';
+	if (search->crowded + search->endless > 0)
+		snprintf(out, 200,
+			"; connections that were passed over unread: %llu for want of room, %llu whose first "
+			"%zu octets hold no whole hello",
+			(unsigned long long)search->crowded, (unsigned long long)search->endless, FRONT_MAX);
+	return out;
+}
+
 static bool none_found(const struct search *search, struct error *err)
 {
 	unsigned long long count = search->count;
 	const char *path = search->wish->path;
+	char passed[200];
+	passed_text(search, passed);
 	if (search->no_memory)
 		return error_set(err, "no memory");
 	if (count == 0)
-		return error_set(err, "%s: no TCP connection in it begins with a ClientHello", path);
+		return error_set(err, "%s: no TCP connection in it begins with a ClientHello%s", path, passed);
 	if (search->wish->connection)
-		return error_set(err, "%s: %llu connections of TLS begin in it, and %s is none of them", path, count,
-			search->wish->connection);
+		return error_set(err, "%s: %llu connections of TLS begin in it, and %s is none of them%s", path, count,
+			search->wish->connection, passed);
 	return error_set(err,
-		"%s: %llu connections of TLS begin in it, and the keys fit none: give its key log with --keys", path,
-		count);
+		"%s: %llu connections of TLS begin in it, and the keys fit none: give its key log with --keys%s", path,
+		count, passed);
 }
 
-static bool read_found(
-	struct search *search, struct buffer *room, struct schedule_source *out, char said[512], struct error *err)
+static bool read_found(struct search *search, struct buffer *room, struct schedule_source *out, char said[EXPLAIN_SAID],
+	struct error *err)
 {
 	struct candidate *one = search->found;
 	struct crypto *crypto = crypto_new();
@@ -252,9 +330,11 @@ static bool read_found(
 	const struct schedule_streams streams = {
 		.octets = {buffer_bytes(&one->octets[FLOW_UP]), buffer_bytes(&one->octets[FLOW_DOWN])},
 		.because = {one->because[FLOW_UP], one->because[FLOW_DOWN]}};
+	char passed[200];
 	text_hex(hex, sizeof(hex), bytes_of(one->random, HELLO_RANDOM));
-	snprintf(said, 512, "%s, connection %llu of those of TLS: from %s to %s, client random %s.", search->wish->path,
-		(unsigned long long)one->number, one->client, one->server, hex);
+	snprintf(said, EXPLAIN_SAID, "%s, connection %llu of those of TLS: from %s to %s, client random %s%s.",
+		search->wish->path, (unsigned long long)one->number, one->client, one->server, hex,
+		passed_text(search, passed));
 	bool ok = crypto ? schedule_streams_read(crypto, &streams, search->ring, room, out, err)
 	                 : error_set(err, "no memory");
 	if (!ok)
@@ -264,7 +344,7 @@ static bool read_found(
 }
 
 bool explain_capture_read(const struct explain_capture *wish, struct buffer *room, struct schedule_source *out,
-	char said[512], struct error *err)
+	char said[EXPLAIN_SAID], struct error *err)
 {
 	struct search search = {.wish = wish, .ring = keyring_new(NULL)};
 	*out = (struct schedule_source){.name = "capture"};

@@ -9,6 +9,7 @@
 #include "explain/schedule_parts.h"
 
 #define EXPLAIN_FILES 16 /* key logs and files of PSKs, each */
+#define EXPLAIN_SAID  1024
 
 struct explain_capture {
 	const char *path;
@@ -23,6 +24,6 @@ struct explain_capture {
  * where it stands. False with err set.
  */
 must_check bool explain_capture_read(const struct explain_capture *wish, struct buffer *room,
-	struct schedule_source *out, char said[512], struct error *err);
+	struct schedule_source *out, char said[EXPLAIN_SAID], struct error *err);
 
 #endif

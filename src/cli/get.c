@@ -254,10 +254,10 @@ static bool print_json(const struct wish *wish, const struct accord_outcome *out
 static void tell(const struct wish *wish, const struct accord_outcome *outcome)
 {
 	if (!wish->quiet || outcome->path == ACCORD_PATH_LOCAL)
-		accord_tell_summary(stderr, "get", outcome);
+		accord_tell_summary(stderr, "get", outcome, wish->terms.trust);
 	if (wish->explain && outcome->path == ACCORD_PATH_PROVEN) {
 		fputc('\n', stderr);
-		accord_tell_story(stderr, outcome);
+		accord_tell_story(stderr, outcome, wish->terms.trust);
 	}
 }
 

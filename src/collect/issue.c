@@ -1,6 +1,7 @@
 #include "collect/issue.h"
 
 #include "base/bytes.h"
+#include "bus/config.h"
 #include "collect/tls.h"
 #include "pki/file.h"
 
@@ -216,10 +217,10 @@ static bool name_valid(const char *name)
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
 	size_t len = strlen(name);
 	return len > 0 && len <= COLLECT_NAME_MAX && name[0] != '.' && strspn(name, allowed) == len &&
-	       strcmp(name, "ca") != 0 && strcmp(name, "collector") != 0;
+	       strcmp(name, "ca") != 0 && strcmp(name, "collector") != 0 && strcmp(name, BUS_ADMIN) != 0;
 }
 
-bool issue_client(const char *folder, const char *name, int64_t now_s, struct error *err)
+static bool issue_named(const char *folder, const char *name, int64_t now_s, struct error *err)
 {
 	const struct wanted client = {.common_name = name,
 		.constraints = "critical,CA:FALSE",
@@ -227,12 +228,22 @@ bool issue_client(const char *folder, const char *name, int64_t now_s, struct er
 		.purposes = "clientAuth",
 		.from_s = now_s - EARLY_S,
 		.until_s = now_s + ISSUE_LEAF_DAYS * DAY_S};
+	return issue(&client, folder, name, err);
+}
+
+bool issue_client(const char *folder, const char *name, int64_t now_s, struct error *err)
+{
 	if (!name_valid(name))
 		return error_set(err,
 			"%s: a name has letters, digits, dots, hyphens and underscores, at most %d, and is "
-			"neither ca nor collector",
+			"neither ca nor collector nor " BUS_ADMIN,
 			name, COLLECT_NAME_MAX);
-	return issue(&client, folder, name, err);
+	return issue_named(folder, name, now_s, err);
+}
+
+bool issue_bus_admin(const char *folder, int64_t now_s, struct error *err)
+{
+	return issue_named(folder, BUS_ADMIN, now_s, err);
 }
 
 bool issue_node(

@@ -23,7 +23,9 @@ must_check bool issue_init(
 /* node.pem and node.key in `folder`, of a server of the bus, which is server and client to others; the CA's in `ca_folder`. */
 must_check bool issue_node(const char *ca_folder, const char *folder, const char *name, const char *host, int64_t now_s,
 	struct error *err);
-/* A client's certificate under this common name: letters, digits, dots, hyphens and underscores. */
+/* A client's certificate under this common name: letters, digits, dots, hyphens and underscores; not the administrator's. */
 must_check bool issue_client(const char *folder, const char *name, int64_t now_s, struct error *err);
+/* That of the bus's administrator (bus/config.h). */
+must_check bool issue_bus_admin(const char *folder, int64_t now_s, struct error *err);
 
 #endif

@@ -282,6 +282,23 @@ static bool tell_after(struct crypto *crypto, struct story *story, struct lab_en
 	return tell_late(crypto, story, client, server, true);
 }
 
+/* What the rows below show, in short. */
+static void draw(struct story *story)
+{
+	story_figure(story, "Who holds which key, and who can write",
+		(const char *const[]){"sender", "reader", "receiver", NULL});
+	story_mark(story, 0, false, "two keys: cipher C, MAC M");
+	story_arrow(story, 0, 1, "C", "opens records; M stays with the ends");
+	story_arrow(story, 1, 2, "a record: C, M guessed", "refused: the MAC is wrong");
+	story_mark(story, 0, false, "one key: AEAD K");
+	story_arrow(story, 0, 1, "K, in use", "opens records, and makes them");
+	story_arrow(story, 1, 2, "a record under K", "accepted as the sender's");
+	story_mark(story, 1, true, "can write");
+	story_arrow(story, 0, 2, "KeyUpdate", "from here on, both have the next key");
+	story_arrow(story, 0, 1, "K, rotated out", "opens the records of the past");
+	story_arrow(story, 1, 2, "a record under K", "refused: it opens under the next key alone");
+}
+
 static bool tell(const struct lab *lab, struct crypto *crypto, struct story *story, struct error *err)
 {
 	story_say(story, "To let somebody read and not write sounds like a matter of rights. On the wire it is a "
@@ -291,6 +308,7 @@ static bool tell(const struct lab *lab, struct crypto *crypto, struct story *sto
 			 "this machine, unchanged, inside this program; the reader gets from an endpoint just the keys "
 			 "that are named. Each thing that cannot be done stands beside one that can, made in the same "
 			 "way: so it is the missing key, and nothing else, that stops it.");
+	draw(story);
 	story_chapter(story, "Two keys: cipher and MAC");
 	if (!cbc(lab, crypto, true, story, err) || !cbc(lab, crypto, false, story, err))
 		return false;

@@ -126,6 +126,21 @@ static bool tell_lab(struct crypto *crypto, const struct lab *lab,
 	return ok;
 }
 
+/* Which messages must have passed before a secret can be made (RFC 8446, 7.1). */
+static void draw13(struct story *story)
+{
+	story_figure(story, "When each secret comes to be", (const char *const[]){"client", "server", NULL});
+	story_arrow(story, 0, 1, "ClientHello", "a key share");
+	story_arrow(story, 1, 0, "ServerHello", "a key share");
+	story_mark(story, 0, false, "handshake traffic secrets: (EC)DHE, hellos");
+	story_arrow(story, 1, 0, "EncryptedExtensions to Finished", "under the server's handshake traffic secret");
+	story_mark(story, 0, false, "application traffic secrets, exporter: all to the server's Finished");
+	story_arrow(story, 0, 1, "Finished", "under the client's handshake traffic secret");
+	story_mark(story, 0, false, "resumption secret: all to the client's Finished");
+	story_arrow(story, 0, 1, "data", "under the client's application traffic secret 0");
+	story_arrow(story, 0, 1, "KeyUpdate", "the next traffic secret is made from the one before");
+}
+
 static bool tell_all(struct crypto *crypto, const struct lab *lab, struct story *story, struct error *err)
 {
 	story_chapter(story, "TLS 1.3, a connection made just now");
@@ -133,6 +148,7 @@ static bool tell_all(struct crypto *crypto, const struct lab *lab, struct story 
 		"Client and server of this machine's OpenSSL, in memory. The (EC)DHE secret was taken from the "
 		"client's own ephemeral key; all else is computed from it and from the messages, and then held against "
 		"what OpenSSL wrote into its key log. Each side made one KeyUpdate.");
+	draw13(story);
 	if (!tell_lab(crypto, lab, schedule_lab13, story, err))
 		return false;
 	story_chapter(story, "TLS 1.3, resumed");

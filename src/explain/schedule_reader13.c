@@ -81,6 +81,8 @@ static bool handshake(struct reader *r)
 	       reader_until(r, READER_CLIENT, HANDSHAKE_FINISHED, unread);
 }
 
+_Static_assert(SCHEDULE_UPDATES == 16, "the sentence below, the manual page and docs/explain.md name this number");
+
 /* The next secret as the log has it, else as it follows. */
 static bool update(struct reader *r, unsigned side)
 {
@@ -90,7 +92,7 @@ static bool update(struct reader *r, unsigned side)
 	size_t n = source->updates[side];
 	struct bytes logged;
 	if (n == SCHEDULE_UPDATES) {
-		source->ended[side] = "more key updates follow than are told here";
+		source->ended[side] = "more than 16 key updates follow, and no more are told";
 		return true;
 	}
 	const struct tls_secret *now = n == 0 ? &source->known[base[side]] : &r->current[side];

@@ -118,18 +118,24 @@ bool reader_key(struct reader *r, unsigned which, const struct traffic_keys *key
 					      protect_support_text(protect_supports(r->crypto, r->suite, r->version)));
 }
 
+/* Why not all was read, where that is so. What was said already is the cause of what comes after it. */
+static bool end_of(struct reader *r, unsigned side, enum reader_piece piece)
+{
+	const char **ended = &r->source->ended[side];
+	if (!*ended)
+		*ended = piece == READER_CLOSED ? "a record does not open with the keys that there are"
+		                                : r->side[side].because;
+	return true;
+}
+
 bool reader_rest(
 	struct reader *r, unsigned side, bool (*each)(struct reader *r, unsigned side, const struct handshake *message))
 {
 	struct handshake message;
 	for (;;) {
 		enum reader_piece piece = reader_next(r, side, &message);
-		if (piece == READER_CLOSED)
-			r->source->ended[side] = "a record does not open with the keys that there are";
-		else if (piece == READER_END)
-			r->source->ended[side] = r->side[side].because;
 		if (piece == READER_CLOSED || piece == READER_END)
-			return true;
+			return end_of(r, side, piece);
 		if (piece != READER_MESSAGE)
 			continue;
 		size_t len = message.whole.len;
@@ -141,31 +147,19 @@ bool reader_rest(
 
 /* Hellos. */
 
-enum schedule_opening schedule_streams_random(struct bytes octets, uint8_t random[HELLO_RANDOM])
+enum schedule_opening schedule_streams_random(
+	struct collect *collect, struct bytes from_client, uint8_t random[HELLO_RANDOM])
 {
-	struct record record;
-	struct handshake message;
 	struct client_hello hello;
-	struct buffer held = {.cap = MESSAGE_MAX};
-	enum schedule_opening found = SCHEDULE_MORE;
-	while (found == SCHEDULE_MORE) {
-		enum record_result result = record_read(&octets, &record);
-		if (result == RECORD_NEED_MORE)
-			break;
-		found = SCHEDULE_NO_HELLO;
-		if (result != RECORD_OK || record.type != RECORD_HANDSHAKE || !buffer_add(&held, record.fragment))
-			break;
-		struct bytes view = buffer_bytes(&held);
-		if (handshake_read(&view, MESSAGE_MAX, &message) == HANDSHAKE_NEED_MORE) {
-			found = SCHEDULE_MORE;
-		} else if (message.type == HANDSHAKE_CLIENT_HELLO &&
-			   client_hello_parse(message.body, &hello) == HELLO_OK) {
-			memcpy(random, hello.random.data, HELLO_RANDOM);
-			found = SCHEDULE_HELLO;
-		}
-	}
-	buffer_clear(&held);
-	return found;
+	enum collect_result result = collect_more(collect, from_client);
+	if (result == COLLECT_NEED_MORE)
+		return SCHEDULE_MORE;
+	if (result == COLLECT_NO_ROOM)
+		return SCHEDULE_NO_ROOM;
+	if (result != COLLECT_DONE || client_hello_parse(collect->body, &hello) != HELLO_OK)
+		return SCHEDULE_NO_HELLO;
+	memcpy(random, hello.random.data, HELLO_RANDOM);
+	return SCHEDULE_HELLO;
 }
 
 /* The message that was kept last. */

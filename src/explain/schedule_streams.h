@@ -7,6 +7,7 @@
 
 #include "explain/schedule_parts.h"
 #include "keys/keyring.h"
+#include "tls/collect.h"
 
 struct schedule_streams {
 	struct bytes octets[2]; /* of client and server, from the first on, without a hole */
@@ -14,10 +15,19 @@ struct schedule_streams {
 		[2]; /* why they end where they do, if the connection did not: "the capture lacks …"; else NULL */
 };
 
-enum schedule_opening { SCHEDULE_HELLO, SCHEDULE_MORE, SCHEDULE_NO_HELLO };
+enum schedule_opening {
+	SCHEDULE_HELLO,
+	SCHEDULE_MORE, /* it is not whole yet */
+	SCHEDULE_NO_HELLO,
+	SCHEDULE_NO_ROOM, /* it spans records, and the scratch of `collect` is too small */
+};
 
-/* The random of the ClientHello at the front: what keys are filed under. MORE: it is not whole yet. */
-must_check enum schedule_opening schedule_streams_random(struct bytes from_client, uint8_t random[HELLO_RANDOM]);
+/*
+ * The random of the ClientHello at the front: what keys are filed under. `collect` is the caller's, and goes on from call
+ * to call with all octets from the first on (tls/collect.h). `random` is written with SCHEDULE_HELLO alone.
+ */
+must_check enum schedule_opening schedule_streams_random(
+	struct collect *collect, struct bytes from_client, uint8_t random[HELLO_RANDOM]);
 
 /*
  * Reads the handshake, then all that the keys open. Messages are views of `*room`, which the caller wipes and clears;

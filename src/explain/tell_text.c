@@ -12,6 +12,7 @@
 
 #define INDENT    2
 #define NARROWEST 8
+#define HEX_GROUP 8   /* digits */
 #define WIDEST    110 /* columns: prose that is wider reads badly */
 
 enum paint { PLAIN, BOLD, DIM, GOOD, BAD };
@@ -79,6 +80,25 @@ static size_t width_of(const struct page *page)
 	return page->style.columns < WIDEST ? page->style.columns : WIDEST;
 }
 
+/* A run of hex digits: groups of HEX_GROUP of them stay together where it is cut. */
+static bool is_hex(const char *word, size_t len)
+{
+	return len > HEX_GROUP && strspn(word, "0123456789abcdef") >= len;
+}
+
+/* Octets of a word for one of several lines that have `room` columns each; never 0. Of hex digits about as many in each. */
+static size_t part_of(const char *word, size_t len, size_t room)
+{
+	size_t fits = utf8_fit(bytes_of(word, len), room).len;
+	if (fits == 0 || fits == len)
+		return len;
+	if (!is_hex(word, len) || room < HEX_GROUP)
+		return fits;
+	size_t lines = (len + room - 1) / room, each = (len + lines - 1) / lines;
+	each = (each + HEX_GROUP - 1) / HEX_GROUP * HEX_GROUP;
+	return each <= room ? each : room / HEX_GROUP * HEX_GROUP;
+}
+
 /* Words, folded between `left` and the width; the cursor stands at `at`. Ends its line. */
 static void fold(struct page *page, enum paint paint, const char *text, size_t left, size_t at)
 {
@@ -89,7 +109,7 @@ static void fold(struct page *page, enum paint paint, const char *text, size_t l
 		size_t len = strcspn(text, " ");
 		/* A word that has no room in any line is cut. */
 		if (utf8_columns(bytes_of(text, len)) > room)
-			len = utf8_fit(bytes_of(text, len), room).len;
+			len = part_of(text, len, room);
 		char word[STORY_TEXT + 1];
 		snprintf(word, sizeof(word), "%.*s", (int)len, text);
 		size_t columns = utf8_columns(bytes_of(word, len));
@@ -186,13 +206,12 @@ static void measure(struct page *page, const struct story *story, size_t i)
 /* The front of `text` that fits, cut between words where it can. */
 static size_t piece(const char *text, size_t columns)
 {
-	struct bytes fits = utf8_fit(bytes_str(text), columns);
-	size_t len = fits.len;
+	size_t len = utf8_fit(bytes_str(text), columns).len;
 	if (text[len] == '\0')
 		return len;
 	while (len > 0 && text[len] != ' ')
 		len--;
-	return len > 0 ? len : fits.len > 0 ? fits.len : strlen(text);
+	return len > 0 ? len : part_of(text, strcspn(text, " "), columns);
 }
 
 static void tell_line(struct page *page, const struct story_item *line, enum paint paint)
@@ -319,12 +338,16 @@ static void tell_quoted(struct page *page, const char *line)
 {
 	size_t limit = width_of(page) - (size_t)INDENT * 3, deep = strspn(line, " ");
 	size_t len = piece(line, limit);
+	size_t start = len + strspn(line + len, " "), word = strcspn(line + start, " ");
+	bool cut = len < deep + (limit - deep) / 4, hex = cut && is_hex(line + start, word) && start < limit / 2;
 	/* Where a long word would leave nothing but its label in the line, the word is cut. */
-	if (len < deep + (limit - deep) / 4)
+	if (hex)
+		len = start + part_of(line + start, word, limit - start);
+	else if (cut)
 		len = utf8_fit(bytes_str(line), limit).len;
 	tell_bar(page, 0);
 	fprintf(page->out, "%.*s\n", (int)len, line);
-	deep = deep + 4 < limit / 2 ? deep + 4 : 0;
+	deep = hex ? start : deep + 4 < limit / 2 ? deep + 4 : 0;
 	for (line += len; *line; line += len) {
 		line += *line == ' ';
 		len = piece(line, limit - deep);

@@ -91,14 +91,15 @@ static void tell_handshake(struct scene *scene, struct bytes wrapped)
 		"key and "
 		"seals under it. The handshake secret is known when the ServerHello is made, so that it can go into "
 		"it.");
-	story_row(scene->story, "inband-no-name", "The client is not told who reads");
-	story_words(scene->story, "told", "what the extension tells", "20 octets of the hash of a public key");
-	story_flag(scene->story, "reader_named", "a name of the reader in it", false);
-	story_flag(scene->story, "reader_signs", "a signature by the reader in it", false);
+	story_row(scene->story, "inband-no-name",
+		"In the lab's extension, as the published critique says, nothing tells the client who reads");
+	story_words(scene->story, "told", "what the lab's extension tells", "20 octets of the hash of a public key");
+	story_flag(scene->story, "reader_named", "a name of the reader in the lab's extension", false);
+	story_flag(scene->story, "reader_signs", "a signature by the reader in the lab's extension", false);
 	story_held(scene->story, whole && rest.len == 0 && fingerprint.len == VISIBILITY_FINGERPRINT,
-		"All fields of the extension are those above, and nothing is left over. A fingerprint says who reads "
-		"only to those "
-		"who know the key already; the reader takes no part, and nobody vouches for it.");
+		"The lab wrote this extension itself, after that critique: its fields are those above, and nothing is "
+		"left over. That there is no name in the draft's is the critique's word. A fingerprint says who reads "
+		"only to those who know the key already; the reader takes no part, and nobody vouches for it.");
 }
 
 static bool secrets_equal(const struct scene *scene)
@@ -180,13 +181,13 @@ static bool tell_refusal(struct scene *scene, X509 *cert, X509 *anchor)
 		bool begun = stock_client_step(&client, BYTES_NONE, &wire[0]);
 		bool answered = own_server_answer(&server, buffer_bytes(&wire[0]), &wire[1]);
 		story_row(scene->story, "inband-no-choice",
-			"A server that insists turns away the client that does not offer to be read");
+			"A server of the lab that insists turns away the client that does not offer to be read");
 		story_flag(scene->story, "answered", "the server answered", answered);
 		story_words(scene->story, "reason", "its reason", server.fault ? server.fault : "");
 		story_held(scene->story, begun && !answered && server.fault != NULL,
-			"The extension is an offer that the client may leave out, and then has no connection. It "
-			"cannot choose the "
-			"reader, one direction, an end, or what the reader gets: there are no fields for any of this.");
+			"The extension is an offer that the client may leave out, and then has no connection. In the "
+			"ClientHello, the lab's is empty: the client cannot choose the reader, one direction, an end, "
+			"or what the reader gets, for there are no fields for any of this.");
 		stock_client_clear(&client);
 	}
 	own_server_clear(&server);
@@ -365,8 +366,8 @@ static void tell_comparison(struct story *story)
 	};
 	story_chapter(story, "Side by side");
 	story_table(story, "What each way gives to whom",
-		(const char *const[]){"property", "in-band (visibility draft)", "out-of-band (ETS, whole secrets)",
-			"Overt's share, as specified", NULL});
+		(const char *const[]){"property", "in-band (the lab's, after the draft)",
+			"out-of-band (ETS, whole secrets)", "Overt's share, as specified", NULL});
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		story_line(story, false, lines[i]);
 }

@@ -109,7 +109,7 @@ static bool used_up(const struct ends *ends, const struct held *held)
 	       octets >= held->octets;
 }
 
-/* The grant's first key in this connection. */
+/* The grant's first key in this connection: after-rotation, all of its epoch has crossed already. */
 static enum ends_verdict begin(struct ends *ends, const struct grant *grant, const struct release *release,
 	uint32_t bucket, uint64_t now_ns, const uint8_t *tag)
 {
@@ -124,6 +124,11 @@ static enum ends_verdict begin(struct ends *ends, const struct grant *grant, con
 	struct held *held = add(ends, grant->id, release->key.client_random, bucket);
 	held->client = release->client;
 	held->server = release->server;
+	if (grant->until_octets > 0 && octets >= grant->until_octets) {
+		held->over = true;
+		ends->counts.over++;
+		return ENDS_OVER;
+	}
 	held->octets = grant->until_octets;
 	ends->limited += held->octets > 0;
 	held->tagged = tag != NULL;

@@ -2,9 +2,10 @@
  * share/ends.h — which connections have keys under which grants, and where a grant has ended within one. No I/O, no clock:
  * times are monotonic.
  *
- * A grant that ends within a connection is over there once its time since the first key, or its octets, are used up. It
- * covers no connection whose octets nobody can count. A later epoch of a connection that is not known here, because it was
- * never seen or had to leave, is not released under such a grant: it could have ended.
+ * A grant that ends within a connection is over there once its time since the first key, or its octets, are used up: where they
+ * are before the first key, none is released, and there is nothing to tell. It covers no connection whose octets nobody
+ * can count. A later epoch of a connection that is not known here, because it was never seen or had to leave, is not
+ * released under such a grant: it could have ended.
  */
 #ifndef SHARE_ENDS_H
 #define SHARE_ENDS_H

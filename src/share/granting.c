@@ -216,6 +216,12 @@ static bool in_force(struct granting *granting, const struct grant *grant)
 	       grant_has_sender(grant, granting->options.sender, granting->options.sender_key);
 }
 
+bool granting_lasts(struct granting *granting, const uint8_t id[static RELEASE_GRANT], int64_t wall_s)
+{
+	const struct grant *grant = grant_set_find(granting->set, id);
+	return grant && in_force(granting, grant) && (!grant->until_s || wall_s < grant->until_s);
+}
+
 bool granting_wants_lines(const struct granting *granting, int64_t wall_s)
 {
 	const struct grant *grant;

@@ -42,6 +42,11 @@ void granting_refresh(struct granting *granting, int64_t wall_s, uint64_t now_ns
 must_check uint64_t granting_next(const struct granting *granting);
 /* The collector takes no more under this grant. */
 void granting_end(struct granting *granting, const uint8_t id[static RELEASE_GRANT], enum courier_why why);
+/*
+ * Whether what was sealed under this grant may still leave: it is here, and neither revoked nor over. That it has ended
+ * within a connection is no reason: what was released there is of before.
+ */
+must_check bool granting_lasts(struct granting *granting, const uint8_t id[static RELEASE_GRANT], int64_t wall_s);
 /* Whether a grant of grade raw is in force: then lines of key logs are wanted. */
 must_check bool granting_wants_lines(const struct granting *granting, int64_t wall_s);
 

@@ -8,21 +8,16 @@ bool kept_worth(enum courier_why why)
 	       why == COURIER_WHY_RATE;
 }
 
-bool kept_add(struct kept *kept, struct bytes frame, const struct batch_tags *tags, uint32_t sealed,
-	const struct courier_taken *taken, uint64_t now_ns)
+bool kept_add(struct kept *kept, const struct batch *batch, const struct courier_taken *taken, uint64_t now_ns)
 {
-	uint8_t *copy = kept->count < KEPT_MAX ? malloc(frame.len) : NULL;
+	uint8_t *copy = kept->count < KEPT_MAX ? malloc(batch->len) : NULL;
 	if (!copy)
 		return false;
-	memcpy(copy, frame.data, frame.len);
-	kept->batches[kept->count++] = (struct kept_batch){.frame = copy,
-		.len = frame.len,
-		.tags = *tags,
-		.sealed = sealed,
-		.taken = taken->fresh + taken->known,
-		.why = (enum courier_why)taken->why,
-		.next_ns = now_ns + KEPT_STEP,
-		.until_ns = now_ns + KEPT_FOR_NS};
+	memcpy(copy, batch->frame, batch->len);
+	struct kept_batch *to = &kept->batches[kept->count++];
+	*to = (struct kept_batch){.batch = *batch, .next_ns = now_ns + KEPT_STEP, .until_ns = now_ns + KEPT_FOR_NS};
+	to->batch.frame = copy;
+	to->batch.taken = taken->fresh + taken->known;
 	return true;
 }
 
@@ -37,7 +32,7 @@ struct kept_batch *kept_due(struct kept *kept, uint64_t now_ns, bool all)
 
 void kept_drop(struct kept *kept, struct kept_batch *batch)
 {
-	free(batch->frame);
+	free(batch->batch.frame);
 	kept->count--;
 	for (struct kept_batch *end = &kept->batches[kept->count]; batch < end; batch++)
 		*batch = batch[1];

@@ -5,26 +5,14 @@
 #ifndef SHARE_KEPT_H
 #define SHARE_KEPT_H
 
-#include "keys/courier.h"
-#include "share/queue.h"
+#include "share/batch.h"
 
 #define KEPT_MAX    16 /* batches; more are refused at once */
 #define KEPT_FOR_NS UINT64_C(30000000000)
 #define KEPT_STEP   UINT64_C(1000000000) /* ns between attempts */
-#define BATCH_TAGS  64
-
-/* What waits for the answer to a batch. */
-struct batch_tags {
-	size_t count;
-	uint8_t octets[BATCH_TAGS][QUEUE_TAG];
-};
 
 struct kept_batch {
-	uint8_t *frame; /* a PUT; its number is written anew with each attempt */
-	size_t len;
-	struct batch_tags tags;
-	uint32_t sealed, taken; /* releases in it; of which were taken at the last attempt */
-	enum courier_why why;
+	struct batch batch;         /* its frame is of here */
 	uint64_t next_ns, until_ns; /* monotonic */
 };
 
@@ -35,9 +23,9 @@ struct kept {
 
 /* Whether what was refused for this reason may be taken later. */
 must_check bool kept_worth(enum courier_why why);
-/* Copies the frame. False when there is no room. */
-must_check bool kept_add(struct kept *kept, struct bytes frame, const struct batch_tags *tags, uint32_t sealed,
-	const struct courier_taken *taken, uint64_t now_ns);
+/* Copies the batch with its frame. False when there is no room. */
+must_check bool kept_add(
+	struct kept *kept, const struct batch *batch, const struct courier_taken *taken, uint64_t now_ns);
 /* One whose turn it is; NULL: none. With `all`, whosever. */
 must_check struct kept_batch *kept_due(struct kept *kept, uint64_t now_ns, bool all);
 /* It is done with. */

@@ -40,7 +40,7 @@ void post_free(struct post *post)
 	free(post);
 }
 
-static bool connected(struct post *post)
+bool post_ready(struct post *post)
 {
 	struct error err;
 	if (post->ssl)
@@ -132,15 +132,13 @@ static void say_lost(void)
 	log_warn("the collector was lost", LOG_S("why", err.text));
 }
 
-enum post_result post_send(struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken)
+bool post_send(struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken)
 {
-	if (!connected(post))
-		return POST_AWAY;
 	if (write_all(post->ssl, frame) && await_answer(post, batch, taken))
-		return POST_ANSWERED;
+		return true;
 	say_lost();
 	disconnect(post);
-	return POST_LOST;
+	return false;
 }
 
 void post_listen(struct post *post)

@@ -22,15 +22,10 @@ struct post;
 must_check struct post *post_new(const struct post_options *options); /* NULL without memory */
 void post_free(struct post *post);                                    /* NULL is allowed */
 
-enum post_result {
-	POST_ANSWERED,
-	POST_LOST, /* it was not answered: to be sent again, which does no harm */
-	POST_AWAY, /* there is no collector now; it was asked at most once a second */
-};
-
-/* Sends a PUT frame, and waits for its answer. */
-must_check enum post_result post_send(
-	struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken);
+/* Connects, unless it is connected. False: there is no collector now; it is asked at most once a second. */
+must_check bool post_ready(struct post *post);
+/* When that is ready: sends a PUT frame, and waits for its answer. False: to be sent again, which does no harm. */
+must_check bool post_send(struct post *post, struct bytes frame, uint64_t batch, struct courier_taken *taken);
 /* Hears what the collector says by itself, without waiting. */
 void post_listen(struct post *post);
 /* Connections made. */

@@ -1,10 +1,10 @@
 /*
  * share/sender.h — releases on their way to a collector: each is judged by the grants that are here, logged, sealed to the
- * reader of each grant that covers it, and sent (keys/courier.h) until the collector says that it has it. A thread of its
- * own, and that of its audit log.
+ * reader of each grant that covers it, and sent (keys/courier.h) until the collector says that it has it. Two threads of
+ * its own, of which one sends and the other ends grants in time while the first waits, and that of its audit log.
  *
- * Nothing is sent before its entry is in the log. What the collector refuses for the time being is sent again for half a
- * minute (share/kept.h).
+ * Nothing is sent before its entry is in the log, nor under a grant that has ended while it waited. What the collector
+ * refuses for the time being is sent again for half a minute (share/kept.h).
  */
 #ifndef SHARE_SENDER_H
 #define SHARE_SENDER_H
@@ -27,17 +27,17 @@ struct sender_options {
 	/* The certificate by which it sends: a common name, and the SHA-256 of its key; where a grant says who may send. */
 	const char *name;
 	uint8_t key_hash[32];
-	/* From the thread: a connection to the collector whose handshake is over, which blocks, and not for ever. NULL
-	 * with a sentence. */
+	/* From the thread that sends: a connection to the collector whose handshake is over, which blocks, and not for
+	 * ever. NULL with a sentence. */
 	SSL *(*connect)(void *arg, struct error *err);
 	/*
-	 * From the thread: the collector has this release, or nobody is to get it. Not called for what was lost, could not
-	 * be logged, or was not sent when it ended. NULL: nobody wants to know.
+	 * From the thread that sends: the collector has this release, or nobody is to get it. Not called for what was
+	 * lost, could not be logged, or was not sent when it ended. NULL: nobody wants to know.
 	 */
 	void (*done)(void *arg, const void *tag);
 	/*
-	 * From the thread: a grant has ended in the connection of this client_random, whose keys are to change so that its
-	 * reader reads no further. `tag` is that of its first release, or NULL. NULL: nobody wants to know.
+	 * From either thread: a grant has ended in the connection of this client_random, whose keys are to change so
+	 * that its reader reads no further. `tag` is that of its first release, or NULL. NULL: nobody wants to know.
 	 */
 	void (*over)(void *arg, const uint8_t client_random[static KEYLOG_RANDOM], const void *tag);
 	void *arg;
@@ -53,6 +53,7 @@ struct sender_counts {
 	uint64_t again;          /* batches sent again because they were refused for the time being */
 	uint64_t connections;    /* made */
 	uint64_t unsent;         /* left when it ended */
+	uint64_t ended;          /* sealed, and not sent: their grants had ended or were revoked by then */
 	uint64_t over;           /* grants that ended within a connection */
 	uint64_t kept_back;      /* releases that would have been covered but for that */
 	uint64_t forgotten;      /* connections of which nobody remembers whether a grant has ended there */

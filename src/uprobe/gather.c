@@ -41,6 +41,7 @@ struct next {
 	char name[GATHER_NAME_MAX + 1];
 };
 
+/* Of secrets only hashes are kept, of which none can be made again. */
 struct gather {
 	struct gather_options options;
 	struct gather_counts counts;
@@ -69,6 +70,7 @@ void gather_free(struct gather *gather)
 	if (!gather)
 		return;
 	crypto_free(gather->crypto);
+	OPENSSL_cleanse(gather, sizeof(*gather));
 	free(gather);
 }
 

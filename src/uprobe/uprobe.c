@@ -16,9 +16,13 @@
 #define TYPES_FILE    "/sys/kernel/btf/vmlinux"
 #define UPROBES       "/sys/bus/event_source/devices/uprobe"
 
+/* A file in which probes stand, as it was when they were placed. */
 struct file {
 	dev_t device;
 	ino_t inode;
+	struct timespec changed;
+	struct bpf_link *links[TARGET_PROBES];
+	size_t link_count;
 };
 
 struct uprobe {
@@ -27,8 +31,6 @@ struct uprobe {
 	struct probe_event *slots; /* the kernel's own */
 	int state;
 	struct bpf_link *exec;
-	struct bpf_link *links[UPROBE_FILES_MAX * TARGET_PROBES];
-	size_t link_count;
 	struct file files[UPROBE_FILES_MAX];
 	size_t file_count;
 	uint64_t events;
@@ -170,12 +172,19 @@ struct uprobe *uprobe_new(struct error *err)
 	return NULL;
 }
 
+static void take_away(struct file *file)
+{
+	for (size_t i = 0; i < file->link_count; i++)
+		bpf_link__destroy(file->links[i]);
+	file->link_count = 0;
+}
+
 void uprobe_free(struct uprobe *uprobe)
 {
 	if (!uprobe)
 		return;
-	for (size_t i = 0; i < uprobe->link_count; i++)
-		bpf_link__destroy(uprobe->links[i]);
+	for (size_t i = 0; i < uprobe->file_count; i++)
+		take_away(&uprobe->files[i]);
 	bpf_link__destroy(uprobe->exec);
 	ring_buffer__free(uprobe->bell);
 	if (uprobe->slots) {
@@ -186,7 +195,8 @@ void uprobe_free(struct uprobe *uprobe)
 	free(uprobe);
 }
 
-static bool attach_one(struct uprobe *uprobe, const char *path, const struct target_point *point, struct error *err)
+static bool attach_one(
+	struct uprobe *uprobe, struct file *file, const char *path, const struct target_point *point, struct error *err)
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, options);
 	const struct bpf_program *program = bpf_object__find_program_by_name(uprobe->object, programs[point->probe]);
@@ -194,29 +204,66 @@ static bool attach_one(struct uprobe *uprobe, const char *path, const struct tar
 		program ? bpf_program__attach_uprobe_opts(program, -1, path, (size_t)point->offset, &options) : NULL;
 	if (!link)
 		return explain(err, errno);
-	uprobe->links[uprobe->link_count++] = link;
+	file->links[file->link_count++] = link;
 	return true;
+}
+
+/* NULL: no probes stand in it. */
+static struct file *find(struct uprobe *uprobe, const struct stat *about)
+{
+	for (size_t i = 0; i < uprobe->file_count; i++) {
+		if (uprobe->files[i].device == about->st_dev && uprobe->files[i].inode == about->st_ino)
+			return &uprobe->files[i];
+	}
+	return NULL;
+}
+
+/* Where its functions were, something else may stand by now. */
+static bool has_changed(const struct file *file, const struct stat *about)
+{
+	return file->changed.tv_sec != about->st_ctim.tv_sec || file->changed.tv_nsec != about->st_ctim.tv_nsec;
+}
+
+static void forget(struct uprobe *uprobe, struct file *file)
+{
+	take_away(file);
+	*file = uprobe->files[--uprobe->file_count];
+}
+
+void uprobe_detach_changed(struct uprobe *uprobe, int fd)
+{
+	struct stat about;
+	struct file *file = fstat(fd, &about) == 0 ? find(uprobe, &about) : NULL;
+	if (file && has_changed(file, &about))
+		forget(uprobe, file);
 }
 
 bool uprobe_attach(struct uprobe *uprobe, int fd, const struct target *target, struct error *err)
 {
 	char path[48];
 	struct stat about;
+	uprobe_detach_changed(uprobe, fd);
 	if (fstat(fd, &about) != 0)
 		return error_set_errno(err, "the program's file");
-	for (size_t i = 0; i < uprobe->file_count; i++) {
-		if (uprobe->files[i].device == about.st_dev && uprobe->files[i].inode == about.st_ino)
-			return true;
-	}
+	if (find(uprobe, &about))
+		return true;
 	if (uprobe->file_count == UPROBE_FILES_MAX)
 		return error_set(err, "there are probes in %d programs already", UPROBE_FILES_MAX);
-	uprobe->files[uprobe->file_count++] = (struct file){.device = about.st_dev, .inode = about.st_ino};
+	struct file *file = &uprobe->files[uprobe->file_count++];
+	*file = (struct file){.device = about.st_dev, .inode = about.st_ino, .changed = about.st_ctim};
 	/* The very file, whatever its name stands for by now, and in whichever mount namespace. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	bool ok = true;
 	for (size_t i = 0; ok && i < target->count; i++)
-		ok = attach_one(uprobe, path, &target->points[i], err);
+		ok = attach_one(uprobe, file, path, &target->points[i], err);
+	if (!ok)
+		forget(uprobe, file);
 	return ok;
+}
+
+unsigned uprobe_files(const struct uprobe *uprobe)
+{
+	return (unsigned)uprobe->file_count;
 }
 
 int uprobe_fd(const struct uprobe *uprobe)

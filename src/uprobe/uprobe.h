@@ -27,9 +27,14 @@ void uprobe_free(struct uprobe *uprobe);
 
 /*
  * Places the probes of a target in a file, for every process that runs it, and for those that do already. Again in the
- * same file does nothing. `fd` may be closed afterwards.
+ * same file does nothing, unless the file was changed meanwhile: then those that stand in it are taken away first. False:
+ * none stands in it. `fd` may be closed afterwards.
  */
 must_check bool uprobe_attach(struct uprobe *uprobe, int fd, const struct target *target, struct error *err);
+/* Takes away what stands in a file that was changed since: it is no target any more. */
+void uprobe_detach_changed(struct uprobe *uprobe, int fd);
+/* In which probes stand now. */
+must_check unsigned uprobe_files(const struct uprobe *uprobe);
 
 /* Becomes readable when something is to be fetched. */
 must_check int uprobe_fd(const struct uprobe *uprobe);

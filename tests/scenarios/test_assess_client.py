@@ -3,8 +3,11 @@
 import json
 import pathlib
 import shutil
+import signal
 
+import pytest
 from lab import overt
+from lab.proc import PATIENCE, Process, eventually
 from lab.servers import needs_program
 
 pytestmark = overt.requires("assess --at-least")
@@ -92,6 +95,47 @@ def test_a_command_that_floods_is_told_in_one_line(folder):
 def test_a_command_that_hangs_is_ended():
     code, out, err = overt.run("assess", "client", "--timeout", "500ms", "--", shutil.which("sleep"), "1000")
     assert code == 1 and out == "" and "ended after" in err
+
+
+def test_an_exit_code_of_its_own_is_not_taken_for_a_missing_program(folder):
+    script = folder / "fails"
+    script.write_text("#!/bin/sh\nexit 127\n")
+    script.chmod(0o755)
+    code, out, err = overt.run("assess", "client", "--", script)
+    assert code == 1 and out == "" and "does not fetch" in err and "exit code 127" in err
+
+
+def test_what_may_not_be_run_is_told(folder):
+    script = folder / "plain"
+    script.write_text("nothing")
+    code, out, err = overt.run("assess", "client", "--", script)
+    assert code == 1 and out == "" and "cannot be run: Permission denied" in err
+
+
+def ended(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+def test_a_signal_ends_the_command_too_and_leaves_nothing(starts, folder, number):
+    above = folder / "room"
+    above.mkdir()
+    running = folder / "running"
+    script = folder / "hangs"
+    script.write_text(f'#!/bin/sh\necho $$ > {running}.new && mv {running}.new {running}\nexec sleep 1000\n')
+    script.chmod(0o755)
+    one = starts(Process(overt.binary(), "assess", "client", "--timeout", "50s", "--", script,
+                         env={**overt.SANITIZER_OPTIONS, "TMPDIR": above}))
+    eventually(running.exists, "the command runs")
+    child = int(running.read_text())
+    assert [path.name for path in above.iterdir()][0].startswith("overt-assess-"), "TMPDIR is heeded"
+    one.popen.send_signal(number)
+    assert one.popen.wait(PATIENCE) == -number, one.err.text()
+    eventually(lambda: ended(child), "the command is ended")
+    assert number == signal.SIGKILL or not list(above.iterdir())
 
 
 def test_a_program_that_there_is_not_is_told():

@@ -1,9 +1,11 @@
 """overt assess path: whether somebody terminates, told rightly of direct paths, of proxies that pass through and of
 proxies that inspect, by keys, by another place's report, and by a server at the other end."""
 
+import hashlib
 import json
 import re
 import subprocess
+import time
 
 import pytest
 from lab import overt, servers, settings
@@ -102,6 +104,49 @@ def test_a_listener_sees_what_left_here(listener):
     assert seen(report, "listener") == "answered, and signed with an expected key"
 
 
+PUBLIC = "www.nowhere-at-all.org"
+
+
+def of_a_public_name(starts, world, *chain):
+    """A server of a name that looks public, below a root of our own; and a file of another root, as browsers'."""
+    above = {"intermediate": world.intermediate, "root": world.root}
+    server = starts(servers.Nginx(*world.folder.install(f"public-{len(chain)}", world.leaf(PUBLIC),
+                                                        [above[one] for one in chain])))
+    strangers = world.folder.path / "web.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    world.folder.path / "web.key", "-out", strangers, "-subj", "/CN=web"], check=True, capture_output=True)
+    return f"127.0.0.1:{server.port}", ("--name", PUBLIC, "--web-roots", strangers)
+
+
+def key_of(pem):
+    key = subprocess.run(["openssl", "x509", "-pubkey", "-noout"], input=pem.encode(), check=True, capture_output=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+    return "sha256:" + hashlib.sha256(der).hexdigest()
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "not-trusted"])
+def test_an_expected_root_that_is_not_sent_as_is_usual_tells_that_nobody_terminates(starts, world, trusted):
+    host, more = of_a_public_name(starts, world, "intermediate")
+    trust = world.trust if trusted else None
+    report, reason = assess(host, *more, "--expect", world.trust, trust=trust, code=NOBODY)
+    assert "signed by an expected key" in reason
+    assert seen(report, "expected") == "the leaf is signed by an expected key"
+
+
+def test_an_expected_key_of_a_root_that_is_not_sent_is_that_of_the_trusted_one(starts, world):
+    host, more = of_a_public_name(starts, world, "intermediate")
+    _, reason = assess(host, *more, "--expect", key_of(world.root.pem), trust=world.trust, code=NOBODY)
+    assert "signed by an expected key" in reason
+
+
+def test_an_expected_root_that_is_sent_stands_above_what_else_would_be_proof(starts, world):
+    host, more = of_a_public_name(starts, world, "intermediate", "root")
+    report, reason = assess(host, *more, "--expect", world.trust, trust=world.trust, code=NOBODY)
+    assert "browsers do not bring along" in seen(report, "root") and "signed by an expected key" in reason
+    _, reason = assess(host, *more, trust=world.trust, code=SOMEBODY)
+    assert "do not bring along. It says it is" in reason, "the same without: one sentence after the other"
+
+
 # Overt, in its three ways
 
 def test_overt_that_inspects_is_found_named_and_graded(world, nginx, proxy, folder):
@@ -193,6 +238,75 @@ def test_what_is_no_server_is_told_in_one_line(starts, text, endless):
     code, out, err = overt.run("assess", "path", f"127.0.0.1:{server.port}", "--timeout", "1s", "--pause", "0s")
     assert (code, out) == (1, "") and len(err.splitlines()) == 1 and "no handshake" in err, err
     assert len(server.open) <= 3
+
+
+KEY_UPDATES = r"""
+#include <openssl/ssl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static SSL_CTX *ctx;
+static void *flood(void *arg)
+{
+	SSL *ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, (int)(long)arg);
+	if (SSL_accept(ssl) == 1)
+		while (SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(ssl) == 1)
+			;
+	SSL_free(ssl);
+	close((int)(long)arg);
+	return NULL;
+}
+int main(int argc, char **argv)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_t thread;
+	signal(SIGPIPE, SIG_IGN);
+	ctx = SSL_CTX_new(TLS_server_method());
+	if (argc != 3 || SSL_CTX_use_certificate_chain_file(ctx, argv[1]) != 1 ||
+		SSL_CTX_use_PrivateKey_file(ctx, argv[2], SSL_FILETYPE_PEM) != 1 ||
+		bind(fd, (struct sockaddr *)&at, len) != 0 || listen(fd, 9) != 0 ||
+		getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+		return 1;
+	printf("port %d\n", ntohs(at.sin_port));
+	fflush(stdout);
+	for (int one; (one = accept(fd, NULL, NULL)) >= 0;)
+		if (pthread_create(&thread, NULL, flood, (void *)(long)one) == 0)
+			pthread_detach(thread);
+	return 0;
+}
+"""
+
+
+@pytest.fixture
+def key_updates(starts, world, folder):
+    """The port of a server that completes every handshake of TLS 1.3, and then sends KeyUpdate without end."""
+    source, program = folder / "flood.c", folder / "flood"
+    source.write_text(KEY_UPDATES)
+    subprocess.run([needs_program("cc"), "-O1", "-o", program, source, "-lssl", "-lcrypto", "-lpthread"], check=True)
+    server = starts(Process(program, *world.files("site.test")))
+    return server.out.wait(r"port (\d+)")[1]
+
+
+def test_key_updates_without_end_do_not_hold_it(key_updates, world):
+    began = time.monotonic()
+    report, _ = assess(f"site.test:{key_updates}", "--listener", "--timeout", "1s", trust=world.trust, code=UNTOLD)
+    assert "no answer" in seen(report, "listener") or "no overt assess" in seen(report, "listener")
+    assert time.monotonic() - began < 15
+
+
+def test_hello_requests_without_end_do_not_hold_it(starts):
+    server = starts(Talker(b"\x16\x03\x03\x00\x04\0\0\0\0" * 100000, True))
+    began = time.monotonic()
+    code, out, err = overt.run("assess", "path", f"127.0.0.1:{server.port}", "--timeout", "2s", "--pause", "0s")
+    assert (code, out) == (1, "") and len(err.splitlines()) == 1, err
+    assert "no end to what it sends" in err or "before the deadline" in err, err
+    assert time.monotonic() - began < 15
 
 
 def test_a_proxy_that_does_not_connect_is_told(starts, proxy, nginx):

@@ -5,6 +5,7 @@ import pathlib
 import re
 import select
 import socket
+import ssl
 import threading
 import time
 
@@ -239,6 +240,32 @@ def test_what_is_no_server_is_told_in_one_line_within_deadlines(starts, text, en
     code, out, err = overt.run("assess", "server", f"127.0.0.1:{server.port}", "--timeout", "1s", "--pause", "0s")
     assert code == 1 and out == "" and len(err.splitlines()) == 1 and said in err, err
     assert time.monotonic() - began < 15 and len(server.open) <= 5
+
+
+class Tickets(Talker):
+    """Completes every handshake, and then sends tickets of TLS 1.3 without end."""
+
+    def __init__(self, chain, key):
+        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ctx.load_cert_chain(chain, key)
+        self.ctx.num_tickets = 1 << 30
+        super().__init__()
+
+    def _talk(self, sock):
+        try:
+            self.open.append(self.ctx.wrap_socket(sock, server_side=True))
+        except OSError:
+            pass
+
+
+def test_tickets_without_end_do_not_hold_it(starts, world):
+    server = starts(Tickets(*world.files("site.test")))
+    began = time.monotonic()
+    code, out, err = overt.run("assess", "server", f"site.test:{server.port}", "--timeout", "1s", "--total", "20s", "--pause",
+                               "0s", "--trust", world.trust, "--json")
+    assert code == 0 and not err, err
+    assert next(f for f in json.loads(out)["findings"] if f["check"] == "tickets")["seen"] == "sent", out
+    assert time.monotonic() - began < 40
 
 
 def test_a_host_that_is_gone_is_told():

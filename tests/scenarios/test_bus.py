@@ -205,17 +205,27 @@ def test_a_reader_has_its_own_stream_and_nothing_else(place, bus, grants, collec
     eve = starts(Client(bus, "eve"))
     assert eve.answers() == []
     for subject in (">", "overt.keys.>", f"overt.keys.*.{other}.>", f"overt.keys.*.{own}.>", f"_INBOX.reader.{other}.>",
-                    "_INBOX.>", "$JS.>"):
+                    "_INBOX.>", "$JS.>", "overt.js.>", "_R_.>"):
         assert _violations(eve.subscribe(subject)), subject
     assert eve.subscribe(f"_INBOX.reader.{own}.>") == []
     inbox = f"_INBOX.reader.{own}.x"
-    for subject in (f"$JS.API.CONSUMER.MSG.NEXT.OVERT_{other}.one", f"$JS.ACK.OVERT_{other}.one.1.1.1.1.0",
-                    f"$JS.API.CONSUMER.DURABLE.CREATE.OVERT_{other}.mine", f"$JS.API.STREAM.MSG.GET.OVERT_{other}",
-                    f"$JS.API.DIRECT.GET.OVERT_{other}", f"$JS.API.STREAM.PURGE.OVERT_{own}", "$JS.API.STREAM.LIST",
-                    f"$JS.API.CONSUMER.DURABLE.CREATE.OVERT_{own}.mine", f"$JS.API.CONSUMER.CREATE.OVERT_{own}",
-                    f"overt.keys.paris.{own}.x", f"overt.keys.paris.{other}.x", "$SYS.REQ.SERVER.PING"):
+    for api in ("$JS.API", "overt.js"):
+        for request in (f"CONSUMER.MSG.NEXT.OVERT_{other}.one", f"CONSUMER.INFO.OVERT_{other}.one",
+                        f"CONSUMER.DURABLE.CREATE.OVERT_{other}.mine", f"STREAM.MSG.GET.OVERT_{other}",
+                        f"STREAM.INFO.OVERT_{other}", f"DIRECT.GET.OVERT_{other}", f"STREAM.PURGE.OVERT_{own}",
+                        "STREAM.LIST", f"CONSUMER.DURABLE.CREATE.OVERT_{own}.mine", f"CONSUMER.CREATE.OVERT_{own}"):
+            assert _violations(eve.publish(f"{api}.{request}", b"{}", inbox)), (api, request)
+    for subject in (f"$JS.ACK.OVERT_{other}.one.1.1.1.1.0", f"overt.keys.paris.{own}.x", f"overt.keys.paris.{other}.x",
+                    "$SYS.REQ.SERVER.PING", "_R_.x"):
         assert _violations(eve.publish(subject, b"{}", inbox)), subject
-    assert not _violations(eve.publish(f"$JS.API.CONSUMER.INFO.OVERT_{own}.one", b"", inbox))
+    # What is its own is answered, and nothing else is: by its own subjects alone.
+    for request, says in ((f"CONSUMER.INFO.OVERT_{own}.one", "consumer_info_response"),
+                          (f"STREAM.INFO.OVERT_{own}", "stream_info_response"),
+                          (f"STREAM.MSG.GET.OVERT_{own}", "stream_msg_get_response")):
+        assert _violations(eve.publish(f"$JS.API.{request}", b'{"seq":1}', inbox)), request
+        said = eve.publish(f"overt.js.{request}", b'{"seq":1}', inbox)
+        eventually(lambda: said.extend(eve.answers()) or says in " ".join(said), request)  # noqa: B023
+        assert not _violations(said)
 
 
 def test_a_collector_publishes_for_its_site_and_reads_nothing(place, bus, starts):
@@ -226,6 +236,62 @@ def test_a_collector_publishes_for_its_site_and_reads_nothing(place, bus, starts
         assert _violations(one.publish(subject)), subject
     for subject in ("overt.keys.oslo.>", "_INBOX.collector.paris.>", f"_INBOX.reader.{ops}.>", ">"):
         assert _violations(one.subscribe(subject)), subject
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_answer_cannot_be_sent_to_what_belongs_to_another(tmp_path_factory, starts, tmp_path, count):
+    """What is asked for is checked by the bus, where the answer shall go is not, and JetStream answers in its own right."""
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", *SITES)
+    place.reader_key("eve")
+    grant = place.grant(grade="raw", consent="unilateral")
+    bus = starts(Bus(place, SITES, {"ops": ("one",), "eve": ("one",)}, count=count))
+    own, other = bus.reader_id("eve"), bus.reader_id("ops")
+    one = starts(Collector(place, *bus.collecting("c1", "paris")))
+    randoms, sealed = _lines(place, grant, 5)
+    assert _put(one, 1, *sealed)[0] == 5
+    eve, rogue = (starts(Client(bus, name, node=count - 1)) for name in ("eve", "c3"))
+    assert eve.subscribe(f"_INBOX.reader.{own}.>") == []
+
+    def held(reader):
+        return int(re.search(rf"^{reader} .* (\d+) keys", bus.administer("show").stdout, re.M)[1])
+    to = (f"$JS.API.STREAM.DELETE.OVERT_{other}", f"$JS.API.STREAM.PURGE.OVERT_{other}",
+          f"$JS.API.CONSUMER.DELETE.OVERT_{other}.one", f"overt.keys.paris.{other}.x", f"overt.keys.oslo.{other}.x",
+          f"overt.js.STREAM.PURGE.OVERT_{other}")
+    for reply in to:
+        # An empty 404, an answer with a body, and a key's own acknowledgement.
+        for request, body in ((f"overt.js.CONSUMER.MSG.NEXT.OVERT_{own}.one", b'{"batch":1,"no_wait":true}'),
+                              (f"overt.js.STREAM.INFO.OVERT_{own}", b""),
+                              (f"overt.js.CONSUMER.INFO.OVERT_{own}.one", b""),
+                              (f"$JS.ACK.OVERT_{own}.one.1.1.1.1.0", b'+NXT {"batch":1,"no_wait":true}')):
+            assert not _violations(eve.publish(request, body, reply))
+        assert not _violations(rogue.publish(f"overt.keys.oslo.{own}.lab", b"z", reply))
+    # Each was answered before this is.
+    said = eve.publish(f"overt.js.STREAM.INFO.OVERT_{own}", b"", f"_INBOX.reader.{own}.x")
+    eventually(lambda: said.extend(eve.answers()) or "stream_info_response" in " ".join(said), "an answer")
+    eventually(lambda: held("eve") == len(to), "what the collector published for eve is there")
+    assert held("ops") == 5
+    reader = starts(Reader(bus, "ops", "one", tmp_path))
+    eventually_has(reader, randoms, "what is sealed to ops is there as it was")
+
+
+def test_a_reader_and_a_site_that_are_added_later_are_served_after_a_restart(tmp_path_factory, starts, tmp_path):
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", *SITES)
+    place.reader_key("eve")
+    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",)}, count=1))
+    old = starts(Collector(place, *bus.collecting("c1", "paris")))
+    first = starts(Reader(bus, "ops", "one", tmp_path))
+    bus.plan([bus.nodes[0].port, bus.nodes[0].routes], {"c1": "paris", "c3": "oslo"}, ("ops", "eve"))
+    bus.nodes[0].stop()
+    bus.nodes[0].start()
+    bus.nodes[0].ready()
+    bus.make_streams("eve", ("one",))
+    new, second = starts(Collector(place, *bus.collecting("c3", "oslo"))), starts(Reader(bus, "eve", "one", tmp_path))
+    for name, reader in (("ops", first), ("eve", second)):
+        grant = place.grant(reader=name, grade="raw", consent="unilateral")
+        for number, one in enumerate((old, new), 1):
+            randoms, sealed = _lines(place, grant, 3, reader=name)
+            assert _put(one, number, *sealed)[0] == 3
+            eventually_has(reader, randoms, f"{name} from {one}")
 
 
 def test_what_is_no_sealed_release_is_counted_and_harms_no_reader(place, bus, grants, collector, starts, tmp_path):
@@ -380,6 +446,7 @@ def test_options_that_cannot_be_are_refused_with_what_to_do(place, tmp_path):
             (("collect", "bus", "nodes", "--dir", place.dir, "--node", "a=a.test", "--node", "b=b.test"), "no quorum"),
             (("collect", "bus", "nodes", "--dir", place.dir, "--collector", "c1=*"), "a site has letters"),
             (("collect", "bus", "streams", "--dir", place.dir), "where is the bus?"),
+            (("collect", "init", "--dir", tmp_path / "fleet", "bus-admin"), "neither ca nor collector nor bus-admin"),
             (("collect", "bus"), "what shall be done?")):
         done = collect.Done(*overt.run(*arguments))
         assert done.code != 0 and says in done.stderr, done
@@ -392,7 +459,7 @@ def test_what_the_bus_believes_to_be_delivered_and_was_not_is_asked_for(place, b
     assert thief.subscribe(f"_INBOX.reader.{ops}.thief") == []
 
     def rob(count):
-        thief.send(f"PUB $JS.API.CONSUMER.MSG.NEXT.OVERT_{ops}.robbed _INBOX.reader.{ops}.thief 40",
+        thief.send(f"PUB overt.js.CONSUMER.MSG.NEXT.OVERT_{ops}.robbed _INBOX.reader.{ops}.thief 40",
                    (b'{"batch":%d,"expires":%d}' % (count, 20 * 10**9)).ljust(40))
 
     def acknowledge():
@@ -417,7 +484,11 @@ def test_what_the_bus_believes_to_be_delivered_and_was_not_is_asked_for(place, b
 # A fleet.
 
 def test_no_acknowledged_key_is_lost_when_a_node_a_collector_and_a_watcher_die_under_load(
-        place, grants, starts, tmp_path):
+        tmp_path_factory, starts, tmp_path):
+    # Nodes that begin with what others of the same name keep in their folders would not agree on what is stored.
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", "web2", *SITES)
+    place.reader_key("eve")
+    grants = {name: place.grant(reader=name, grade="raw", consent="unilateral") for name in READERS}
     bus = starts(Bus(place, SITES, READERS))
     # Clients have certificates of the same CA, and are no nodes.
     assert b"PONG" in bus.nodes[0].route(bus.nodes[1].folder, "node")

@@ -383,6 +383,39 @@ def test_keys_in_the_capture_itself_count(contexts, tmp_path):
     _agree(_of_capture(with_keys), keylog, keylog[0][1].lower())
 
 
+def _hello_alone(recording):
+    octets = recording.stream(True)
+    return octets[:5 + int.from_bytes(octets[3:5], "big")]
+
+
+def test_a_hello_of_16_mib_is_none_whatever_came_before_it(contexts, tmp_path):
+    hello = _hello_alone(watch_record.exchange(*contexts()))
+    endless = b"\x16\x03\x01\x00\x08\x01\xff\xff\xff" + bytes(4)
+    made, capture = [], tmp_path / "endless.pcap"
+    for port in range(41000, 41012, 2):
+        made += watch_frames.segments([(True, hello)], ports=(port, 443), closing=False)
+        made += watch_frames.segments([(True, endless)], ports=(port + 1, 443), closing=False)
+    capture.write_bytes(watch_frames.pcap(watch_frames.frames(watch_frames.retimed(made))))
+    code, out, err = overt.run("explain", "schedule", "--capture", capture)
+    assert (code, out) == (1, "") and ": 6 connections of TLS begin in it" in err and "unread" not in err, err
+
+
+def test_a_hello_that_does_not_end_is_passed_over_and_told(contexts, tmp_path):
+    recording = watch_record.exchange(*contexts(), b"x" * 1000)
+    # 60 KiB, it says, with each octet in a record of its own.
+    dripped = b"".join(b"\x16\x03\x01\x00\x01" + bytes([octet]) for octet in b"\x01\x00\xf0\x00" + bytes(12000))
+    made = watch_frames.segments([(True, dripped)], mss=60, ports=(41000, 443), closing=False)
+    capture, keys = tmp_path / "dripped.pcap", tmp_path / "keys"
+    capture.write_bytes(watch_frames.pcap(watch_frames.frames(watch_frames.retimed(made + recording.segments()))))
+    keys.write_text(recording.keys)
+    _of_capture(capture, "--keys", keys)
+    told = " ".join(overt.run("explain", "schedule", "--capture", capture, "--keys", keys)[1].split())
+    passed = "passed over unread: 0 for want of room, 1 whose first 65536 octets hold no whole hello"
+    assert "connection 1 of those of TLS" in told and passed in told
+    code, out, err = overt.run("explain", "schedule", "--capture", capture, "--keys", keys, "--connection", "2")
+    assert (code, out) == (1, "") and "1 connections of TLS begin in it" in err and passed in err, err
+
+
 def test_what_cannot_be_told_is_said(contexts, tmp_path):
     recording = watch_record.exchange(*contexts(), b"x" * 1000)
     capture, keys = _recorded(tmp_path, recording)

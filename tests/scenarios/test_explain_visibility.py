@@ -39,7 +39,9 @@ def test_the_holder_poses_as_the_server_by_resumption(rows, case):
 
 
 def test_the_client_has_no_name_and_no_choice(rows):
-    assert not rows["inband-no-name"]["reader_named"] and rows["inband-no-name"]["as_expected"]
+    row = rows["inband-no-name"]
+    assert not row["reader_named"] and row["as_expected"]
+    assert "the published critique says" in row["title"] and "The lab wrote this extension itself" in row["why"]
     assert not rows["inband-no-choice"]["answered"] and "does not offer" in rows["inband-no-choice"]["reason"]
 
 

@@ -1,12 +1,16 @@
 """The host's side of grants: what is entered in its own log, ends within a connection, and grants that come late."""
 
+import base64
 import json
 import os
 import re
 import resource
+import signal
 import subprocess
+import time
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from lab import clients, collect, overt
 from lab.collect import Collector, Place
 from lab.proc import PATIENCE, Process, eventually
@@ -176,6 +180,118 @@ def test_a_host_whose_certificate_has_expired_is_told_and_its_programs_go_on(pla
     run.err.wait("the collector was lost .*certificate expired")
     run.out.wait("subject=")
     collector.wait("certificate has expired")
+
+
+# While there is no collector.
+
+BEFORE = "the grant ended before it was sent"
+
+# A line begins with the name of the connection over which a request goes.
+SEVERAL = """
+import http.client, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.minimum_version = ssl.TLSVersion.TLSv1_3
+servers = {}
+for name in sys.stdin:
+    server = servers.setdefault(name, http.client.HTTPSConnection("site.test", int(sys.argv[2]), context=context))
+    server._create_connection = lambda address, *more: __import__("socket").create_connection(("127.0.0.1", address[1]))
+    server.request("GET", "/who")
+    answer = server.getresponse()
+    answer.read()
+    print("answer", answer.status, flush=True)
+"""
+
+
+class Several:
+    def __init__(self, place, collector, folder, world, server):
+        self.process = Process(*_sending(place, collector, folder), "--", "/usr/bin/python3",
+                               clients.script(folder, "several.py", SEVERAL), world.trust, server.port,
+                               stdin=subprocess.PIPE, env=clients.environment(**overt.SANITIZER_OPTIONS))
+        self.count = 0
+
+    def ask(self, name):
+        self.process.write(name + b"\n")
+        self.process.out.wait("answer 200", after=self.count)
+        self.count += 1
+
+    def end(self):
+        self.process.popen.stdin.close()
+        assert self.process.wait() == 0, self.process.err.text()
+        assert not overt.SANITIZER.search(self.process.err.text()), self.process.err.text()
+        return self.process.err.text()
+
+    def stop(self):
+        self.process.stop()
+
+
+@pytest.mark.parametrize("how", ["away", "standing still"])
+def test_a_grant_ends_in_time_while_keys_wait_for_a_collector(how, place, starts, nginx, world, folder):
+    """Who holds the collector up does not read on."""
+    place.grant("--until-seconds", "2", **TERMS)
+    collector = starts(Collector(place))
+    run = starts(Several(place, collector, folder, world, nginx))
+    run.ask(b"one")
+    eventually(lambda: sum(e["count"] for e in place.entries("release")) == 2, "the first keys are there")
+    if how == "away":
+        collector.stop()
+    else:
+        os.kill(collector.process.pid, signal.SIGSTOP)
+    try:
+        run.ask(b"two")
+        before = time.monotonic()
+        eventually(lambda: _entries(folder, "refusal", why=OVER), "it ends", timeout=6)
+        for _ in range(3):
+            run.ask(b"one")
+        assert time.monotonic() - before < 9  # Less than a host waits for an answer.
+    finally:
+        if how == "away":
+            starts(Collector(place, address=collector.address))
+        else:
+            os.kill(collector.process.pid, signal.SIGCONT)
+    said = run.end()
+    assert re.search(r"[12] times a grant ended within a connection; [1-9]\d* keys were kept back", said), said
+    assert {entry["epoch"] for entry in _entries(folder, "release")} == {0}
+    # What was released before is of what the grant covers: it comes late, and comes.
+    assert "4 sealed, of which the collector has 4 and refused 0" in said, said
+
+
+def test_what_waits_for_a_collector_is_not_sent_once_its_grant_is_revoked(place, starts, nginx, world, folder):
+    grant, other = place.grant(**TERMS), place.grant(**TERMS)
+    first = starts(Collector(place))
+    first.stop()
+    run = starts(Several(place, first, folder, world, nginx))
+    run.ask(b"one")
+    eventually(lambda: _entries(folder, "release", grant=grant), "a batch waits")
+    place.revoke(grant)
+    eventually(lambda: _entries(folder, "refusal", why=BEFORE, side="host"), "it is left out")
+    second = starts(Collector(place, address=first.address))
+    said = run.end()
+    assert re.search(r"2 keys: 0 under no grant; [34] sealed, of which the collector has 2 and refused 0", said), said
+    second.stop()
+    assert [e["grant"] for e in place.entries("release") for _ in range(e["count"])] == [other, other]
+
+
+def _alike(place, grant, count):
+    """Grants that say the same as this one, signed here: it is faster."""
+    note = (place.dir / "grants" / f"{grant}.grant").read_text()
+    signer = serialization.load_pem_private_key((place.keys / "boss.key").read_bytes(), None)
+    name, key_hash, _ = (place.keys / "boss.vkey").read_text().split("+", 2)
+    for number in range(count):
+        text = note.partition("\n\n")[0].replace(grant, f"{number:032x}") + "\n"
+        signature = base64.b64encode(bytes.fromhex(key_hash) + signer.sign(text.encode())).decode()
+        (place.dir / "grants" / f"{number:032x}.grant").write_text(f"{text}\n— {name} {signature}\n")
+
+
+def test_a_key_for_more_readers_than_go_into_a_frame_reaches_them_all(place, starts, nginx, world, folder):
+    """A frame has 64 KiB."""
+    count = 250
+    _alike(place, place.grant(**TERMS), count - 1)
+    done = _share(place, starts(Collector(place)), folder, *_curl(world, nginx))
+    assert done.returncode == 0, done.stderr
+    assert f"2 keys: 0 under no grant; {2 * count} sealed, of which the collector has {2 * count} and refused 0" \
+        in done.stderr, done.stderr
+    assert "keys not released" not in done.stderr
+    assert len({entry["grant"] for entry in place.entries("release")}) == count
 
 
 # The host's log.

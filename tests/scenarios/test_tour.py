@@ -103,6 +103,11 @@ def test_the_text_is_calm_and_fits_a_terminal_of_80_columns(tmp_path):
     for command in ("explain dropout", "exec --trust", "exec --share", "accord init", "proxy --single", "get -q",
                     "accord verify", "watch -q", "log verify --state altered"):
         assert f"$ overt {command}" in out, command
+    words = " ".join(re.sub(r"[|│]", " ", out).split())
+    assert "leads to a root in ca.pem, the file you gave" in words and "none of them added" not in words
+    assert re.search(r"its SHA-256 +[0-9a-f]{32}\n *[|│] +[0-9a-f]{32}\n", out)
+    assert len(re.findall(r"\b[0-9a-f]{32}$", out, re.M)) > 5
+    assert not re.search(r"^ *[|│]? +[0-9a-f]{1,7}$", out, re.M)
     assert not re.search(r"https?://(?!localhost)|<script|<link|<img|url\(", page.read_text("utf-8"))
 
 

@@ -79,22 +79,29 @@ class Bus:
     def __init__(self, place, collectors, readers, count=3, **limits):
         self.place, self.readers = place, readers
         ports = free_ports(2 * count)
-        plan = [("--node", f"n{i + 1}=localhost:{ports[2 * i]}:{ports[2 * i + 1]}") for i in range(count)]
-        plan += [("--collector", f"{name}={site}") for name, site in collectors.items()]
-        plan += [("--reader", self._reader(name)) for name in readers]
-        place.overt("collect", "bus", "nodes", "--dir", place.dir, *(word for pair in plan for word in pair))
+        self.plan(ports, collectors, readers)
         self.nodes = [Node(place.dir / "bus" / f"n{i + 1}", *ports[2 * i:2 * i + 2]) for i in range(count)]
         self.servers = ",".join(f"nats://localhost:{node.port}" for node in self.nodes)
         try:
             for node in self.nodes:
                 node.ready()
             for name, consumers in readers.items():
-                self.administer("streams", "--reader", self._reader(name), "--replicas", count,
-                                *(word for one in consumers for word in ("--consumer", one)),
-                                *(word for key, value in limits.items() for word in (f"--{key}", value)))
+                self.make_streams(name, consumers, **limits)
         except BaseException:
             self.stop()
             raise
+
+    def plan(self, ports, collectors, readers):
+        """Writes the folders of the nodes: two ports for each."""
+        words = [("--node", f"n{i // 2 + 1}=localhost:{ports[i]}:{ports[i + 1]}") for i in range(0, len(ports), 2)]
+        words += [("--collector", f"{name}={site}") for name, site in collectors.items()]
+        words += [("--reader", self._reader(name)) for name in readers]
+        self.place.overt("collect", "bus", "nodes", "--dir", self.place.dir, *(word for pair in words for word in pair))
+
+    def make_streams(self, reader, consumers, **limits):
+        self.administer("streams", "--reader", self._reader(reader), "--replicas", len(self.nodes),
+                        *(word for one in consumers for word in ("--consumer", one)),
+                        *(word for key, value in limits.items() for word in (f"--{key}", value)))
 
     def _reader(self, name):
         return f"{name}={self.place.keys / f'{name}.pub'}"

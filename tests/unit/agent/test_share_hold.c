@@ -112,6 +112,51 @@ static void of_what_is_stopped_nothing_goes_out_any_more(void **state)
 	assert_int_equal(counts[SHARE_COUNT_HELD], 0);
 }
 
+static void what_was_stopped_is_of_one_connection_and_not_of_the_next(void **state)
+{
+	struct share_hold *hold = share_hold_new();
+	(void)state;
+	key(hold, 0);
+	share_hold_stop(hold);
+	share_hold_anew(hold);
+	key(hold, 1);
+	key(hold, 2);
+	share_hold_release(hold);
+	assert_int_equal(given_count, 1);
+	assert_int_equal(given[0].key.epoch, 1);
+	/* What it held of the last one is over. */
+	share_hold_anew(hold);
+	assert_int_equal(given_count, 2);
+	assert_int_equal(given[1].key.epoch, 2);
+	assert_int_equal(counts[SHARE_COUNT_HELD], 0);
+	share_hold_free(hold);
+}
+
+static void what_another_process_may_go_on_with_is_not_over_when_its_object_has_another_connection(void **state)
+{
+	struct share_hold *hold = share_hold_new();
+	(void)state;
+	key(hold, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		share_hold_anew(hold);
+		bool kept = given_count == 0;
+		key(hold, 1);
+		share_hold_free(hold);
+		_exit(kept && given_count == 1 && given[0].key.epoch == 1 ? 0 : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	share_hold_anew(hold);
+	assert_int_equal(given_count, 0);
+	assert_int_equal(counts[SHARE_COUNT_LOST], 1);
+	key(hold, 2);
+	share_hold_free(hold);
+	assert_int_equal(given_count, 1);
+	assert_int_equal(counts[SHARE_COUNT_HELD], 0);
+}
+
 static void what_another_process_may_go_on_with_is_not_over_when_it_is_freed(void **state)
 {
 	struct share_hold *hold = share_hold_new(), *later;
@@ -175,6 +220,9 @@ int main(void)
 			the_key_of_the_epoch_that_is_read_stays_and_the_one_before_it_goes_out_when_asked_for, clean),
 		cmocka_unit_test_setup(what_is_closed_is_released_at_once, clean),
 		cmocka_unit_test_setup(of_what_is_stopped_nothing_goes_out_any_more, clean),
+		cmocka_unit_test_setup(what_was_stopped_is_of_one_connection_and_not_of_the_next, clean),
+		cmocka_unit_test_setup(
+			what_another_process_may_go_on_with_is_not_over_when_its_object_has_another_connection, clean),
 		cmocka_unit_test_setup(what_another_process_may_go_on_with_is_not_over_when_it_is_freed, clean),
 		cmocka_unit_test_setup(connections_beyond_the_cap_are_counted, clean),
 		cmocka_unit_test_setup(

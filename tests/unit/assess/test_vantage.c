@@ -56,13 +56,16 @@ static void a_key_is_expected_of_the_leaf_or_of_who_really_signed_it(void **stat
 	begin(&lab);
 	pin(&leaf, lab.one.leaf);
 	pin(&above, sk_X509_value(lab.one.above, 0));
-	assert_int_equal(expect_judge(&none, lab.one.leaf, lab.one.above), EXPECT_NOTHING);
-	assert_int_equal(expect_judge(&leaf, lab.one.leaf, lab.one.above), EXPECT_LEAF);
-	assert_int_equal(expect_judge(&leaf, lab.two.leaf, lab.two.above), EXPECT_OTHER);
-	assert_int_equal(expect_judge(&above, lab.one.leaf, lab.one.above), EXPECT_ABOVE);
+	assert_int_equal(expect_judge(&none, lab.one.leaf, lab.one.above, NULL), EXPECT_NOTHING);
+	assert_int_equal(expect_judge(&leaf, lab.one.leaf, lab.one.above, NULL), EXPECT_LEAF);
+	assert_int_equal(expect_judge(&leaf, lab.two.leaf, lab.two.above, NULL), EXPECT_OTHER);
+	assert_int_equal(expect_judge(&above, lab.one.leaf, lab.one.above, NULL), EXPECT_ABOVE);
 	/* Anybody can send along a certificate that is expected: of the same name, but it signed another leaf. */
-	assert_int_equal(expect_judge(&above, lab.two.leaf, lab.one.above), EXPECT_OTHER);
-	assert_int_equal(expect_judge(&above, lab.one.leaf, NULL), EXPECT_OTHER);
+	assert_int_equal(expect_judge(&above, lab.two.leaf, lab.one.above, NULL), EXPECT_OTHER);
+	assert_int_equal(expect_judge(&above, lab.one.leaf, NULL, NULL), EXPECT_OTHER);
+	/* A root is seldom sent: it is known by what is trusted here. */
+	assert_int_equal(expect_judge(&above, lab.one.leaf, NULL, sk_X509_value(lab.one.above, 0)), EXPECT_ABOVE);
+	assert_int_equal(expect_judge(&above, lab.two.leaf, NULL, sk_X509_value(lab.one.above, 0)), EXPECT_OTHER);
 	end(&lab);
 }
 
@@ -112,7 +115,8 @@ static void what_is_expected_is_read_from_words_and_files(void **state)
 	assert_true(expect_add(&expect, path, &err));
 	assert_int_equal(expect.keys, 2);
 	assert_true(expect.has_names);
-	assert_int_equal(expect_judge(&expect, lab.one.leaf, NULL), EXPECT_LEAF);
+	assert_int_equal(expect_judge(&expect, lab.one.leaf, NULL, NULL), EXPECT_LEAF);
+	assert_int_equal(expect_judge(&expect, lab.two.leaf, NULL, NULL), EXPECT_OTHER);
 	assert_int_equal(unlink(path), 0);
 	assert_true(expect_add(&expect, "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &err));
 	assert_int_equal(expect.key[2][0] | expect.key[2][31], 0);
@@ -123,6 +127,7 @@ static void what_is_expected_is_read_from_words_and_files(void **state)
 	while (expect.keys < EXPECT_KEYS)
 		pin(&expect, lab.two.leaf);
 	assert_false(expect_add(&expect, "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &err));
+	expect_free(&expect);
 	end(&lab);
 }
 

@@ -75,7 +75,7 @@ static void a_reader_may_do_nothing_but_read_its_own_stream(void **state)
 	assert_true(bus_plan_collector(&plan, "c1=paris", NULL));
 	assert_true(bus_plan_reader(&plan, "ops", id, NULL));
 	const char *text = text_of(bus_config_users, &plan);
-	const char *reader = strstr(text, "\"CN=ops\"");
+	const char *reader = strstr(text, "  READER_ab000000000000000000000000000000 {");
 	assert_non_null(reader);
 	assert_non_null(
 		strstr(reader, "subscribe: { allow: [ \"_INBOX.reader.ab000000000000000000000000000000.>\" ] }"));
@@ -85,6 +85,45 @@ static void a_reader_may_do_nothing_but_read_its_own_stream(void **state)
 	assert_null(strstr(reader, "overt.keys"));
 	const char *collector = strstr(text, "\"CN=c1\"");
 	assert_non_null(strstr(collector, "publish: { allow: [ \"overt.keys.paris.>\" ] }"));
+}
+
+/* The text from one sign up to another. */
+static const char *between(const char *text, const char *from, const char *to)
+{
+	static char room[65536];
+	const char *at = strstr(text, from), *end = at ? strstr(at, to) : NULL;
+	assert_non_null(end);
+	snprintf(room, sizeof(room), "%.*s", (int)(end - at), at);
+	return room;
+}
+
+static void each_site_and_each_key_has_an_account_without_jetstream(void **state)
+{
+	(void)state;
+	static struct bus_plan plan;
+	const uint8_t one[SEAL_KEY_ID] = {1}, two[SEAL_KEY_ID] = {2};
+	assert_true(bus_plan_collector(&plan, "c1=paris", NULL));
+	assert_true(bus_plan_collector(&plan, "c2=oslo", NULL));
+	assert_true(bus_plan_collector(&plan, "c3=paris", NULL));
+	assert_true(bus_plan_reader(&plan, "ops", one, NULL));
+	assert_true(bus_plan_reader(&plan, "eve", two, NULL));
+	assert_true(bus_plan_reader(&plan, "ops-too", one, NULL));
+	char *text = text_of(bus_config_users, &plan);
+	/* Once each, with all who belong there. */
+	const char *paris = strstr(text, "  SITE_paris {");
+	assert_null(strstr(paris + 1, "  SITE_paris {"));
+	paris = between(text, "  SITE_paris {", "\n  }\n");
+	assert_true(strstr(paris, "CN=c1") && strstr(paris, "CN=c3"));
+	assert_true(!strstr(paris, "CN=c2") && !strstr(paris, "oslo") && !strstr(paris, "jetstream"));
+	const char *ops = between(text, "  READER_01000000000000000000000000000000 {", "\n  }\n");
+	assert_true(strstr(ops, "CN=ops\"") && strstr(ops, "CN=ops-too\""));
+	assert_true(!strstr(ops, "OVERT_02") && !strstr(ops, "CN=eve") && !strstr(ops, "jetstream"));
+	/* Where JetStream is, there is the administrator alone. */
+	const char *overt = between(text, "  OVERT {", "\n  }\n");
+	assert_non_null(strstr(overt, "users: [ { user: \"CN=" BUS_ADMIN "\" } ]"));
+	assert_null(strstr(strstr(overt, "user: ") + 1, "user: "));
+	for (const char *at = strstr(overt, "service:"); at; at = strstr(at + 1, "service:"))
+		assert_true(strstr(at, "accounts: [ ") < strchr(at, '\n'));
 }
 
 static bool write_first(const struct bus_plan *plan, struct writer *to)
@@ -125,6 +164,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_node_is_refused),
 		cmocka_unit_test(a_certificate_has_one_role),
 		cmocka_unit_test(a_reader_may_do_nothing_but_read_its_own_stream),
+		cmocka_unit_test(each_site_and_each_key_has_an_account_without_jetstream),
 		cmocka_unit_test(a_node_asks_for_certificates_everywhere_and_knows_the_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

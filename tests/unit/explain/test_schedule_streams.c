@@ -123,19 +123,105 @@ static void tls12_is_read_to_its_last_record(void **state)
 	}
 }
 
+/* Of octets that are there at once, with `cap` octets of scratch. */
+static enum schedule_opening random_of(struct bytes octets, size_t cap, uint8_t random[32])
+{
+	static uint8_t scratch[65536];
+	struct collect collect;
+	assert_true(cap <= sizeof(scratch));
+	collect_init(&collect, scratch, cap);
+	return schedule_streams_random(&collect, octets, random);
+}
+
 static void the_random_of_a_hello_is_found_once_it_is_whole(void **state)
 {
 	(void)state;
 	struct taped taped;
-	uint8_t random[32];
+	struct collect collect;
+	struct record record;
+	uint8_t random[32] = {0};
+	tape(&taped, TLS_VERSION_13, NULL);
+	struct bytes up = buffer_bytes(&taped.octets[0]), rest = up;
+	assert_int_equal(record_read(&rest, &record), RECORD_OK);
+	size_t whole = up.len - rest.len;
+	/* Octet by octet, with one collect. */
+	collect_init(&collect, NULL, 0);
+	for (size_t len = 0; len < whole; len++)
+		assert_int_equal(schedule_streams_random(&collect, bytes_of(up.data, len), random), SCHEDULE_MORE);
+	assert_int_equal(schedule_streams_random(&collect, up, random), SCHEDULE_HELLO);
+	assert_memory_equal(random, taped.random, sizeof(random));
+	assert_int_equal(random_of(bytes_str("GET / HTTP/1.1\r\n"), 0, random), SCHEDULE_NO_HELLO);
+	assert_int_equal(random_of(buffer_bytes(&taped.octets[1]), 0, random), SCHEDULE_NO_HELLO);
+	untape(&taped);
+}
+
+static void a_hello_over_several_records_takes_a_scratch(void **state)
+{
+	(void)state;
+	struct taped taped;
+	struct record record;
+	struct buffer split = {.cap = LAB_STREAM};
+	uint8_t random[32] = {0};
 	tape(&taped, TLS_VERSION_13, NULL);
 	struct bytes up = buffer_bytes(&taped.octets[0]);
-	assert_int_equal(schedule_streams_random(up, random), SCHEDULE_HELLO);
+	assert_int_equal(record_read(&up, &record), RECORD_OK);
+	for (size_t i = 0; i < record.fragment.len; i++) {
+		const uint8_t one[] = {RECORD_HANDSHAKE, 3, 3, 0, 1, record.fragment.data[i]};
+		assert_true(buffer_add(&split, bytes_of(one, sizeof(one))));
+	}
+	assert_int_equal(random_of(buffer_bytes(&split), 0, random), SCHEDULE_NO_ROOM);
+	assert_int_equal(random_of(buffer_bytes(&split), 65536, random), SCHEDULE_HELLO);
 	assert_memory_equal(random, taped.random, sizeof(random));
-	for (size_t len = 0; len < 100; len++)
-		assert_int_equal(schedule_streams_random(bytes_of(up.data, len), random), SCHEDULE_MORE);
-	assert_int_equal(schedule_streams_random(bytes_str("GET / HTTP/1.1\r\n"), random), SCHEDULE_NO_HELLO);
-	assert_int_equal(schedule_streams_random(buffer_bytes(&taped.octets[1]), random), SCHEDULE_NO_HELLO);
+	buffer_clear(&split);
+	untape(&taped);
+}
+
+/* A ClientHello that says that it has 16 MiB, read where a good one was read a moment ago. */
+static void a_message_that_is_too_long_is_no_hello_whatever_was_read_before(void **state)
+{
+	(void)state;
+	static const uint8_t endless[] = {RECORD_HANDSHAKE, 3, 1, 0, 8, HANDSHAKE_CLIENT_HELLO, 0xff, 0xff, 0xff};
+	uint8_t whole[sizeof(endless) + 4] = {0}, random[32], untouched[32];
+	struct taped taped;
+	tape(&taped, TLS_VERSION_13, NULL);
+	memcpy(whole, endless, sizeof(endless));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(random_of(buffer_bytes(&taped.octets[0]), 65536, random), SCHEDULE_HELLO);
+		memset(random, 0x5a, sizeof(random));
+		memset(untouched, 0x5a, sizeof(untouched));
+		assert_int_equal(random_of(bytes_of(whole, sizeof(whole)), 65536, random), SCHEDULE_NO_HELLO);
+		assert_memory_equal(random, untouched, sizeof(random));
+	}
+	untape(&taped);
+}
+
+/* Both sides update their keys more often than is told; the client says something under the last of them. */
+static void that_more_key_updates_follow_is_said_though_their_records_do_not_open(void **state)
+{
+	(void)state;
+	const struct lab_setup setup = {.version = TLS_VERSION_13, .groups = "X25519"};
+	struct error err = {0};
+	struct taped taped = {.octets = {{.cap = LAB_STREAM}, {.cap = LAB_STREAM}}, .keys = {.cap = LAB_STREAM}};
+	struct buffer room = {.cap = LAB_STREAM};
+	struct schedule_source source;
+	taped.lab = lab_new(&err);
+	taped.crypto = crypto_new();
+	struct lab_end *client = lab_client(taped.lab, &setup, &err), *server = lab_server(taped.lab, &setup, &err);
+	assert_true(lab_join(client, server, &taped.octets[0], &taped.octets[1], &err));
+	for (unsigned i = 0; i < SCHEDULE_UPDATES + 2; i++) {
+		assert_int_equal(SSL_key_update(lab_ssl(client), SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_true(lab_says(client, server, "a question", &taped.octets[0]));
+	}
+	assert_true(buffer_add(&taped.keys, lab_keylog(client)));
+	lab_end_free(client);
+	lab_end_free(server);
+	assert_true(read_whole(&taped, buffer_bytes(&taped.keys), &room, &source, &err));
+	assert_int_equal(source.updates[0], SCHEDULE_UPDATES);
+	assert_non_null(source.ended[0]);
+	assert_string_equal(source.ended[0], "more than 16 key updates follow, and no more are told");
+	assert_null(source.ended[1]);
+	schedule_source_wipe(&source);
+	buffer_clear(&room);
 	untape(&taped);
 }
 
@@ -258,6 +344,9 @@ int main(void)
 		cmocka_unit_test(tls13_is_read_to_its_last_record),
 		cmocka_unit_test(tls12_is_read_to_its_last_record),
 		cmocka_unit_test(the_random_of_a_hello_is_found_once_it_is_whole),
+		cmocka_unit_test(a_hello_over_several_records_takes_a_scratch),
+		cmocka_unit_test(a_message_that_is_too_long_is_no_hello_whatever_was_read_before),
+		cmocka_unit_test(that_more_key_updates_follow_is_said_though_their_records_do_not_open),
 		cmocka_unit_test(streams_cut_anywhere_give_a_sentence_or_what_was_there),
 		cmocka_unit_test(keys_of_another_connection_open_nothing),
 		cmocka_unit_test(a_premaster_secret_is_as_good_as_the_master_secret),

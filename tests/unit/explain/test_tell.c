@@ -219,6 +219,29 @@ static void what_a_program_said_is_quoted_line_by_line_and_fits(void **state)
 	story_free(story);
 }
 
+/* 64 digits have no room behind a label: they are cut in the middle, and each part stands under the other. */
+static void octets_in_hex_are_cut_into_parts_of_one_length(void **state)
+{
+	(void)state;
+	static const char digits[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+	struct story *story = story_new("test", "A", "B");
+	struct told told;
+	char line[128];
+	assert_non_null(story);
+	snprintf(line, sizeof(line), "server\n    its SHA-256  %s\n", digits);
+	story_quote(story, bytes_str(line));
+	story_row(story, "row", "row");
+	story_words(story, "value", "computed here", digits);
+	story_held(story, true, "so");
+	tell(story, 't', 80, &told);
+	assert_non_null(strstr(told.text, "    │     its SHA-256  00112233445566778899aabbccddeeff\n"
+					  "    │                  00112233445566778899aabbccddeeff\n"));
+	assert_non_null(strstr(told.text, "    computed here  00112233445566778899aabbccddeeff\n"
+					  "                   00112233445566778899aabbccddeeff\n"));
+	free(told.text);
+	story_free(story);
+}
+
 static void depth_and_octets_are_marked_in_the_page(void **state)
 {
 	(void)state;
@@ -247,6 +270,7 @@ int main(void)
 		cmocka_unit_test(text_keeps_its_words_and_a_figure_its_lanes),
 		cmocka_unit_test(a_story_told_in_parts_is_the_story_told_at_once),
 		cmocka_unit_test(what_a_program_said_is_quoted_line_by_line_and_fits),
+		cmocka_unit_test(octets_in_hex_are_cut_into_parts_of_one_length),
 		cmocka_unit_test(depth_and_octets_are_marked_in_the_page),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

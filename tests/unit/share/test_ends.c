@@ -108,6 +108,24 @@ static void octets_that_are_used_up_end_it(void **state)
 	ends_free(ends);
 }
 
+static void octets_that_are_used_up_before_the_first_key_end_it_at_once(void **state)
+{
+	(void)state;
+	struct ends *ends = ends_new(count, NULL);
+	const struct grant grant = ending(1000, 0);
+	struct told told = {0};
+	carried = 1000;
+	assert_int_equal(ask(ends, &grant, 1, 0, 0), ENDS_OVER);
+	carried = 0;
+	assert_int_equal(ask(ends, &grant, 1, 1, 0), ENDS_OVER);
+	assert_int_equal(ask(ends, &grant, 2, 0, 0), ENDS_OPEN);
+	assert_int_equal(ends_count(ends).over, 1);
+	/* No key of it left: there is nobody to tell. */
+	ends_due(ends, 0, tell, &told);
+	assert_int_equal(told.count, 0);
+	ends_free(ends);
+}
+
 static void a_connection_that_nobody_can_count_is_not_given_and_one_that_has_closed_stays_as_it_was(void **state)
 {
 	(void)state;
@@ -175,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_grant_ends_in_a_connection_when_its_seconds_are_over_there),
 		cmocka_unit_test(octets_that_are_used_up_end_it),
+		cmocka_unit_test(octets_that_are_used_up_before_the_first_key_end_it_at_once),
 		cmocka_unit_test(
 			a_connection_that_nobody_can_count_is_not_given_and_one_that_has_closed_stays_as_it_was),
 		cmocka_unit_test(what_cannot_end_is_not_given_and_neither_is_what_may_have_ended),

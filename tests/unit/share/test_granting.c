@@ -205,6 +205,30 @@ static void seconds_within_a_connection_are_not_those_of_the_clock_on_the_wall(v
 	assert_int_equal(granting_count(place->granting).over, 1);
 }
 
+static void what_waits_leaves_no_more_once_the_grant_is_over_but_for_an_end_within_a_connection(void **state)
+{
+	struct place *place = *state;
+	struct error err;
+	const uint8_t one[RELEASE_GRANT] = {0x10, [15] = 0x01}, two[RELEASE_GRANT] = {0x20, [15] = 0x02};
+	const uint8_t unknown[RELEASE_GRANT] = {0x30, [15] = 0x03};
+	write_grant(place, '1', UNTIL "}\n");
+	write_grant(place, '2', UNTIL ", seconds: 10}\n");
+	assert_true(begin(place, &err));
+	assert_int_equal(seal(place, 0, ISSUED + 60, 1 * S), 2);
+	assert_int_equal(seal(place, 1, ISSUED + 80, 21 * S), 1);
+	assert_true(granting_lasts(place->granting, one, ISSUED + 80));
+	assert_true(granting_lasts(place->granting, two, ISSUED + 80));
+	assert_false(granting_lasts(place->granting, unknown, ISSUED + 80));
+	assert_false(granting_lasts(place->granting, one, ISSUED + 86400));
+	write_note(place, "1.revoked",
+		"revocation: 1\ngrant: \"10000000000000000000000000000001\"\ntime: 2026-11-22T06:00:00Z\nreason: "
+		"over\n");
+	assert_int_equal(seal(place, 2, ISSUED + 81, 22 * S), 0);
+	assert_false(granting_lasts(place->granting, one, ISSUED + 81));
+	granting_end(place->granting, two, COURIER_WHY_ENOUGH);
+	assert_false(granting_lasts(place->granting, two, ISSUED + 81));
+}
+
 static void the_collectors_word_ends_a_grant_unless_it_only_lacks_it(void **state)
 {
 	struct place *place = *state;
@@ -242,6 +266,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_clock_set_back_brings_no_grant_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			seconds_within_a_connection_are_not_those_of_the_clock_on_the_wall, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_waits_leaves_no_more_once_the_grant_is_over_but_for_an_end_within_a_connection, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			the_collectors_word_ends_a_grant_unless_it_only_lacks_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_grant_that_names_its_senders_is_for_no_other, setup, teardown),
