@@ -29,7 +29,8 @@ __attribute__((noinline)) int nss_keylog_int(const char *prefix, const void *ssl
 int nss_keylog_int(const char *prefix, const void *ssl, const uint8_t *random, size_t random_len, const uint8_t *secret,
 	size_t secret_len)
 {
-	__asm__ volatile("" ::"r"(prefix), "r"(ssl), "r"(random), "r"(random_len), "r"(secret), "r"(secret_len));
+	__asm__ volatile("" ::"r"(prefix), "r"(ssl), "r"(random), "r"(random_len), "r"(secret), "r"(secret_len)
+			 : "memory");
 	return 1;
 }
 
@@ -95,7 +96,7 @@ static void take(void *arg, const struct probe_event *event)
 
 static void call(unsigned times, size_t secret_len)
 {
-	uint8_t random[PROBE_RANDOM] = {0}, secret[PROBE_SECRET + 8] = {0};
+	uint8_t random[PROBE_RANDOM], secret[PROBE_SECRET + 8];
 	memset(random, 0xa1, sizeof(random));
 	memset(secret, 0xb2, sizeof(secret));
 	for (unsigned i = 0; i < times; i++)
