@@ -20,9 +20,11 @@ SERVERS = ["unaware", "aware", "demanding"]
 PAIRS = [
     ("TLS12", "begin(F)", [("extended-master-secret", "TLS 1.2 without EMS: both legs share one master secret")]),
     ("VISIBILITY", "begin(F)", [("record-keys-only", "in-band visibility: the reader resumes as the server")]),
-    ("CONSENT", "begin(F)", []),
-    ("CONSENT", "beginEve(F)", [("notice-signed", "a notice outside the signature: another reader than the client saw"),
-                                ("offer-checked", "an offer nobody compares: a reader whom the client did not offer")]),
+    ("CONSENT", "begin(F, nil)", []),
+    ("CONSENT", "begin(F, srv)", []),
+    ("CONSENT", "beginEve(F, nil)", [("notice-signed", "a notice outside the signature: another reader than the client saw"),
+                                     ("offer-checked", "an offer nobody compares: a reader whom the client did not offer")]),
+    ("CONSENT", "beginEve(F, srv)", [("offer-checked", "the same of a server whose key is stolen")]),
     ("EPOCHS", "beginAfter(F)", [("release-by-receiver", "released by the sender: a forged record is accepted"),
                                  ("record-keys-only", "traffic secrets released: later epochs are forged")]),
     ("EPOCHS", "beginLive(F)", [("record-keys-only", "traffic secrets released: revocation stops nothing")]),
@@ -54,7 +56,7 @@ def searches():
     for feature, key, cast, server, what in ACCORD_ATTACKS:
         yield what, "ACCORD-CLAIMS", f"{cast}(without(overt, {feature}), {key}, {server})", "broken(W:World)", True
     for module, begin, variants in PAIRS:
-        if begin != "beginEve(F)":
+        if not begin.startswith("beginEve"):
             yield f"{module}, {begin}: a run succeeds", module, begin.replace("F", "overt"), "done(W:World)", True
         yield f"{module}, {begin}: no claim is broken", module, begin.replace("F", "overt"), "broken(W:World)", False
         for feature, what in variants:
