@@ -11,6 +11,7 @@ struct queue {
 	pthread_cond_t wake;
 	struct queued *places; /* QUEUE_MAX of them: memory for secrets */
 	size_t first, count;
+	size_t enough; /* as many as wake who waits */
 	bool ending;
 	uint64_t until_ns;
 };
@@ -55,7 +56,8 @@ bool queue_put(struct queue *queue, const struct release *release, const void *t
 		place->tagged = tag != NULL;
 		if (tag)
 			memcpy(place->tag, tag, QUEUE_TAG);
-		pthread_cond_signal(&queue->wake);
+		if (queue->count >= queue->enough)
+			pthread_cond_signal(&queue->wake);
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return room;
@@ -75,14 +77,26 @@ bool queue_take(struct queue *queue, struct queued *out)
 	return any;
 }
 
+static void wait_for(struct queue *queue, size_t enough, uint64_t until_ns)
+{
+	const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+	bool in_time = true;
+	pthread_mutex_lock(&queue->lock);
+	queue->enough = enough;
+	while (in_time && queue->count < enough && !queue->ending)
+		in_time = pthread_cond_timedwait(&queue->wake, &queue->lock, &until) == 0;
+	pthread_mutex_unlock(&queue->lock);
+}
+
 void queue_wait(struct queue *queue, uint64_t most_ns)
 {
-	uint64_t at_ns = clock_monotonic_ns() + most_ns;
-	const struct timespec until = {.tv_sec = (time_t)(at_ns / NS_PER_S), .tv_nsec = (long)(at_ns % NS_PER_S)};
-	pthread_mutex_lock(&queue->lock);
-	if (queue->count == 0 && !queue->ending)
-		(void)pthread_cond_timedwait(&queue->wake, &queue->lock, &until);
-	pthread_mutex_unlock(&queue->lock);
+	wait_for(queue, 1, clock_monotonic_ns() + most_ns);
+}
+
+void queue_gather(struct queue *queue, size_t enough, uint64_t until_ns)
+{
+	if (clock_monotonic_ns() < until_ns)
+		wait_for(queue, enough, until_ns);
 }
 
 void queue_end(struct queue *queue, uint64_t until_ns)

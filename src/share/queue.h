@@ -28,6 +28,8 @@ must_check bool queue_put(struct queue *queue, const struct release *release, co
 must_check bool queue_take(struct queue *queue, struct queued *out);
 /* Until something is there, the end comes, or so long. */
 void queue_wait(struct queue *queue, uint64_t most_ns);
+/* Until so many are there, the end comes, or until that time (monotonic). One that comes alone wakes nobody. */
+void queue_gather(struct queue *queue, size_t enough, uint64_t until_ns);
 /* It ends: whatever is left at that time (monotonic) stays. Wakes who waits. */
 void queue_end(struct queue *queue, uint64_t until_ns);
 must_check bool queue_ending(struct queue *queue);

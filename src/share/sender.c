@@ -21,6 +21,9 @@
 #define IDLE_NS    (250 * NS_PER_MS) /* between looks at the grants, and at the collector while nothing comes */
 #define MORE_ROOM  (GRANT_MAX * ((size_t)SEAL_MAX + 2))
 #define PAUSE_NS   (50 * NS_PER_MS) /* while there is no collector */
+/* A batch has a sync of the log, a record and an answer of its own: where nobody waits for them, few are made. */
+#define PACE_NS (5 * NS_PER_MS)
+#define ENOUGH  (QUEUE_MAX / 4)
 
 _Static_assert(QUEUE_TAG == ENDS_TAG, "a tag names a connection");
 
@@ -361,12 +364,15 @@ static void *run(void *arg)
 		look(sender);
 		bool some = make_batch(sender);
 		unlock(sender);
+		uint64_t began_ns = clock_monotonic_ns();
 		if (some)
 			send_batch(sender);
 		if (!send_kept(sender, ending && !some) && ending && !some)
 			break;
 		if (sender->more.len == 0)
 			queue_wait(sender->queue, IDLE_NS);
+		if (some && !sender->options.done)
+			queue_gather(sender->queue, ENOUGH, began_ns + PACE_NS);
 	}
 	sender->counts.unsent += drop_more(sender);
 	for (size_t i = 0; i < sender->kept.count; i++)

@@ -22,7 +22,8 @@ def _end_with_us():
 
 
 class Output:
-    """Lines of one stream, collected by a thread."""
+    """Lines of one stream, collected by a thread. A line counts once it has ended: of one that is longer than a pipe takes
+    at a time, the beginning comes first."""
 
     def __init__(self, stream):
         self._lines, self._changed, self._done = [], threading.Condition(), False
@@ -38,16 +39,17 @@ class Output:
                     self._lines += [line.decode("utf-8", "replace") for line in whole]
                     self._changed.notify_all()
         with self._changed:
-            self._done = True
+            self._lines += [self._partial.decode("utf-8", "replace")] if self._partial else []
+            self._partial, self._done = b"", True
             self._changed.notify_all()
 
     def text(self):
         with self._changed:
-            return "\n".join([*self._lines, self._partial.decode("utf-8", "replace")])
+            return "\n".join([*self._lines, self._partial.decode("utf-8", "replace")])  # with what has not ended
 
     def lines(self):
         with self._changed:
-            return [*self._lines, *([self._partial.decode("utf-8", "replace")] if self._partial else [])]
+            return [*self._lines]
 
     def wait_end(self, timeout=PATIENCE):
         self._thread.join(timeout)
@@ -57,15 +59,14 @@ class Output:
         deadline, seen = time.monotonic() + timeout, after
         with self._changed:
             while True:
-                lines = [*self._lines, self._partial.decode("utf-8", "replace")]
-                for line in lines[seen:]:
+                for line in self._lines[seen:]:
                     if found := re.search(pattern, line):
                         return found
                 seen = max(after, len(self._lines))
                 left = deadline - time.monotonic()
                 if self._done or left <= 0:
                     why = "the stream ended" if self._done else f"{timeout:.0f} s passed"
-                    raise AssertionError(f"no line matches {pattern!r}: {why}\n" + "\n".join(lines[-40:]))
+                    raise AssertionError(f"no line matches {pattern!r}: {why}\n" + "\n".join(self._lines[-40:]))
                 self._changed.wait(left)
 
 

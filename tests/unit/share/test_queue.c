@@ -81,12 +81,34 @@ static void who_waits_is_woken_by_what_comes_and_by_the_end(void **state)
 	queue_free(queue);
 }
 
+static void who_gathers_is_woken_by_enough_and_by_the_end_and_waits_no_longer_than_said(void **state)
+{
+	(void)state;
+	struct queue *queue = queue_new();
+	pthread_t thread;
+	uint64_t before = clock_monotonic_ns();
+	assert_true(put(queue, 1, NULL));
+	queue_gather(queue, 2, before + 20 * NS_PER_MS);
+	assert_true(clock_monotonic_ns() - before >= 20 * NS_PER_MS);
+	assert_int_equal(queue_left(queue), 1);
+	assert_int_equal(pthread_create(&thread, NULL, later, queue), 0);
+	queue_gather(queue, 2, before + 60 * NS_PER_S);
+	pthread_join(thread, NULL);
+	assert_int_equal(queue_left(queue), 2);
+	queue_gather(queue, 3, before); /* that time is past */
+	queue_end(queue, UINT64_MAX);
+	queue_gather(queue, 3, before + 60 * NS_PER_S);
+	assert_true(clock_monotonic_ns() - before < 60 * NS_PER_S);
+	queue_free(queue);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(releases_come_out_in_their_order_with_their_tags),
 		cmocka_unit_test(a_full_queue_takes_no_more_until_one_has_left),
 		cmocka_unit_test(who_waits_is_woken_by_what_comes_and_by_the_end),
+		cmocka_unit_test(who_gathers_is_woken_by_enough_and_by_the_end_and_waits_no_longer_than_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
