@@ -1,4 +1,4 @@
-/* A grant or a revocation, as somebody may have written it; and what is around it, a signed note. */
+/* A grant or a revocation, as somebody may have written it; also in a signed note. */
 #include "keys/grant.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -8,12 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct grant grant, again;
 	static uint8_t text[GRANT_FILE_MAX];
 	static struct grant_revocation revocation;
-	struct grant_signer signer = {.name = "boss", .hash = {1, 2, 3, 4}};
-	struct bytes in = bytes_of(data, size), inner;
+	struct note_key signer = {.name = "boss", .type = NOTE_ED25519, .id = {1, 2, 3, 4}};
+	struct bytes in = bytes_of(data, size);
 	struct error err;
-	size_t which;
-	(void)!grant_note_verify(in, &signer, 1, &inner, &which);
-	(void)!grant_signer_read(in, &signer, &err);
+	(void)!grant_open(in, "fuzz", &signer, 1, &grant, &err);
 	(void)!grant_revocation_parse(in, "fuzz", &revocation, &err);
 	if (!grant_parse(in, "fuzz", &grant, &err))
 		return 0;

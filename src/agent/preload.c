@@ -8,6 +8,7 @@
 #include "agent/objects.h"
 #include "agent/post.h"
 #include "agent/share.h"
+#include "agent/share_update.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -139,6 +140,28 @@ SSL_CTX *SSL_CTX_new(const SSL_METHOD *method)
 	return bar(WHO) ? NULL : REAL(SSL_CTX_new)(method);
 }
 
+/* Message callbacks: the core, or sharing where the library is one that it watches, else libssl. */
+
+void SSL_CTX_set_msg_callback(SSL_CTX *ctx, context_message_fn *callback)
+{
+	const struct agent_core *found = core_of(WHO);
+	void (*next)(SSL_CTX *, context_message_fn *) = found ? NULL : REAL(SSL_CTX_set_msg_callback);
+	if (found)
+		found->ctx_set_msg_callback(ctx, callback);
+	else if (!share_update_own_ctx((const void *)(uintptr_t)next, ctx, callback))
+		next(ctx, callback);
+}
+
+void SSL_set_msg_callback(SSL *ssl, context_message_fn *callback)
+{
+	const struct agent_core *found = core_of(WHO);
+	void (*next)(SSL *, context_message_fn *) = found ? NULL : REAL(SSL_set_msg_callback);
+	if (found)
+		found->set_msg_callback(ssl, callback);
+	else if (!share_update_own((const void *)(uintptr_t)next, ssl, callback))
+		next(ssl, callback);
+}
+
 /* All others: the core where it is, else libssl. */
 #define PASS(type, function, member, parameters, arguments)                                                            \
 	type function parameters                                                                                       \
@@ -147,9 +170,6 @@ SSL_CTX *SSL_CTX_new(const SSL_METHOD *method)
 		return found ? found->member arguments : REAL(function) arguments;                                     \
 	}
 
-PASS(void, SSL_CTX_set_msg_callback, ctx_set_msg_callback, (SSL_CTX * ctx, context_message_fn *callback),
-	(ctx, callback))
-PASS(void, SSL_set_msg_callback, set_msg_callback, (SSL * ssl, context_message_fn *callback), (ssl, callback))
 PASS(void, SSL_CTX_set_info_callback, ctx_set_info_callback, (SSL_CTX * ctx, context_info_fn *callback),
 	(ctx, callback))
 PASS(context_info_fn *, SSL_CTX_get_info_callback, ctx_get_info_callback, (SSL_CTX * ctx), (ctx))

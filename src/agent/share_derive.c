@@ -122,3 +122,13 @@ size_t share_derive(const struct share_hmac *hmac, const struct share_secret *fr
 	return from->version == TLS_VERSION_13 ? derive13(hmac, from, suite, &shape, out)
 	                                       : derive12(hmac, from, suite, &shape, out);
 }
+
+size_t share_derive_next(
+	const struct share_hmac *hmac, const struct share_secret *from, uint8_t out[static SHARE_HASH_MAX])
+{
+	const struct suite *suite = suite_find(from->suite);
+	size_t len = suite ? hash_len(suite->prf) : 0;
+	bool ok = from->version == TLS_VERSION_13 && len > 0 && from->secret.len == len &&
+	          expand(hmac, suite->prf, from->secret, "traffic upd", out, len);
+	return ok ? len : 0;
+}

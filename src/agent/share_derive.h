@@ -33,4 +33,11 @@ struct share_secret {
 must_check size_t share_derive(
 	const struct share_hmac *hmac, const struct share_secret *from, struct record_key out[2]);
 
+/*
+ * The secret of the epoch after that of `from`, a traffic secret of TLS 1.3 (RFC 8446, 7.2): its octets, or 0 where it is
+ * none of a suite that is known. The caller wipes it.
+ */
+must_check size_t share_derive_next(
+	const struct share_hmac *hmac, const struct share_secret *from, uint8_t out[static SHARE_HASH_MAX]);
+
 #endif

@@ -1,22 +1,23 @@
 #include "agent/share_link.h"
 
+#include "base/local_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ULL
 #define NS_PER_S  1000000000ULL
-#define AGAIN_NS  NS_PER_S /* between attempts to find a shipper that is gone */
+#define AGAIN_NS  NS_PER_S       /* between attempts to find a shipper that is gone */
+#define SEEN_NS   (2 * NS_PER_S) /* at most, until a word on which the host has to act was taken */
 #define HEAD      "OVS1"
 #define HEAD_LEN  4
 
@@ -52,16 +53,6 @@ bool share_link_on(void)
 
 /* The ring. */
 
-static void *map(int fd, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		return NULL;
-	(void)madvise(memory, size, MADV_DONTDUMP);
-	(void)mlock(memory, size); /* as far as RLIMIT_MEMLOCK allows */
-	return memory;
-}
-
 /* The size is sealed: whoever maps it cannot be made to fault. */
 static int make_memory(void)
 {
@@ -74,19 +65,6 @@ static int make_memory(void)
 	return fd;
 }
 
-static socklen_t address_of(struct sockaddr_un *at)
-{
-	size_t len = strlen(settings->address);
-	*at = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (len >= sizeof(at->sun_path))
-		return 0;
-	memcpy(at->sun_path, settings->address, len);
-	if (at->sun_path[0] != '@')
-		return (socklen_t)sizeof(*at);
-	at->sun_path[0] = '\0';
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-}
-
 /* Whoever has the name when the shipper is gone is not the shipper. */
 static int knock(pid_t *shipper)
 {
@@ -94,7 +72,7 @@ static int knock(pid_t *shipper)
 		.tv_sec = settings->deadline_ms / 1000, .tv_usec = (suseconds_t)(settings->deadline_ms % 1000) * 1000};
 	struct sockaddr_un at;
 	struct ucred who;
-	socklen_t len = address_of(&at), who_len = sizeof(who);
+	socklen_t len = local_socket_address(settings->address, &at), who_len = sizeof(who);
 	int fd = len > 0 ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0) : -1;
 	if (fd < 0)
 		return -1;
@@ -109,41 +87,12 @@ static int knock(pid_t *shipper)
 	return -1;
 }
 
-static bool send_memory(int fd, int memory)
-{
-	char head[] = HEAD;
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec octets = {.iov_base = head, .iov_len = HEAD_LEN};
-	struct msghdr message = {
-		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *attached = CMSG_FIRSTHDR(&message);
-	attached->cmsg_level = SOL_SOCKET;
-	attached->cmsg_type = SCM_RIGHTS;
-	attached->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(attached), &memory, sizeof(memory));
-	return sendmsg(fd, &message, MSG_NOSIGNAL) == HEAD_LEN;
-}
-
 /* The bell's descriptor, or -1. */
 static int receive_bell(int fd, uint32_t *number)
 {
 	uint8_t room[HEAD_LEN + 4];
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec octets = {.iov_base = room, .iov_len = sizeof(room)};
-	struct msghdr message = {
-		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *attached = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	int bell = -1;
-	if (attached && attached->cmsg_level == SOL_SOCKET && attached->cmsg_type == SCM_RIGHTS &&
-		attached->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&bell, CMSG_DATA(attached), sizeof(bell));
+	int bell;
+	ssize_t n = local_socket_receive(fd, room, sizeof(room), &bell);
 	struct bytes in = bytes_of(room, n > 0 ? (size_t)n : 0);
 	if (bell >= 0 && bytes_starts(in, bytes_str(HEAD)) && bytes_skip(&in, HEAD_LEN) && bytes_u32(&in, number))
 		return bell;
@@ -157,17 +106,17 @@ static bool make_link(struct link *link)
 {
 	int memory = make_memory(), door = -1, bell = -1;
 	*link = (struct link){.owner = getpid()};
-	link->ring = memory >= 0 ? map(memory, SHARE_RING_SIZE) : NULL;
+	link->ring = memory >= 0 ? share_ring_map(memory, SHARE_RING_SIZE) : NULL;
 	if (link->ring) {
 		share_ring_init(link->ring);
 		for (size_t i = 0; i < SHARE_COUNTS; i++)
 			atomic_store(&link->ring->counts[i], (uint64_t)atomic_load(&counts[i]));
 		door = knock(&link->shipper);
 	}
-	if (door >= 0 && send_memory(door, memory))
+	if (door >= 0 && local_socket_send(door, bytes_str(HEAD), memory, 0))
 		bell = receive_bell(door, &link->number);
 	if (bell >= 0)
-		link->bell = map(bell, SHARE_BELL_SIZE);
+		link->bell = share_ring_map(bell, SHARE_BELL_SIZE);
 	if (memory >= 0)
 		close(memory);
 	if (door >= 0)
@@ -367,7 +316,17 @@ enum share_end share_link_ended(uint64_t *seen, const uint8_t client_random[stat
 
 void share_link_say(enum share_kind kind, const char *text)
 {
+	int kept = errno;
+	uint64_t ticket;
 	struct share_item item = {.kind = (uint8_t)kind};
 	snprintf(item.text, sizeof(item.text), "%s", text);
-	(void)!share_link_give(&item, 1, false);
+	const struct link *link = kind == SHARE_FILE ? link_now() : NULL;
+	if (kind != SHARE_FILE) {
+		(void)!share_link_give(&item, 1, false);
+	} else if (link && put(link, &item, &ticket)) {
+		/* By then the host looks for the hellos of what the program is about to do. */
+		share_bell_ring(link->bell, link->number);
+		(void)!share_ring_wait(link->ring, ticket, now_ns() + SEEN_NS);
+	}
+	errno = kept;
 }

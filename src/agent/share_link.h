@@ -34,7 +34,10 @@ void share_link_count(enum share_count which, int64_t more);
 must_check enum share_end share_link_ended(uint64_t *seen, const uint8_t client_random[static KEYLOG_RANDOM]);
 /* The shipper has said something, of whatever connection; costs next to nothing. */
 must_check uint64_t share_link_ends(void);
-/* A word about the program; lost where there is no shipper. */
+/*
+ * A word about the program; lost where there is no shipper. With SHARE_FILE it comes back when the word was taken, or after
+ * two seconds.
+ */
 void share_link_say(enum share_kind kind, const char *text);
 
 #endif

@@ -8,6 +8,7 @@
 #include "agent/share_openssl_hmac.h"
 #include "agent/share_openssl_library.h"
 #include "agent/share_rotate.h"
+#include "agent/share_update.h"
 #include "tls/hello.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ struct site {
 	_Atomic(const void *) caller; /* NULL: free. Set last */
 	int (*next)(uintptr_t class_index, void *object, void *data);
 	const struct openssl_library *library; /* NULL: none whose keys are shared */
+	unsigned number;                       /* of the libssl that calls (agent/library.h); 0: none */
 };
 
 static struct site sites[SITES];
@@ -39,7 +41,6 @@ static uint32_t epoch_of(const struct openssl_library *library, const SSL *ssl, 
 	unsigned shift = line->label == KEYLOG_SERVER_TRAFFIC ? COUNT_BITS : 0;
 	uintptr_t now = line->epoch != KEYLOG_EPOCH_UNNAMED ? line->epoch : ((counts >> shift) & COUNT_MASK) + 1;
 	counts = (counts & ~(COUNT_MASK << shift)) | (now & COUNT_MASK) << shift;
-	/* libssl's getters have const where its setters have not. */
 	(void)library->set_data((SSL *)(uintptr_t)ssl, library->slot, (void *)counts);
 	return (uint32_t)(now & COUNT_MASK);
 }
@@ -111,6 +112,8 @@ static bool share_line(
 		from.epoch = epoch_of(library, ssl, line);
 	from.server_random = bytes_of(random, library->server_random(ssl, random, sizeof(random)));
 	size_t count = share_derive(&hmac, &from, keys);
+	/* libssl's getters have const where its setters have not. */
+	share_update_keep(library, (SSL *)(uintptr_t)ssl, &from);
 	for (size_t i = 0; i < count; i++) {
 		items[i].key = keys[i];
 		if (keys[i].stage == RECORD_STAGE_APPLICATION)
@@ -150,6 +153,14 @@ static void on_line(const struct openssl_library *library, const SSL *ssl, const
 	errno = kept;
 }
 
+/* Where no line tells of it. */
+static void on_update(
+	const struct openssl_library *library, SSL *ssl, const struct keylog_line *line, struct bytes secret)
+{
+	if (share_link_wants(line->label) && !share_line(library, ssl, line, secret))
+		refuse(library, ssl);
+}
+
 /* A callback has no argument of ours to tell the libraries apart by. */
 #define CALLBACK(n)                                                                                                    \
 	static void on_line_##n(const SSL *ssl, const char *text)                                                      \
@@ -186,6 +197,7 @@ static const struct site *new_site(const void *caller, bool ours, struct site *r
 		void *next = library_find("CRYPTO_new_ex_data", caller, (const void *)(uintptr_t)share_new_ex_data);
 		memcpy(&site->next, &next, sizeof(next));
 		site->library = ours && share_link_on() ? openssl_library_of(caller) : NULL;
+		site->number = ours ? library_met(caller) : 0;
 		atomic_store(&site->caller, caller);
 		known = site;
 	}
@@ -221,12 +233,18 @@ int share_new_ex_data(uintptr_t class_index, void *object, void *data)
 	if (!site)
 		site = new_site(WHO, context || connection, &room);
 	int ok = site->next ? site->next(class_index, object, data) : 0;
+	if (connection && site->number)
+		library_made(object, site->number);
 	if (ok == 1 && site->library && (context || connection)) {
 		SSL_CTX *ctx = context ? object : site->library->get_ctx(object);
 		if (ctx)
 			take(site->library, ctx);
-		if (context)
+		if (context) {
 			share_consent_attach(site->library, ctx);
+			share_update_attach(site->library, ctx);
+		} else {
+			share_update_connect(site->library, object);
+		}
 	}
 	return ok;
 }
@@ -284,4 +302,5 @@ void share_openssl_begin(void)
 {
 	pthread_atfork(NULL, NULL, forked);
 	share_openssl_call_begin();
+	share_update_begin(on_update);
 }

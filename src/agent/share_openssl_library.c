@@ -4,6 +4,7 @@
 #include "agent/share_consent_openssl.h"
 #include "agent/share_link.h"
 #include "agent/share_rotate.h"
+#include "agent/share_update.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -32,6 +33,8 @@ static const struct name names[] = {
 	{"SSL_version", offsetof(struct openssl_library, get_version)},
 	{"SSL_is_server", offsetof(struct openssl_library, is_server)},
 	{"SSL_get_server_random", offsetof(struct openssl_library, server_random)},
+	{"SSL_CTX_set_msg_callback", offsetof(struct openssl_library, ctx_set_message)},
+	{"SSL_set_msg_callback", offsetof(struct openssl_library, set_message)},
 	{"SSL_session_reused", offsetof(struct openssl_library, session_reused)},
 	{"SSL_CTX_add_custom_ext", offsetof(struct openssl_library, add_custom_ext)},
 	{"EVP_Digest", offsetof(struct openssl_library, digest)},
@@ -126,7 +129,7 @@ const struct openssl_library *openssl_library_of(const void *caller)
 	fresh.rotate_slot =
 		fresh.new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, share_rotate_duplicated, share_rotate_freed);
 	if (count == OPENSSL_LIBRARIES || fresh.ctx_slot < 0 || fresh.slot < 0 || fresh.rotate_slot < 0 ||
-		!share_consent_library(&fresh))
+		!share_consent_library(&fresh) || !share_update_library(&fresh))
 		return NULL;
 	fresh.number = count;
 	libraries[count] = fresh;

@@ -60,6 +60,10 @@ struct openssl_library {
 	int (*is_server)(const SSL *ssl);
 	size_t (*server_random)(const SSL *ssl, unsigned char *out, size_t cap);
 	int (*session_reused)(const SSL *ssl);
+	void (*ctx_set_message)(SSL_CTX *ctx,
+		void (*callback)(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg));
+	void (*set_message)(SSL *ssl,
+		void (*callback)(int write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg));
 	int (*add_custom_ext)(SSL_CTX *ctx, unsigned int type, unsigned int context, SSL_custom_ext_add_cb_ex add,
 		SSL_custom_ext_free_cb_ex release, void *add_arg, SSL_custom_ext_parse_cb_ex parse, void *parse_arg);
 	int (*digest)(const void *data, size_t len, unsigned char *out, unsigned int *out_len, const EVP_MD *md,
@@ -86,6 +90,8 @@ struct openssl_library {
 	int slot;                           /* of connections: how often each side has changed its key */
 	int consent_slot, consent_ctx_slot; /* those of share_consent.h */
 	int rotate_slot;                    /* of connections: share_rotate's */
+	/* Those of share_update.h, where that is needed: of connections, and the program's message callbacks. */
+	int update_slot, message_slot, message_ctx_slot;
 };
 
 /*

@@ -1,5 +1,7 @@
 #include "agent/share_probes.h"
 
+#include "base/local_socket.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -83,26 +85,14 @@ static bool meet(int sock, int64_t end_us)
 
 static bool send_file(int sock, int file, int64_t end_us)
 {
-	char octet = PROBES_ASK;
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec part = {.iov_base = &octet, .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	ssize_t n = -1;
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &file, sizeof(file));
+	const uint8_t octet = PROBES_ASK;
+	bool sent = false;
 	while (wait_until(sock, end_us)) {
-		n = sendmsg(sock, &message, MSG_NOSIGNAL);
-		if (n >= 0 || errno != EINTR)
+		sent = local_socket_send(sock, bytes_of(&octet, 1), file, 0);
+		if (sent || errno != EINTR)
 			break;
 	}
-	return n == 1;
+	return sent;
 }
 
 /* True when somebody has spoken of the program. */

@@ -94,12 +94,14 @@ static bool assign(struct listener *listener, const struct stall *at, struct cal
 	}
 	call->number = SIZE_MAX;
 	call->stall = &listener->front;
-	if (at != &listener->front && guest->told)
+	/* Who has met the last case comes for the report next, however late. */
+	bool report_due = at == &listener->walk && guest->next == listener->stalls + 1;
+	if (at != &listener->front && guest->told && !report_due)
 		guest_again(guest);
 	if (at == &listener->walk) {
 		if (guest->next > 0 && guest->next <= listener->stalls)
 			call->number = guest->next - 1;
-		guest->next += guest->next <= listener->stalls;
+		guest->next += guest->next <= listener->stalls + 1;
 		call->front.walk = true;
 	} else if (at != &listener->front) {
 		call->number = (size_t)(at - listener->stall);

@@ -1,28 +1,21 @@
 #include "assess/status.h"
 
+#include "assess/serving.h"
 #include "assess/target.h"
 #include "base/clock.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define BODY_MAX    ((size_t)4096)
 #define REQUEST_MAX ((size_t)4096)
 #define SERVE_NS    (2 * NS_PER_S)
-#define TURN_NS     (50 * NS_PER_MS)
 
 struct status {
-	int fd;
-	uint16_t port;
-	pthread_t thread;
-	bool started;
-	atomic_bool end;
+	struct serving *serving;
 	pthread_mutex_t lock; /* of all below */
 	uint8_t crl[BODY_MAX], ocsp[BODY_MAX];
 	size_t crl_len, ocsp_len;
@@ -46,8 +39,10 @@ static bool read_head(int fd, char *out, size_t cap)
 	return false;
 }
 
-static void serve(struct status *status, int fd)
+static void serve(void *arg, const struct serving *self, int fd)
 {
+	(void)self;
+	struct status *status = arg;
 	char head[REQUEST_MAX], reply[BODY_MAX + 256];
 	if (!read_head(fd, head, sizeof(head)))
 		return;
@@ -68,34 +63,6 @@ static void serve(struct status *status, int fd)
 	(void)!send(fd, reply, (size_t)n + body.len, MSG_NOSIGNAL);
 }
 
-static void *run(void *arg)
-{
-	struct status *status = arg;
-	while (!atomic_load(&status->end)) {
-		if (!wait_until(status->fd, POLLIN, clock_monotonic_ns() + TURN_NS))
-			continue;
-		int fd = accept4(status->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0)
-			continue;
-		serve(status, fd);
-		close(fd);
-	}
-	return NULL;
-}
-
-static bool begin(struct status *status, struct error *err)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	status->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (status->fd < 0 || bind(status->fd, (struct sockaddr *)&at, len) != 0 || listen(status->fd, 16) != 0 ||
-		getsockname(status->fd, (struct sockaddr *)&at, &len) != 0)
-		return error_set_errno(err, "no port for the status of certificates");
-	status->port = ntohs(at.sin_port);
-	status->started = pthread_create(&status->thread, NULL, run, status) == 0;
-	return status->started || error_set(err, "no thread");
-}
-
 struct status *status_new(struct bytes crl, struct error *err)
 {
 	struct status *status = calloc(1, sizeof(*status));
@@ -104,13 +71,13 @@ struct status *status_new(struct bytes crl, struct error *err)
 		error_set(err, "no memory");
 		return NULL;
 	}
-	status->fd = -1;
 	pthread_mutex_init(&status->lock, NULL);
-	atomic_init(&status->end, false);
 	memcpy(status->crl, crl.data, crl.len);
 	status->crl_len = crl.len;
-	if (begin(status, err))
+	status->serving = serving_new("127.0.0.1", 0, serve, status, err);
+	if (status->serving)
 		return status;
+	error_prefix(err, "the status of certificates");
 	status_free(status);
 	return NULL;
 }
@@ -119,18 +86,14 @@ void status_free(struct status *status)
 {
 	if (!status)
 		return;
-	atomic_store(&status->end, true);
-	if (status->started)
-		pthread_join(status->thread, NULL);
-	if (status->fd >= 0)
-		close(status->fd);
+	serving_free(status->serving);
 	pthread_mutex_destroy(&status->lock);
 	free(status);
 }
 
 uint16_t status_port(const struct status *status)
 {
-	return status->port;
+	return serving_port(status->serving);
 }
 
 bool status_answer(struct status *status, struct bytes ocsp)

@@ -6,7 +6,7 @@
 #define AUDIT_CHECKPOINT_H
 
 #include "audit/merkle.h"
-#include "audit/note.h"
+#include "base/note.h"
 
 #define CHECKPOINT_TEXT_MAX (NOTE_NAME_MAX + 80) /* octets of what checkpoint_write writes, at most */
 

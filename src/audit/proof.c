@@ -1,6 +1,6 @@
 #include "audit/proof.h"
 
-#include "audit/base64.h"
+#include "base/base64.h"
 #include "base/text.h"
 
 #include <inttypes.h>

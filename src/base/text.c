@@ -2,8 +2,7 @@
 
 #include <stdio.h>
 
-/* Length of the UTF-8 sequence at the front, 0 when there is none; the character goes to *point. */
-static size_t utf8_at(struct bytes in, uint32_t *point)
+size_t text_character(struct bytes in, uint32_t *point)
 {
 	uint8_t first = in.data[0];
 	size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
@@ -36,7 +35,7 @@ size_t text_clean(char *out, size_t cap, struct bytes in)
 	size_t cut_at = 0; /* where "..." may still be put */
 	while (in.len > 0) {
 		uint32_t point = 0;
-		size_t n = utf8_at(in, &point);
+		size_t n = text_character(in, &point);
 		bool plain = n > 0 && !deceives(point);
 		size_t source = n > 0 ? n : 1;
 		size_t need = plain ? n : 4 * source;

@@ -11,6 +11,9 @@
  */
 size_t text_clean(char *out, size_t cap, struct bytes in);
 
+/* The octets of the character of UTF-8 at the front of `in` (not empty), 0 when it is none; the character goes to *point. */
+must_check size_t text_character(struct bytes in, uint32_t *point);
+
 /* The octets as lower-case hex; cut at cap. Returns the octets written, without the NUL. */
 size_t text_hex(char *out, size_t cap, struct bytes in);
 

@@ -85,6 +85,8 @@ const char *bus_why(char out[static BUS_WHY], natsStatus status, jsErrCode code)
 	if (code != 0)
 		snprintf(out, BUS_WHY, "%s (JetStream %d)",
 			last == status && detail ? detail : natsStatus_GetText(status), (int)code);
+	else if (status == NATS_ERR && last == status && detail && *detail)
+		snprintf(out, BUS_WHY, "%s", detail);
 	else
 		snprintf(out, BUS_WHY, "%s", natsStatus_GetText(status));
 	return out;
@@ -208,10 +210,9 @@ static natsStatus set_all(natsOptions *to, const struct bus_options *options, co
 /* What libnats heard is said more exactly than what it makes of it. */
 static bool fault(struct error *err, const char *servers, natsStatus s)
 {
-	char why[BUS_WHY];
 	const char *detail = nats_GetLastError(NULL);
 	return error_set(
-		err, "%s: %s%s%s", servers, bus_why(why, s, 0), detail && *detail ? ": " : "", detail ? detail : "");
+		err, "%s: %s%s%s", servers, natsStatus_GetText(s), detail && *detail ? ": " : "", detail ? detail : "");
 }
 
 bool bus_prepare(struct bus_connection *to, const struct bus_options *options, const char *name, const char *inbox,

@@ -40,6 +40,16 @@ bool bus_load_add(
 	return true;
 }
 
+size_t bus_load_refused(const struct bus_load *load)
+{
+	return load->refused;
+}
+
+bool bus_load_refuses(const struct bus_load *load, size_t at)
+{
+	return at < load->count && load->items[at].refused;
+}
+
 void bus_load_free(struct bus_load *load)
 {
 	if (!load)

@@ -11,7 +11,7 @@ struct load_item {
 	struct bus_load *load;
 	natsMsg *msg;      /* in flight: the library's */
 	uint64_t again_ns; /* not before */
-	bool tried;
+	bool tried, refused;
 	char subject[BUS_SUBJECT], id[BUS_ID];
 	struct bytes body; /* in the load's octets */
 };
@@ -20,9 +20,10 @@ struct bus_load {
 	struct bus_load *next, *prev; /* of those that are not settled */
 	struct bus_load *ended;       /* next of those whose end is to be told */
 	uint64_t deadline_ns;
-	size_t left; /* items whose end is not known */
+	size_t left;    /* items whose end is not known */
+	size_t refused; /* items that are */
 	bool failed, told;
-	void (*done)(bool ok, void *ctx);
+	void (*done)(bool ok, const struct bus_load *load, void *ctx);
 	void *ctx;
 	struct writer octets;
 	size_t count, cap;

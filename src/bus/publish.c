@@ -16,6 +16,7 @@
 #define REACH_NS NS_PER_S          /* between attempts to connect */
 #define LOOK_NS  (100 * NS_PER_MS) /* between looks at what is too late */
 #define GRACE_NS (500 * NS_PER_MS) /* for the thread to find out itself that something is too late */
+#define SAY_NS   (60 * NS_PER_S)   /* between lines of the log about the same */
 #define NEVER    UINT64_MAX
 
 /* First in, first out. */
@@ -29,12 +30,14 @@ struct bus_publisher {
 	struct loop_timer overdue; /* while there are loads */
 	uint64_t wait_ns;
 	struct bus_events events;
+	atomic_bool there; /* a server was connected when the thread last looked */
 	pthread_t thread;
 	bool runs;
 	/* Under the lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool ending, said_refused;
+	bool ending;
+	uint64_t said_failed_ns, said_full_ns; /* when that was last said; 0: never */
 	struct list fresh, again;
 	struct load_item *flying[CHAINS];
 	size_t in_flight;
@@ -112,12 +115,13 @@ static void unlink_load(struct bus_publisher *publisher, struct bus_load *load)
 	publisher->counts.octets -= load->octets.cap;
 }
 
-/* An item's end is known. The load's is with the last one's. */
+/* An item's end is known. The load's is with the last one's. `ok`: stored, or refused. */
 static void item_ended(struct bus_publisher *publisher, struct load_item *item, bool ok)
 {
 	const uint64_t one = 1;
 	struct bus_load *load = item->load;
 	load->failed |= !ok;
+	load->refused += item->refused;
 	if (--load->left > 0)
 		return;
 	load->ended = NULL;
@@ -141,6 +145,39 @@ static void try_later(struct bus_publisher *publisher, struct load_item *item)
 		list_add(&publisher->again, item);
 }
 
+/* Once in a while. */
+static bool may_say(uint64_t *said_ns)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	if (*said_ns != 0 && now_ns - *said_ns < SAY_NS)
+		return false;
+	*said_ns = now_ns;
+	return true;
+}
+
+/*
+ * The stream is full, or does not take what is so long. Of other failures of its store ("maximum" begins the texts of limits
+ * only) and of a server without room it is not known whether they last, and all readers have them in common.
+ */
+static bool has_no_room(const jsPubAckErr *error)
+{
+	static const char limit[] = "maximum ";
+	return error && (error->ErrCode == JSStreamMessageExceedsMaximumErr ||
+				(error->ErrCode == JSStreamStoreFailedErr && error->ErrText &&
+					strncmp(error->ErrText, limit, sizeof(limit) - 1) == 0));
+}
+
+static void refuse(struct bus_publisher *publisher, struct load_item *item, const jsPubAckErr *error)
+{
+	publisher->counts.refused++;
+	if (may_say(&publisher->said_full_ns))
+		log_warn("a reader's stream has no room", LOG_S("why", error->ErrText ? error->ErrText : "too long"),
+			LOG_S("subject", item->subject), LOG_N("refused", publisher->counts.refused),
+			LOG_S("in-force", "its keys are refused, others are taken"));
+	item->refused = true;
+	item_ended(publisher, item, true);
+}
+
 /* From a thread of libnats: an attempt was answered, or its time is over. */
 static void answered(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *error, void *closure)
 {
@@ -151,14 +188,14 @@ static void answered(jsCtx *js, natsMsg *msg, jsPubAck *ack, jsPubAckErr *error,
 	if (item && ack) {
 		publisher->counts.published++;
 		publisher->counts.known += ack->Duplicate;
-		publisher->said_refused = false;
 		item_ended(publisher, item, true);
+	} else if (item && has_no_room(error)) {
+		refuse(publisher, item, error);
 	} else if (item) {
-		if (!publisher->said_refused)
+		if (may_say(&publisher->said_failed_ns))
 			log_warn("bus has not taken a key",
 				LOG_S("why", error && error->ErrText ? error->ErrText : "no answer"),
 				LOG_S("subject", item->subject));
-		publisher->said_refused = true;
 		try_later(publisher, item);
 	}
 	pthread_cond_signal(&publisher->wake);
@@ -246,7 +283,7 @@ static void drop_bus(struct bus_publisher *publisher)
 	bus_drop(&publisher->bus);
 }
 
-static bool reached(struct bus_publisher *publisher)
+static bool reach(struct bus_publisher *publisher)
 {
 	struct error err;
 	jsOptions js;
@@ -269,6 +306,13 @@ static bool reached(struct bus_publisher *publisher)
 	else if (!publisher->said_unreached)
 		log_error("bus not reached", LOG_S("why", err.text), LOG_S("in-force", "keys are refused meanwhile"));
 	publisher->said_unreached = !ok;
+	return ok;
+}
+
+static bool reached(struct bus_publisher *publisher)
+{
+	bool ok = reach(publisher);
+	atomic_store(&publisher->there, ok && natsConnection_Status(publisher->bus.conn) == NATS_CONN_STATUS_CONNECTED);
 	return ok;
 }
 
@@ -314,10 +358,10 @@ static void *run(void *arg)
 
 /* The loop's side. */
 
-static void tell(struct bus_load *load, bool ok)
+static void tell(struct bus_load *load)
 {
 	load->told = true;
-	load->done(ok, load->ctx);
+	load->done(!load->failed, load->failed ? NULL : load, load->ctx);
 }
 
 /* Loads whose last item has ended. */
@@ -340,7 +384,7 @@ static void ends_ready(struct loop_io *io)
 		struct bus_load *load = ended;
 		ended = load->ended;
 		if (!load->told)
-			tell(load, !load->failed);
+			tell(load);
 		bus_load_free(load);
 	}
 }
@@ -373,12 +417,13 @@ static void look_for_late(struct loop_timer *timer)
 	uint64_t now_ns = loop_now_ns(publisher->loop);
 	bool any;
 	while ((late = find_late(publisher, now_ns, &any)))
-		late->done(false, late->ctx);
+		late->done(false, NULL, late->ctx);
 	if (any)
 		loop_timer_set(publisher->loop, timer, now_ns + LOOK_NS, look_for_late);
 }
 
-bool bus_publish(struct bus_publisher *publisher, struct bus_load *load, void (*done)(bool ok, void *ctx), void *ctx)
+bool bus_publish(struct bus_publisher *publisher, struct bus_load *load,
+	void (*done)(bool ok, const struct bus_load *load, void *ctx), void *ctx)
 {
 	load->done = done;
 	load->ctx = ctx;
@@ -416,6 +461,7 @@ struct bus_publish_counts bus_publisher_count(struct bus_publisher *publisher)
 	pthread_mutex_unlock(&publisher->lock);
 	counts.lost = atomic_load(&publisher->events.lost);
 	counts.found = atomic_load(&publisher->events.again);
+	counts.there = atomic_load(&publisher->there);
 	return counts;
 }
 

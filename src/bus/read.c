@@ -25,8 +25,11 @@
 #define SENDER_TEXT 256
 #define NAK_MS      1000           /* before what could not be logged comes again */
 #define MISSED_NS   (8 * NS_PER_S) /* after which what stays out was not delivered: longer than the bus itself waits */
-#define EXPECT_NS   (3 * NS_PER_S) /* between looks at where the stream ends */
-#define FORBIDDEN   "Permissions Violation: this certificate may not have what is sealed to that key"
+#define BACK_NS                                                                                                        \
+	(30 * INT64_C(1000000000)) /* what was delivered later may have been waited for by one that ended since */
+#define BACK_STEP 512
+#define EXPECT_NS (3 * NS_PER_S) /* between looks at where the stream ends */
+#define FORBIDDEN "Permissions Violation: this certificate may not have what is sealed to that key"
 
 struct bus_read {
 	struct bus_read_options options;
@@ -42,10 +45,11 @@ struct bus_read {
 	natsSubscription *sub;
 	bool logged, log_ok, said, looked_back;
 	struct missed missed;
-	uint64_t expect_ns;      /* when to ask for the stream's end again */
-	char leader[64];         /* of the stream, as was last heard */
-	uint64_t steady;         /* the stream's last number then */
-	uint64_t anew, anew_end; /* numbers to be read again: another leads, which may have used some of them anew */
+	uint64_t expect_ns; /* when to ask for the stream's end again */
+	char leader[64];    /* of the stream, as was last heard */
+	uint64_t steady;    /* the stream's last number then */
+	/* Numbers to be read again: another leads, which may have used some of them anew, or another read before us. */
+	uint64_t anew, anew_end;
 	struct bus_read_counts counts;
 	pthread_t thread;
 	bool started;
@@ -322,6 +326,45 @@ static enum turn take_numbers(
 	return TURN_FAILED;
 }
 
+/* Beside what is to be read again already. */
+static void read_anew(struct bus_read *read, uint64_t from, uint64_t end)
+{
+	bool some = read->anew < read->anew_end;
+	read->anew = some && read->anew < from ? read->anew : from;
+	read->anew_end = some && read->anew_end > end ? read->anew_end : end;
+}
+
+/* When message `number` came to the bus; 0: it is not held, or was not got. */
+static int64_t time_of(struct bus_read *read, uint64_t number)
+{
+	natsMsg *msg = NULL;
+	if (js_GetMsg(&msg, read->bus.js, read->stream, number, NULL, NULL) != NATS_OK)
+		return 0;
+	int64_t time = natsMsg_GetTime(msg);
+	natsMsg_Destroy(msg);
+	return time;
+}
+
+/*
+ * What the bus had forgotten, one that ended may still have been waiting for (MISSED_NS), while more than BUS_IN_HAND came
+ * behind it. So what came within BACK_NS of the last that was delivered is read again too, beside what comes, as far as a
+ * reader keeps account of what is missing.
+ */
+static void look_further_back(struct bus_read *read, uint64_t from, uint64_t end)
+{
+	int64_t last = from > 1 ? time_of(read, end - 1) : 0;
+	uint64_t first = end > MISSED_WINDOW ? end - MISSED_WINDOW : 1, at = from;
+	while (last != 0 && at > first) {
+		uint64_t before = at - first > BACK_STEP ? at - BACK_STEP : first;
+		int64_t came = time_of(read, at - 1);
+		if (came == 0 || came < last - BACK_NS)
+			break;
+		at = before;
+	}
+	if (at < from)
+		read_anew(read, at, from);
+}
+
 /* What another may have had in hand when it ended, under this consumer's name. */
 static enum turn look_back(struct bus_read *read, struct fetched *fetched, struct error *err)
 {
@@ -329,13 +372,15 @@ static enum turn look_back(struct bus_read *read, struct fetched *fetched, struc
 	enum turn turn = read->looked_back ? TURN_NOTHING : ask(read, &info, err);
 	if (turn != TURN_TOOK)
 		return turn;
-	uint64_t end = info->Delivered.Stream + 1, from = end > BUS_IN_HAND ? end - BUS_IN_HAND : 1;
+	uint64_t end = info->Delivered.Stream + 1, begin = end > BUS_IN_HAND ? end - BUS_IN_HAND : 1, from = begin;
 	jsConsumerInfo_Destroy(info);
 	for (turn = TURN_NOTHING; turn == TURN_NOTHING && from < end;)
 		turn = take_numbers(read, fetched, &from, end, err);
 	read->looked_back = turn == TURN_NOTHING;
-	if (read->looked_back)
+	if (read->looked_back) {
 		missed_expect(&read->missed, end, clock_monotonic_ns());
+		look_further_back(read, begin, end);
+	}
 	return turn;
 }
 
@@ -352,8 +397,7 @@ static void look_ahead(struct bus_read *read)
 	missed_expect(&read->missed, info->State.LastSeq + 1, now_ns);
 	const char *leader = info->Cluster && info->Cluster->Leader ? info->Cluster->Leader : read->leader;
 	if (read->leader[0] && strcmp(leader, read->leader) != 0) {
-		read->anew = read->steady > BUS_IN_HAND ? read->steady - BUS_IN_HAND : 1;
-		read->anew_end = info->State.LastSeq + 1;
+		read_anew(read, read->steady > BUS_IN_HAND ? read->steady - BUS_IN_HAND : 1, info->State.LastSeq + 1);
 	}
 	snprintf(read->leader, sizeof(read->leader), "%s", leader);
 	read->steady = info->State.LastSeq;
@@ -430,6 +474,8 @@ static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t 
 	natsMsgList_Destroy(&fetched->list);
 	if (count > 0)
 		return TURN_TOOK;
+	if ((s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT) && read->anew < read->anew_end)
+		return TURN_TOOK; /* there is more to read again */
 	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT)
 		return read->caught_up ? TURN_NOTHING : look(read, since_ns, err);
 	(void)error_set(err, "%s: %s", read->options.bus.servers,

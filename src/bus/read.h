@@ -5,8 +5,8 @@
  *
  * It does not rest on what the bus remembers of a consumer: a server that begins to lead while another dies may forget that
  * something was delivered and not acknowledged. So what was in flight when a reader begins (the last BUS_IN_HAND) is read
- * again by number, so is whatever the stream has and stays out (bus/missed.h), and so is what came around the moment at
- * which another server began to lead the stream.
+ * again by number, with what came shortly before, for which another may have waited when it ended; so is whatever the stream
+ * has and stays out (bus/missed.h), and so is what came around the moment at which another server began to lead the stream.
  */
 #ifndef BUS_READ_H
 #define BUS_READ_H

@@ -36,37 +36,20 @@ enum given {
 };
 
 struct wish {
-	unsigned given; /* set of enum given */
 	const char *state, *name, *file;
 	struct pact_terms terms;
 	const char *named[PACT_MAX_PROXIES];
+	bool at_present, json;
 	int64_t now_s;
 	char room[FILE_PATH_MAX]; /* for `state` where it was not given */
 };
 
-#define READ_TEXT(function, field, bit)                                                                                \
-	static bool function(void *ctx, const char *value, struct error *err)                                          \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		((struct wish *)ctx)->field = value;                                                                   \
-		((struct wish *)ctx)->given |= (bit);                                                                  \
-		return *value != '\0';                                                                                 \
-	}
-#define READ_FLAG(function, bit)                                                                                       \
-	static bool function(void *ctx, const char *value, struct error *err)                                          \
-	{                                                                                                              \
-		(void)err;                                                                                             \
-		(void)value;                                                                                           \
-		((struct wish *)ctx)->given |= (bit);                                                                  \
-		return true;                                                                                           \
-	}
-
-READ_TEXT(read_state, state, GIVEN_STATE)
-READ_TEXT(read_name, name, GIVEN_NAME)
-READ_TEXT(read_accord, terms.anchors, GIVEN_ACCORD)
-READ_TEXT(read_trust, terms.trust, GIVEN_TRUST)
-READ_FLAG(read_present, GIVEN_AT_PRESENT)
-READ_FLAG(read_json, GIVEN_JSON)
+ARGUMENT_TEXT(read_state, wish, state)
+ARGUMENT_TEXT(read_name, wish, name)
+ARGUMENT_TEXT(read_accord, wish, terms.anchors)
+ARGUMENT_TEXT(read_trust, wish, terms.trust)
+ARGUMENT_FLAG(read_present, wish, at_present)
+ARGUMENT_FLAG(read_json, wish, json)
 
 static bool read_proxy_name(void *ctx, const char *value, struct error *err)
 {
@@ -76,7 +59,6 @@ static bool read_proxy_name(void *ctx, const char *value, struct error *err)
 	if (!pact_proxy_valid(value, err))
 		return false;
 	wish->named[wish->terms.proxies++] = value;
-	wish->given |= GIVEN_PROXY_NAME;
 	return true;
 }
 
@@ -86,7 +68,6 @@ static bool read_file(void *ctx, const char *value, struct error *err)
 	if (wish->file)
 		return error_set(err, "%s: one file at a time", value);
 	wish->file = value;
-	wish->given |= GIVEN_FILE;
 	return true;
 }
 
@@ -274,13 +255,13 @@ static bool tell(
 	const struct wish *wish, const struct saved *saved, const struct accord_outcome *outcome, struct error *err)
 {
 	char date[16];
-	if ((wish->given & GIVEN_JSON) && !print_json(saved, outcome))
+	if (wish->json && !print_json(saved, outcome))
 		return error_set(err, "the object could not be printed");
 	if (outcome->path == ACCORD_PATH_REFUSED) {
 		accord_tell_fault(outcome, err->text, sizeof(err->text));
 		return false;
 	}
-	if (wish->given & GIVEN_JSON)
+	if (wish->json)
 		return true;
 	cert_date(date, sizeof(date), saved->time_s);
 	accord_tell_story(stdout, outcome, wish->terms.trust);
@@ -306,12 +287,21 @@ static int verify(struct wish *wish)
 		OPENSSL_free(memory);
 		return complain("accord verify", &err, EXIT_FAILURE);
 	}
-	pact_set_time(pact, wish->given & GIVEN_AT_PRESENT ? wish->now_s : saved.time_s);
+	pact_set_time(pact, wish->at_present ? wish->now_s : saved.time_s);
 	check(pact, &saved, &outcome);
 	bool ok = tell(wish, &saved, &outcome, &err);
 	pact_free(pact);
 	OPENSSL_free(memory);
 	return ok ? EXIT_SUCCESS : complain("accord verify", &err, EXIT_FAILURE);
+}
+
+/* A set of enum given. */
+static unsigned given(const struct wish *wish)
+{
+	return (wish->state ? GIVEN_STATE : 0U) | (wish->name ? GIVEN_NAME : 0U) |
+	       (wish->terms.anchors ? GIVEN_ACCORD : 0U) | (wish->terms.trust ? GIVEN_TRUST : 0U) |
+	       (wish->terms.proxies > 0 ? GIVEN_PROXY_NAME : 0U) | (wish->at_present ? GIVEN_AT_PRESENT : 0U) |
+	       (wish->json ? GIVEN_JSON : 0U) | (wish->file ? GIVEN_FILE : 0U);
 }
 
 /* Options that do not go with the action. */
@@ -320,7 +310,7 @@ static bool fits(const struct wish *wish, unsigned allowed, const char *action, 
 	static const char *const names[] = {
 		"--state", "--name", "--accord", "--trust", "--proxy-name", "--at-present", "--json", "a file"};
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (wish->given & ~allowed & (1U << i))
+		if (given(wish) & ~allowed & (1U << i))
 			return error_set(err, "%s does not go with %s", names[i], action);
 	}
 	return true;

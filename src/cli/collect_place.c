@@ -78,8 +78,14 @@ bool collect_read_public(const char *path, uint8_t public_key[static READER_KEY]
 	return ok;
 }
 
+/* The key of a witness vouches that it saw a text, and not for what it says. */
+static bool signs_texts(const struct note_key *key, struct error *err)
+{
+	return key->type == NOTE_ED25519 || error_set(err, "%s is the key of a witness: it signs no grants", key->name);
+}
+
 static bool read_lines(
-	struct bytes text, const char *path, struct grant_signer *out, size_t cap, size_t *count, struct error *err)
+	struct bytes text, const char *path, struct note_key *out, size_t cap, size_t *count, struct error *err)
 {
 	struct bytes line;
 	struct error why;
@@ -90,14 +96,14 @@ static bool read_lines(
 			continue;
 		if (*count == cap)
 			return error_set(err, "%s:%u: at most %zu signers", path, number, cap);
-		if (!grant_signer_read(line, &out[*count], &why))
+		if (!note_key_read(line, &out[*count], &why) || !signs_texts(&out[*count], &why))
 			return error_set(err, "%s:%u: %s", path, number, why.text);
 		++*count;
 	}
 	return true;
 }
 
-bool collect_read_signers(const char *path, struct grant_signer *out, size_t cap, size_t *count, struct error *err)
+bool collect_read_signers(const char *path, struct note_key *out, size_t cap, size_t *count, struct error *err)
 {
 	struct file_bytes file = {0};
 	size_t before = *count;

@@ -30,7 +30,7 @@ must_check bool collect_read_key(enum reader_kind kind, const char *path, struct
 must_check bool collect_read_public(const char *path, uint8_t public_key[static READER_KEY], struct error *err);
 /* Verifier keys, one a line; blank lines and lines with # are passed over. Adds to `out`, at most `cap` in all. */
 must_check bool collect_read_signers(
-	const char *path, struct grant_signer *out, size_t cap, size_t *count, struct error *err);
+	const char *path, struct note_key *out, size_t cap, size_t *count, struct error *err);
 /* Octets to a file that must not be there yet. */
 must_check bool collect_write_new(const char *path, struct bytes content, mode_t mode, struct error *err);
 

@@ -42,9 +42,10 @@ struct run {
 	bool quiet, verbose;
 	char agent[PATH_OCTETS], folder[80];
 	struct exec_send send;
-	const char *readers; /* where the list of readers is to stand */
-	const char *door;    /* a path at which other programs share, too */
-	struct view *view;   /* NULL: keys go to a collector, and nothing is shown */
+	const char *readers;      /* where the list of readers is to stand */
+	const char *door;         /* a path at which other programs share, too */
+	struct view *view;        /* NULL: keys go to a collector, and nothing is shown */
+	struct exec_lines *lines; /* of what is in no view */
 	struct fifo *fifo;
 	struct exec_uprobe *probes;
 	struct shipper *shipper;
@@ -163,7 +164,7 @@ static const struct argument table[] = {
 	{"rotate-when", 0, "WHEN", read_rotate_when,
 		"with what the program writes, or behind all its calls: writes or calls [writes]"},
 	{"collector", 0, "HOST:PORT", read_collector,
-		"capture nothing; send the keys there, under grants; several with commas between, one at a time"},
+		"show nothing; send the keys there, under grants; several with commas between, one at a time"},
 	{"certificate", 0, "FILE", read_certificate, "with --collector: the certificate that says who sends"},
 	{"key", 0, "FILE", read_key, "its key [beside it, with .key for .pem]"},
 	{"ca", 0, "FILE", read_ca, "who vouches for the collector [ca.pem beside the certificate]"},
@@ -255,6 +256,8 @@ static bool take(
 		break;
 	case SHARE_FILE:
 		atomic_fetch_add(&run->files, 1);
+		if (run->lines)
+			exec_lines_watch(run->lines);
 		say(run, from, " is not reached by the agent:", item->text);
 		break;
 	case SHARE_REFUSED:
@@ -433,6 +436,12 @@ static bool ask_for_consent(struct run *run, struct error *err)
 	return send->consent != NULL;
 }
 
+static bool make_lines(struct run *run, struct error *err)
+{
+	run->lines = exec_lines_new(&run->send);
+	return run->lines || error_set(err, "no memory for lines of key logs");
+}
+
 /* The shipper holds a descriptor for each program. */
 static void raise_files(struct run *run)
 {
@@ -455,17 +464,18 @@ static bool begin(struct run *run, struct error *err)
 		.data_only = run->send.collector != NULL};
 	bool ok = true;
 	if (run->send.collector) {
-		ok = exec_send_begin(&run->send, err) && ask_for_consent(run, err);
+		ok = exec_send_begin(&run->send, err) && ask_for_consent(run, err) && make_lines(run, err);
 	} else {
 		run->view_options.late_keys = run->settings.after_rotation;
 		run->view = view_new(&run->view_options, err);
 		ok = run->view != NULL;
 	}
 	if (ok && run->settings.fifo[0])
-		run->fifo = fifo_new(run->settings.fifo, run->view, &run->send, err);
+		run->fifo = fifo_new(run->settings.fifo, run->view, run->lines, err);
 	ok = ok && (run->fifo || !run->settings.fifo[0]);
 	struct exec_uprobe_options probes = {.view = run->view,
 		.send = &run->send,
+		.lines = run->lines,
 		.door = run->settings.address,
 		.ours = is_ours,
 		.say = say_probes,
@@ -539,28 +549,20 @@ static void look_at_command(const struct run *run, const char *command)
 static void end_probes(struct run *run)
 {
 	struct exec_uprobe_counts counts = exec_uprobe_free(run->probes);
-	unsigned long long lost = counts.lost, unreadable = counts.unreadable, unsure = counts.unsure;
+	unsigned long long lost = counts.lost, unreadable = counts.unreadable;
 	run->probes = NULL;
 	if (lost + unreadable > 0)
 		fprintf(stderr, "overt exec: of what probes saw, %llu were lost and %llu could not be read\n", lost,
 			unreadable);
-	if (unsure > 0)
-		fprintf(stderr,
-			"overt exec: %llu keys were not sent: probes do not tell which suite or server's random they "
-			"belong to\n",
-			unsure);
 }
 
-static void end_fifo(struct run *run)
+/* What was written to the FIFO, and then what waits for its hellos. */
+static void end_lines(struct run *run)
 {
-	struct fifo_counts counts = fifo_free(run->fifo);
+	(void)fifo_free(run->fifo);
+	exec_lines_free(run->lines);
 	run->fifo = NULL;
-	if (counts.unsure > 0)
-		fprintf(stderr,
-			"overt exec: %llu secrets were not sent: their lines do not tell which suite they belong to, "
-			"and no "
-			"grant with grade raw wants the lines\n",
-			(unsigned long long)counts.unsure);
+	run->lines = NULL;
 }
 
 static bool run_all(struct run *run, char *const *argv, struct error *err)
@@ -585,7 +587,7 @@ static bool run_all(struct run *run, char *const *argv, struct error *err)
 	exec_send_tell(&run->send, NULL);
 	shipper_free(run->shipper);
 	end_probes(run);
-	end_fifo(run);
+	end_lines(run);
 	(void)exec_send_end(&run->send);
 	exec_consent_free(run->send.consent);
 	view_free(run->view);

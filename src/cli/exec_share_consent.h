@@ -14,7 +14,7 @@ struct exec_consent;
 
 struct exec_consent_options {
 	const char *grants; /* the folder */
-	const struct grant_signer *signers;
+	const struct note_key *signers;
 	size_t signer_count;
 	const char *sender; /* the certificate by which this host sends, as in struct sender_options */
 	const uint8_t *sender_key;

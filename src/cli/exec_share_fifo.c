@@ -1,10 +1,8 @@
 #include "cli/exec_share_fifo.h"
 
-#include "cli/exec_share_lines.h"
 #include "keys/keylog.h"
 #include "keys/secret.h"
-#include "tls/hello.h"
-#include "tls/schedule13.h"
+#include "share/line_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +17,10 @@
 
 struct fifo {
 	const char *path;
-	struct view *view; /* NULL: keys go to `send` */
-	struct exec_send *send;
+	struct view *view; /* NULL: keys go to `to` */
+	struct exec_lines *to;
 	struct crypto *crypto;
+	struct line_keys *lines; /* of `view` */
 	int fd, stop;
 	pthread_t thread;
 	bool made, runs;
@@ -30,39 +29,29 @@ struct fifo {
 	uint8_t room[ROOM];
 };
 
-/* A line does not tell the suite: the key of each that the secret may belong to. The ServerHello says which it is. */
-static bool share_secret(struct fifo *fifo, const struct keylog_line *line, struct bytes secret)
+/* A line does not tell the suite: the key of each that the secret may be of. The ServerHello says which it is. */
+static void share_key(void *arg, const struct release *release)
+{
+	const struct fifo *fifo = arg;
+	view_key(fifo->view, &release->key);
+}
+
+/* The same, which no collector gets. */
+static bool share_handshake(struct fifo *fifo, const struct keylog_line *line, struct bytes secret)
 {
 	static const uint16_t suites[] = {0x1301, 0x1302, 0x1303, 0x1304, 0x1305};
-	bool handshake = line->label == KEYLOG_CLIENT_HANDSHAKE || line->label == KEYLOG_SERVER_HANDSHAKE;
 	bool any = false;
-	struct tls_secret traffic = {0};
-	if (line->epoch == KEYLOG_EPOCH_UNNAMED || !tls_secret_set(&traffic, secret))
-		return false;
 	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {
-		const struct suite *suite = suite_find(suites[i]);
-		struct traffic_keys keys;
-		struct shape shape;
-		if (!suite || crypto_hash_len(suite->prf) != secret.len || !shape_of(suite, TLS_VERSION_13, &shape) ||
-			!schedule13_keys(fifo->crypto, suite, &traffic, &keys))
-			continue;
-		struct record_key key = {
-			.from_client = line->label == KEYLOG_CLIENT_HANDSHAKE || line->label == KEYLOG_CLIENT_TRAFFIC,
-			.stage = handshake ? RECORD_STAGE_HANDSHAKE : RECORD_STAGE_APPLICATION,
-			.epoch = line->epoch,
-			.version = TLS_VERSION_13,
-			.suite = suites[i],
-			.key_len = shape.key,
-			.iv_len = shape.iv};
-		memcpy(key.client_random, line->id.octets, KEYLOG_RANDOM);
-		memcpy(key.key, keys.key, shape.key);
-		memcpy(key.iv, keys.iv, shape.iv);
-		view_key(fifo->view, &key);
-		record_key_wipe(&key);
-		traffic_keys_wipe(&keys);
-		any = true;
+		struct release release = {0};
+		if (release_from_secret13(
+			    &release, fifo->crypto, suites[i], line->label == KEYLOG_CLIENT_HANDSHAKE, 0, secret)) {
+			release.key.stage = RECORD_STAGE_HANDSHAKE;
+			memcpy(release.key.client_random, line->id.octets, KEYLOG_RANDOM);
+			view_key(fifo->view, &release.key);
+			any = true;
+		}
+		release_wipe(&release);
 	}
-	tls_secret_wipe(&traffic);
 	return any;
 }
 
@@ -76,15 +65,14 @@ static bool take_line(struct fifo *fifo, struct bytes text)
 	struct bytes octets = bytes_of(secret, keylog_secret(&line, secret, sizeof(secret)));
 	bool ok = false;
 	if (!fifo->view) {
-		enum exec_line sent = exec_line_send(fifo->send, fifo->crypto, text, &line, octets);
-		fifo->counts.unsure += sent == EXEC_LINE_UNSURE;
-		ok = sent == EXEC_LINE_SENT;
+		ok = exec_lines_take(fifo->to, text, &line, octets);
 	} else if (line.label == KEYLOG_MASTER) {
 		ok = keyring_add_secret(view_keyring(fifo->view), &line.id, KEYLOG_MASTER, 0, octets);
 		view_random(fifo->view, line.id.octets);
-	} else if (line.label == KEYLOG_CLIENT_HANDSHAKE || line.label == KEYLOG_SERVER_HANDSHAKE ||
-		   line.label == KEYLOG_CLIENT_TRAFFIC || line.label == KEYLOG_SERVER_TRAFFIC) {
-		ok = share_secret(fifo, &line, octets);
+	} else if (line.label == KEYLOG_CLIENT_HANDSHAKE || line.label == KEYLOG_SERVER_HANDSHAKE) {
+		ok = share_handshake(fifo, &line, octets);
+	} else {
+		ok = line_keys_take(fifo->lines, &line, octets, 0);
 	}
 	explicit_bzero(secret, sizeof(secret));
 	return ok;
@@ -135,17 +123,19 @@ static void *run(void *arg)
 /* Held open for writing, too: else its end would come with the first program that closes it. */
 static bool begin(struct fifo *fifo, struct error *err)
 {
+	const struct line_keys_options options = {.give = share_key, .arg = fifo, .ccm = true};
 	fifo->crypto = crypto_new();
+	fifo->lines = line_keys_new(&options);
 	fifo->stop = eventfd(0, EFD_CLOEXEC);
 	fifo->made = mkfifo(fifo->path, 0600) == 0;
 	fifo->fd = fifo->made ? open(fifo->path, O_RDWR | O_NONBLOCK | O_CLOEXEC) : -1;
-	if (!fifo->crypto || fifo->stop < 0 || fifo->fd < 0)
+	if (!fifo->crypto || !fifo->lines || fifo->stop < 0 || fifo->fd < 0)
 		return error_set_errno(err, "%s", fifo->path);
 	fifo->runs = pthread_create(&fifo->thread, NULL, run, fifo) == 0;
 	return fifo->runs || error_set(err, "no thread to read keys");
 }
 
-struct fifo *fifo_new(const char *path, struct view *view, struct exec_send *send, struct error *err)
+struct fifo *fifo_new(const char *path, struct view *view, struct exec_lines *to, struct error *err)
 {
 	struct fifo *fifo = secret_alloc(sizeof(*fifo)); /* secrets pass through it */
 	if (!fifo) {
@@ -154,7 +144,7 @@ struct fifo *fifo_new(const char *path, struct view *view, struct exec_send *sen
 	}
 	fifo->path = path;
 	fifo->view = view;
-	fifo->send = send;
+	fifo->to = to;
 	fifo->fd = fifo->stop = -1;
 	if (begin(fifo, err))
 		return fifo;
@@ -176,6 +166,7 @@ struct fifo_counts fifo_free(struct fifo *fifo)
 		close(fifo->stop);
 	if (fifo->made)
 		unlink(fifo->path);
+	line_keys_free(fifo->lines);
 	crypto_free(fifo->crypto);
 	secret_free(fifo);
 	return counts;

@@ -16,7 +16,7 @@ struct exec_send {
 	const char *collector; /* HOST:PORT, several with commas between; NULL: none */
 	struct collect_files files;
 	const char *grants, *audit;
-	struct grant_signer signers[SEND_SIGNERS_MAX];
+	struct note_key signers[SEND_SIGNERS_MAX];
 	size_t signer_count;
 	char key_room[FILE_PATH_MAX], ca_room[FILE_PATH_MAX]; /* where `files` may point to */
 	bool ack_collector;

@@ -68,22 +68,23 @@ static void take_key(void *arg, const struct gathered *gathered)
 	probes->counts.keys++;
 	if (probes->options.view)
 		view_key(probes->options.view, &gathered->key);
-	else if (gathered->sure)
-		send_key(probes->options.send, gathered);
 	else
-		probes->counts.unsure++;
+		/* Where the suite is not known for certain, it is one of a few: the reader sees which. */
+		send_key(probes->options.send, gathered);
 }
 
-/* Of use only with the server's random, which the capture has: it stays, in this process, to the end. */
+/* Of use only with the server's random: in this run the view has it, else it is looked for. */
 static void take_master(void *arg, const uint8_t random[PROBE_RANDOM], struct bytes master)
 {
 	struct exec_uprobe *probes = arg;
 	struct view *view = probes->options.view;
 	struct keylog_id id;
+	if (!keylog_id_set(&id, KEYLOG_ID_RANDOM, bytes_of(random, PROBE_RANDOM)))
+		return;
 	if (!view) {
-		probes->counts.unsure++;
-	} else if (keylog_id_set(&id, KEYLOG_ID_RANDOM, bytes_of(random, PROBE_RANDOM)) &&
-		   keyring_add_secret(view_keyring(view), &id, KEYLOG_MASTER, 0, master)) {
+		exec_lines_master(probes->options.lines, &id, master);
+		probes->counts.keys++;
+	} else if (keyring_add_secret(view_keyring(view), &id, KEYLOG_MASTER, 0, master)) {
 		probes->counts.keys++;
 		view_random(view, random);
 	}
@@ -154,6 +155,8 @@ static void reach(struct exec_uprobe *probes, int fd, const struct target *targe
 			target->says,
 			subject->late ? "; it began before they stood, so its first connections may not be read" : "");
 		reached = true;
+		if (target->kind == TARGET_OPENSSL && probes->options.lines)
+			exec_lines_watch(probes->options.lines);
 	}
 	probes->options.say(probes->options.arg, subject->pid, subject->program, reached, words);
 }

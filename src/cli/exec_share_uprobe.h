@@ -6,13 +6,14 @@
 #ifndef CLI_EXEC_SHARE_UPROBE_H
 #define CLI_EXEC_SHARE_UPROBE_H
 
-#include "cli/exec_share_send.h"
+#include "cli/exec_share_lines.h"
 #include "cli/exec_share_view.h"
 
 struct exec_uprobe_options {
-	/* Where keys go: to the view, or, where it is NULL, to the collector, as far as their suite is known. */
+	/* Where keys go: to the view, or, where it is NULL, to the collector. */
 	struct view *view;
 	struct exec_send *send;
+	struct exec_lines *lines; /* NULL with a view: secrets of which probes do not tell enough */
 	/* Of the run's door: programs that are about to become others ask beside it (agent/share_probes.h). */
 	const char *door;
 	/* Whether a process is the run's. From a thread of this one, as the next. */
@@ -25,7 +26,6 @@ struct exec_uprobe_options {
 struct exec_uprobe_counts {
 	unsigned programs; /* files in which probes stand */
 	uint64_t keys;
-	uint64_t unsure;     /* not sent to the collector: of a suite that is not known for certain */
 	uint64_t lost;       /* no slot was free */
 	uint64_t unreadable; /* not as expected */
 };

@@ -35,32 +35,27 @@ static int help(void)
 	return EXIT_SUCCESS;
 }
 
-bool grant_author_open(struct grant_author *author, const char *path, struct error *err)
+struct note_signer *grant_author_open(const char *path, struct error *err)
 {
 	char vkey[FILE_PATH_MAX];
-	struct grant_signer found[1];
-	uint8_t own[READER_KEY];
+	struct note_key found[1];
+	struct secret seed = {0};
 	size_t count = 0, len = strlen(path);
-	*author = (struct grant_author){0};
 	bool named = len > 4 && len + 2 < FILE_PATH_MAX && strcmp(path + len - 4, ".key") == 0;
-	if (!named)
-		return error_set(err, "--signer %s: the file of a private key is wanted, NAME.key", path);
+	if (!named) {
+		error_set(err, "--signer %s: the file of a private key is wanted, NAME.key", path);
+		return NULL;
+	}
 	snprintf(vkey, sizeof(vkey), "%.*s.vkey", (int)(len - 4), path);
-	bool ok = collect_read_key(READER_ED25519, path, &author->seed, err) &&
-	          collect_read_signers(vkey, found, 1, &count, err) &&
-	          (grant_signer_public(author->seed.octets, own) || error_set(err, "%s: no public key", path));
-	if (ok && memcmp(own, found[0].public_key, sizeof(own)) != 0)
-		ok = error_set(err, "%s is not the verifier key of %s", vkey, path);
-	if (ok)
-		author->signer = found[0];
-	else
-		grant_author_wipe(author);
-	return ok;
-}
-
-void grant_author_wipe(struct grant_author *author)
-{
-	secret_wipe(&author->seed);
+	struct note_signer *author = NULL;
+	if (collect_read_key(READER_ED25519, path, &seed, err) && collect_read_signers(vkey, found, 1, &count, err))
+		author = note_signer_of_seed(bytes_str(found[0].name), NOTE_ED25519, seed.octets, err);
+	secret_wipe(&seed);
+	if (!author || note_key_same(note_signer_key(author), &found[0]))
+		return author;
+	error_set(err, "%s is not the verifier key of %s", vkey, path);
+	note_signer_free(author);
+	return NULL;
 }
 
 static bool log_entry(const struct audit_entry *entry, const char *path, struct error *err)
@@ -78,13 +73,13 @@ static bool log_entry(const struct audit_entry *entry, const char *path, struct 
 	return ok;
 }
 
-bool grant_publish(const struct grant_author *author, struct bytes text, const struct audit_entry *entry,
+bool grant_publish(const struct note_signer *author, struct bytes text, const struct audit_entry *entry,
 	const char *log, const char *path, struct error *err)
 {
 	uint8_t room[GRANT_FILE_MAX];
 	struct writer to = writer_over(room, sizeof(room));
 	struct bytes note;
-	if (!grant_note_sign(text, author->signer.name, author->seed.octets, &to) || !writer_done(&to, &note))
+	if (!note_write(&to, author, text, 0) || !writer_done(&to, &note))
 		return error_set(err, "it could not be signed");
 	if (file_exists(path))
 		return error_set(err, "%s stands there already: nothing was changed", path);

@@ -41,8 +41,8 @@ void grant_keys_help(void)
 static bool paths(struct pair *pair, const char *public_end, struct error *err)
 {
 	const char *folder = pair->folder ? pair->folder : ".";
-	if (!pair->name || !grant_signer_name_valid(bytes_str(pair->name)) || strchr(pair->name, '/') ||
-		pair->name[0] == '.' || strlen(pair->name) > GRANT_READER_MAX)
+	if (!pair->name || !note_name_valid(bytes_str(pair->name)) || strchr(pair->name, '/') || pair->name[0] == '.' ||
+		strlen(pair->name) > GRANT_READER_MAX)
 		return error_set(err, "a name is wanted, without blanks, slashes and plus signs");
 	bool fit =
 		snprintf(pair->private_path, FILE_PATH_MAX, "%s/%s.key", folder, pair->name) < FILE_PATH_MAX &&
@@ -89,22 +89,23 @@ static bool make_reader(const struct pair *pair, struct error *err)
 static bool make_signer(const struct pair *pair, struct error *err)
 {
 	struct secret key = {0};
-	struct grant_signer signer;
-	uint8_t public_key[READER_KEY];
-	char line[GRANT_NOTE_VKEY_MAX + 1];
-	bool ok = reader_make(&key) && grant_signer_public(key.octets, public_key) &&
-	          grant_signer_set(&signer, pair->name, public_key);
-	if (ok) {
-		grant_signer_text(&signer, line);
-		memcpy(line + strlen(line), "\n", 2);
+	char line[NOTE_KEY_TEXT];
+	struct writer w = writer_over(line, sizeof(line));
+	struct bytes text = BYTES_NONE;
+	struct note_signer *signer =
+		reader_make(&key) ? note_signer_of_seed(bytes_str(pair->name), NOTE_ED25519, key.octets, NULL) : NULL;
+	if (signer) {
+		note_key_write(&w, note_signer_key(signer));
+		writer_u8(&w, '\n');
 	}
-	ok = ok ? write_private(READER_ED25519, pair, &key, err) &&
-	                     collect_write_new(pair->public_path, bytes_str(line), 0644, err)
-	        : error_set(err, "no key could be made");
+	bool ok = signer && writer_done(&w, &text) ? write_private(READER_ED25519, pair, &key, err) &&
+	                                                     collect_write_new(pair->public_path, text, 0644, err)
+	                                           : error_set(err, "no key could be made");
 	secret_wipe(&key);
+	note_signer_free(signer);
 	if (ok)
-		printf("%sMade %s, for collectors and shippers, and %s, which signs.\n", line, pair->public_path,
-			pair->private_path);
+		printf("%.*sMade %s, for collectors and shippers, and %s, which signs.\n", (int)text.len, line,
+			pair->public_path, pair->private_path);
 	return ok;
 }
 

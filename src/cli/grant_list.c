@@ -17,7 +17,7 @@
 struct wish {
 	const char *folder, *signers, *file;
 	char room[FILE_PATH_MAX], signers_room[FILE_PATH_MAX];
-	struct grant_signer known[SIGNERS_MAX];
+	struct note_key known[SIGNERS_MAX];
 	size_t known_count;
 };
 
@@ -135,12 +135,12 @@ static bool show(const char *path, struct error *err)
 {
 	struct file_bytes file = {0};
 	struct grant grant;
-	struct bytes text = BYTES_NONE;
+	struct note note = {0};
 	char id[2 * SEAL_KEY_ID + 1], time[GRANT_TIME_TEXT];
 	bool ok = file_read(path, GRANT_FILE_MAX, &file, NULL, err);
-	if (ok && !grant_note_text(bytes_of(file.data, file.len), &text))
+	if (ok && !note_read(bytes_of(file.data, file.len), &note))
 		ok = error_set(err, "%s: no signed grant", path);
-	ok = ok && grant_parse(text, path, &grant, err);
+	ok = ok && grant_parse(note.text, path, &grant, err);
 	if (ok) {
 		text_hex(id, sizeof(id), bytes_of(grant.id, RELEASE_GRANT));
 		printf("grant      %s, issued %s\n", id, grant_time_text(grant.issued_s, time));

@@ -205,7 +205,7 @@ static bool fill(struct wish *wish, struct error *err)
 	       grant_check(grant, err);
 }
 
-static bool issue(const struct wish *wish, const struct grant_author *author, struct error *err)
+static bool issue(const struct wish *wish, const struct note_signer *author, struct error *err)
 {
 	uint8_t room[TEXT_ROOM];
 	struct writer to = writer_over(room, sizeof(room));
@@ -220,13 +220,13 @@ static bool issue(const struct wish *wish, const struct grant_author *author, st
 	if (!grant_parse(text, "the grant", &again, err))
 		return false;
 	(void)!EVP_Digest(text.data, text.len, again.sha256, NULL, EVP_sha256(), NULL);
-	memcpy(again.signer, author->signer.name, sizeof(again.signer));
+	memcpy(again.signer, note_signer_key(author)->name, sizeof(again.signer));
 	entry_of_grant(&again, &texts, &entry);
 	snprintf(name, sizeof(name), "%s.grant", texts.id);
 	if (!file_make_directory(wish->folder, err) || !file_join(path, wish->folder, name, err) ||
 		!grant_publish(author, text, &entry, wish->log, path, err))
 		return false;
-	printf("%s\nMade %s, signed by %s.\n", texts.id, path, author->signer.name);
+	printf("%s\nMade %s, signed by %s.\n", texts.id, path, note_signer_key(author)->name);
 	return true;
 }
 
@@ -235,7 +235,6 @@ int grant_new(int argc, char **argv)
 	const struct arguments arguments = {
 		.verb = "grant new", .table = new_table, .count = sizeof(new_table) / sizeof(new_table[0])};
 	static struct wish wish;
-	struct grant_author author;
 	struct error err;
 	int rest;
 	if (wants_help(argc, argv)) {
@@ -244,10 +243,11 @@ int grant_new(int argc, char **argv)
 	}
 	if (!arguments_read(&arguments, argc, argv, &wish, &rest, &err) || !fill(&wish, &err))
 		return complain("grant new", &err, EXIT_MISUSE);
-	if (!grant_author_open(&author, wish.signer, &err))
+	struct note_signer *author = grant_author_open(wish.signer, &err);
+	if (!author)
 		return complain("grant new", &err, EXIT_FAILURE);
-	bool ok = issue(&wish, &author, &err);
-	grant_author_wipe(&author);
+	bool ok = issue(&wish, author, &err);
+	note_signer_free(author);
 	return ok ? EXIT_SUCCESS : complain("grant new", &err, EXIT_FAILURE);
 }
 
@@ -255,16 +255,16 @@ int grant_new(int argc, char **argv)
 static bool read_grant(const char *path, struct grant *out, struct error *err)
 {
 	struct file_bytes file = {0};
-	struct bytes text = BYTES_NONE;
+	struct note note = {0};
 	bool ok = file_read(path, GRANT_FILE_MAX, &file, NULL, err);
-	if (ok && !grant_note_text(bytes_of(file.data, file.len), &text))
+	if (ok && !note_read(bytes_of(file.data, file.len), &note))
 		ok = error_set(err, "%s: no signed grant", path);
-	ok = ok && grant_parse(text, path, out, err);
+	ok = ok && grant_parse(note.text, path, out, err);
 	file_bytes_free(&file);
 	return ok;
 }
 
-static bool revoke(struct wish *wish, const struct grant_author *author, struct error *err)
+static bool revoke(struct wish *wish, const struct note_signer *author, struct error *err)
 {
 	uint8_t room[TEXT_ROOM];
 	struct writer to = writer_over(room, sizeof(room));
@@ -304,7 +304,6 @@ int grant_revoke(int argc, char **argv)
 		.count = sizeof(revoke_table) / sizeof(revoke_table[0]),
 		.word = read_file};
 	static struct wish wish;
-	struct grant_author author;
 	struct error err;
 	int rest;
 	if (wants_help(argc, argv)) {
@@ -316,9 +315,10 @@ int grant_revoke(int argc, char **argv)
 	if (!wish.file || !wish.grant.reason[0])
 		return complain(
 			"grant revoke", &(struct error){"name the grant's file, and say --reason TEXT"}, EXIT_MISUSE);
-	if (!grant_author_open(&author, wish.signer, &err))
+	struct note_signer *author = grant_author_open(wish.signer, &err);
+	if (!author)
 		return complain("grant revoke", &err, EXIT_FAILURE);
-	bool ok = revoke(&wish, &author, &err);
-	grant_author_wipe(&author);
+	bool ok = revoke(&wish, author, &err);
+	note_signer_free(author);
 	return ok ? EXIT_SUCCESS : complain("grant revoke", &err, EXIT_FAILURE);
 }

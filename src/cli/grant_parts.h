@@ -3,23 +3,20 @@
 #define CLI_GRANT_PARTS_H
 
 #include "keys/grant.h"
-#include "keys/secret.h"
 #include "pki/file.h"
 #include "policy/grant_entry.h"
 
-/* Who signs: the key in PATH (PEM, Ed25519), and under which name: the verifier key beside it, PATH with .vkey for .key. */
-struct grant_author {
-	struct secret seed;
-	struct grant_signer signer;
-};
-must_check bool grant_author_open(struct grant_author *author, const char *path, struct error *err);
-void grant_author_wipe(struct grant_author *author);
+/*
+ * Who signs: the key in PATH (PEM, Ed25519), and under which name: the verifier key beside it, PATH with .vkey for .key.
+ * NULL with `err`; note_signer_free.
+ */
+must_check struct note_signer *grant_author_open(const char *path, struct error *err);
 
 /*
  * Signs `text`, has `log` (an audit log) say so with `entry` on the disk, and only then writes the note to `path`, which
  * must not be there yet.
  */
-must_check bool grant_publish(const struct grant_author *author, struct bytes text, const struct audit_entry *entry,
+must_check bool grant_publish(const struct note_signer *author, struct bytes text, const struct audit_entry *entry,
 	const char *log, const char *path, struct error *err);
 /* The actions; argv[0] is the action's name. */
 int grant_key(int argc, char **argv);

@@ -66,9 +66,13 @@ static bool reload(struct collector *collector, struct error *err)
 	SSL_CTX *fresh = collect_server_context(&collector->options->files, err);
 	if (!fresh)
 		return false;
+	if (!grants_load(collector, err)) {
+		SSL_CTX_free(fresh);
+		return false;
+	}
 	SSL_CTX_free(collector->ctx);
 	collector->ctx = fresh;
-	return grants_load(collector, err);
+	return true;
 }
 
 static void signal_ready(struct loop_io *io)
@@ -139,16 +143,27 @@ static void say_log(struct collector *collector)
 	give_pump_all(collector);
 }
 
+/* Who could not be accepted for want of descriptors or memory stands there still, and makes no event. */
+static void accept_left(struct collector *collector)
+{
+	for (size_t i = 0; i < collector->options->listen_count; i++) {
+		if (collector->listening[i].io.registered)
+			peer_accept(&collector->listening[i]);
+	}
+}
+
 static void each_second(struct loop_timer *timer)
 {
 	struct collector *collector = (struct collector *)((char *)timer - offsetof(struct collector, second));
 	store_expire(collector->store, collect_age_ns(collector, loop_now_ns(collector->loop)));
+	accept_left(collector);
 	close_expired(collector);
 	say_expired(collector);
 	spool_tidy(collector);
 	peers_hurry(collector);
 	metrics_tidy(collector);
 	say_log(collector);
+	grants_end_by_time(collector);
 	if (collector->grants_owed || grants_stale(collector))
 		grants_refresh(collector);
 	loop_timer_set(collector->loop, timer, loop_now_ns(collector->loop) + NS_PER_S, each_second);

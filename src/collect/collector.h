@@ -25,7 +25,7 @@ struct collect_options {
 	const char *listen[COLLECT_LISTEN_MAX]; /* "HOST:PORT"; port 0: the kernel's choice, which is logged */
 	size_t listen_count;
 	const char *grants; /* folder of *.grant and *.revoked; watched */
-	struct grant_signer signers[COLLECT_SIGNERS_MAX];
+	struct note_key signers[COLLECT_SIGNERS_MAX];
 	size_t signer_count;
 	const char *user;  /* to become once the ports are open; NULL: the present one */
 	const char *audit; /* file of the audit log */

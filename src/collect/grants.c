@@ -86,6 +86,51 @@ static void end_old(struct collector *collector, const struct grant_set *old, co
 	}
 }
 
+/* False when the log does not take the entry. */
+static bool end_one(struct collector *collector, const struct grant *grant)
+{
+	static const char reason[] = "its time is over";
+	struct grant_texts texts;
+	struct audit_entry entry;
+	enum courier_why why;
+	/* What was revoked, or enough, has its end in the log. */
+	if (!grants_in_force(collector, grant->id, &why))
+		return true;
+	entry_of_revocation(grant, reason, &texts, &entry);
+	if (!append(collector, &entry))
+		return false;
+	log_info("grant ended", LOG_S("grant", texts.id), LOG_S("reader", grant->reader), LOG_S("why", reason));
+	drop_keys(collector, grant->id);
+	collector->generation++;
+	return true;
+}
+
+void grants_end_by_time(struct collector *collector)
+{
+	const struct grant *grant;
+	int64_t now_s = collect_now_s();
+	bool ok = audit_log_closed(collector->log) == NULL;
+	if (now_s <= collector->ended_s)
+		return;
+	for (size_t i = 0; ok && (grant = grant_set_at(collector->grants, i)); i++) {
+		if (grant->until_s > collector->ended_s && grant->until_s <= now_s)
+			ok = end_one(collector, grant);
+	}
+	if (ok)
+		collector->ended_s = now_s;
+}
+
+/* A grant may come when its time is over already. */
+static void end_late(struct collector *collector, const struct grant_set *old)
+{
+	const struct grant *grant;
+	for (size_t i = 0; (grant = grant_set_at(collector->grants, i)); i++) {
+		bool late = grant->until_s != 0 && grant->until_s <= collector->ended_s;
+		if (late && (!old || !grant_set_find(old, grant->id)))
+			(void)!end_one(collector, grant);
+	}
+}
+
 void grants_begin(struct collector *collector)
 {
 	const struct collect_options *options = collector->options;
@@ -110,6 +155,8 @@ bool grants_load(struct collector *collector, struct error *err)
 	collector->grants = fresh;
 	collector->generation++;
 	end_old(collector, old, fresh);
+	end_late(collector, old);
+	grants_end_by_time(collector);
 	grant_set_free(old);
 	return true;
 }
@@ -222,7 +269,11 @@ void grants_enough(struct collector *collector, struct peer *peer, const uint8_t
 			"only the reader of a grant with `until: {reader: true}`");
 		return;
 	}
-	bool logged = collector->enough_count < GRANT_MAX && log_enough(collector, grant);
+	if (collector->enough_count == GRANT_MAX) {
+		peer_sorry(peer, COURIER_WHY_FULL, "too many grants have ended so: revoke this one");
+		return;
+	}
+	bool logged = log_enough(collector, grant);
 	if (!logged) {
 		peer_sorry(peer, COURIER_WHY_LOG, courier_why_text(COURIER_WHY_LOG));
 		return;

@@ -96,6 +96,28 @@ static void put_rows(const struct metrics *metrics, struct writer *to)
 		put_row(to, &rows[i]);
 }
 
+static void put_bus_rows(const struct collector *collector, struct writer *to)
+{
+	if (!collector->bus)
+		return;
+	const struct bus_publish_counts counts = bus_publisher_count(collector->bus);
+	const struct row rows[] = {
+		{"bus_open", "1 while a server of the bus is connected.", true, counts.there},
+		{"bus_waiting_octets", "Octets of batches that wait for the bus.", true, counts.octets},
+		{"bus_published_total", "Keys that a quorum of the bus has stored.", false, counts.published},
+		{"bus_known_total", "Of these, keys that the bus had already.", false, counts.known},
+		{"bus_again_total", "Attempts to publish after the first of a key.", false, counts.again},
+		{"bus_refused_total", "Keys refused because their reader's stream is full.", false, counts.refused},
+		{"bus_failed_batches_total", "Batches that the bus did not take.", false, counts.failed},
+		{"bus_late_batches_total", "Of these, batches whose time was over.", false, counts.late},
+		{"bus_full_total", "Batches sent away because too many wait for the bus.", false, counts.full},
+		{"bus_servers_lost_total", "Times the server of the bus was lost.", false, counts.lost},
+		{"bus_servers_found_total", "Times another was found.", false, counts.found},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		put_row(to, &rows[i]);
+}
+
 static void asker_close(struct asker *asker)
 {
 	loop_remove(asker->metrics->collector->loop, &asker->io);
@@ -137,6 +159,7 @@ static void answer(struct asker *asker)
 	const char *closed = audit_log_closed(collector->log);
 	if (asks(asker, "/metrics")) {
 		put_rows(asker->metrics, &to);
+		put_bus_rows(collector, &to);
 	} else if (asks(asker, "/health")) {
 		bool well = !closed && !collector->spool_full;
 		status = well ? status : "503 Service Unavailable";
@@ -208,7 +231,7 @@ static void ready(struct loop_io *io)
 		int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
 			take_in(metrics, fd);
-		else if (errno != EINTR)
+		else if (errno != EINTR && errno != ECONNABORTED)
 			break;
 	}
 	io->readable = false;

@@ -48,7 +48,13 @@ struct batch {
 	bool done, ok;
 	bool spooled;         /* on the disk, where that is wanted */
 	enum courier_why why; /* not ok: what has failed */
-	bool unsure;          /* what it calls known was of a batch that failed since */
+	/*
+	 * Keys that it calls known and that had not been answered when they came again, by their numbers: what becomes of
+	 * them decides whether they are.
+	 */
+	uint64_t *leans;
+	size_t lean_count;
+	bool unsure; /* some of these the bus has not taken since */
 };
 
 /* The log's side of what a reader gets next: the reader may be gone when the entry is written. */
@@ -122,6 +128,7 @@ struct collector {
 	struct grant_folder folder;
 	uint8_t enough[GRANT_MAX][RELEASE_GRANT]; /* grants whose readers have said so */
 	size_t enough_count;
+	int64_t ended_s; /* grants that end up to then have their end in the log */
 	struct source *sources[SOURCES_MAX];
 	size_t source_count;
 	struct peer *peers, *graves;
@@ -177,6 +184,11 @@ must_check bool grants_load(struct collector *collector, struct error *err);
 must_check bool grants_stale(struct collector *collector);
 /* Reads it; what cannot be read now is owed, and said once. */
 void grants_refresh(struct collector *collector);
+/*
+ * Those whose time is over since this was last asked: each has its end in the log, and its keys go. While the log cannot be
+ * written that waits; nothing is taken or given then.
+ */
+void grants_end_by_time(struct collector *collector);
 /* What readers have ended before this start. */
 must_check bool grants_read_enough(struct collector *collector, struct error *err);
 /* The grant in force of this id, else NULL with the reason. */
@@ -216,6 +228,11 @@ void put_end(struct put *put, struct peer *peer, uint64_t batch);
 
 /* From the loop: whether the batch is taken, or else why not. */
 void put_settled(struct batch *batch, bool ok, enum courier_why why);
+/*
+ * One of its keys, by its number, is refused: it leaves, and whoever brought it again is told so, too. Before the batch is
+ * settled.
+ */
+void put_take_out(struct batch *batch, uint64_t number, enum courier_why why);
 /* Answers what is done; when the loop does not run any more. */
 void put_settle(struct collector *collector);
 

@@ -349,7 +349,7 @@ void peer_accept(struct listening *listening)
 	struct collector *collector = listening->collector;
 	for (;;) {
 		int fd = accept4(listening->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && errno == EINTR)
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0)
 			break;

@@ -29,13 +29,19 @@ struct put {
 
 static void logged(bool ok, void *ctx);
 
+static void batch_free(struct batch *batch)
+{
+	free(batch ? batch->leans : NULL);
+	free(batch);
+}
+
 struct put *put_begin(struct collector *collector, struct source *source)
 {
 	struct put *put = calloc(1, sizeof(*put));
 	struct batch *batch = calloc(1, sizeof(*batch));
 	if (!put || !batch) {
 		free(put);
-		free(batch);
+		batch_free(batch);
 		return NULL;
 	}
 	batch->collector = collector;
@@ -132,7 +138,31 @@ static const struct grant *judge(struct put *put, const struct seal_head *head, 
 	*why = !grant_has_sender(grant, put->source->name, put->source->key_hash)
 	               ? COURIER_WHY_NOT_ALLOWED
 	               : collect_why_of(grant_judge_head(grant, head, put->now_s));
+	/* Its end is said before what is refused for it. */
+	if (*why == COURIER_WHY_EXPIRED)
+		grants_end_by_time(collector);
 	return *why == COURIER_WHY_NONE ? grant : NULL;
+}
+
+/* A key that is known and not answered yet. Without memory for its number it is refused: it may come again. */
+static void lean(struct put *put, const struct seal_head *head)
+{
+	struct batch *batch = put->batch;
+	uint64_t number = 0;
+	if (!store_find(put->collector->store, head, &number) || number < put->collector->visible)
+		return;
+	/* A power of two: there is room for no more. */
+	size_t count = batch->lean_count;
+	if ((count & (count - 1)) == 0) {
+		uint64_t *more = realloc(batch->leans, (count ? 2 * count : 1) * sizeof(*more));
+		if (!more) {
+			batch->taken.known--;
+			put_refuse(put, COURIER_WHY_FULL);
+			return;
+		}
+		batch->leans = more;
+	}
+	batch->leans[batch->lean_count++] = number;
 }
 
 void put_one(struct put *put, struct bytes sealed)
@@ -159,12 +189,44 @@ void put_one(struct put *put, struct bytes sealed)
 		break;
 	case STORE_KNOWN:
 		taken->known++;
+		lean(put, &head);
 		return;
 	case STORE_FULL:
 		put_refuse(put, COURIER_WHY_FULL);
 		return;
 	}
 	count_in(put, &head);
+}
+
+/* What was thought to be known, because it had come in from..to, is not. */
+static void stop_leaning(struct batch *batch, uint64_t from, uint64_t to, enum courier_why why)
+{
+	struct courier_taken *taken = &batch->taken;
+	size_t kept = 0;
+	for (size_t i = 0; i < batch->lean_count; i++) {
+		if (batch->leans[i] < from || batch->leans[i] >= to) {
+			batch->leans[kept++] = batch->leans[i];
+			continue;
+		}
+		taken->known--;
+		taken->refused++;
+		taken->why = (uint8_t)why;
+		batch->unsure |= why == COURIER_WHY_BUS;
+	}
+	batch->lean_count = kept;
+}
+
+/* What earlier batches lost while this one was looked at: why is not known any more, so that its sender is to come again. */
+static void look_at_leans(struct batch *batch)
+{
+	struct store_item item;
+	for (size_t i = 0; i < batch->lean_count;) {
+		uint64_t number = batch->leans[i];
+		if (store_at(batch->collector->store, number, &item))
+			i++;
+		else
+			stop_leaning(batch, number, number + 1, COURIER_WHY_BUS);
+	}
 }
 
 /* A batch whose entries did not get into the log, or whose keys not onto the bus, was never taken. */
@@ -177,13 +239,23 @@ static void undo(struct batch *batch)
 	taken->fresh = taken->contradictory = 0;
 	taken->why = (uint8_t)batch->why;
 	batch->collector->counts.refused_log += batch->why == COURIER_WHY_LOG;
-	/* Nor was what came again meanwhile, and was thought to be known. */
-	for (struct batch *later = batch->collector->batches; later; later = later->next) {
-		if (later->taken.known == 0 || (later->unsure && later->why == COURIER_WHY_BUS))
-			continue;
-		later->unsure = true;
-		later->why = batch->why;
-	}
+	stop_leaning(batch, batch->from, batch->to, batch->why);
+	for (struct batch *later = batch->collector->batches; later; later = later->next)
+		stop_leaning(later, batch->from, batch->to, batch->why);
+}
+
+void put_take_out(struct batch *batch, uint64_t number, enum courier_why why)
+{
+	struct courier_taken *taken = &batch->taken;
+	store_drop(batch->collector->store, number);
+	taken->fresh--;
+	taken->contradictory = taken->contradictory < taken->fresh ? taken->contradictory : taken->fresh;
+	taken->refused++;
+	taken->why = (uint8_t)why;
+	batch->collector->counts.refused++;
+	/* This one stands among them. */
+	for (struct batch *other = batch->collector->batches; other; other = other->next)
+		stop_leaning(other, number, number + 1, why);
 }
 
 /* It is not known what its sender still has to bring: that it brings all of it again is simplest. */
@@ -201,14 +273,9 @@ static void answer(struct batch *batch)
 	struct peer *peer = batch->peer;
 	if (!peer || peer->dead)
 		return;
-	if ((!batch->ok || batch->unsure) && batch->why == COURIER_WHY_BUS) {
-		send_away(peer, batch->why);
+	if (batch->unsure || (!batch->ok && batch->why == COURIER_WHY_BUS)) {
+		send_away(peer, COURIER_WHY_BUS);
 		return;
-	}
-	if (batch->unsure) {
-		batch->taken.refused += batch->taken.known;
-		batch->taken.known = 0;
-		batch->taken.why = (uint8_t)batch->why;
 	}
 	peer->unanswered--;
 	courier_taken_write(&to, &batch->taken);
@@ -235,7 +302,7 @@ void put_settle(struct collector *collector)
 			collector->visible = batch->to;
 		fresh |= batch->taken.fresh > 0;
 		answer(batch);
-		free(batch);
+		batch_free(batch);
 	}
 	if (fresh)
 		give_pump_all(collector);
@@ -301,6 +368,7 @@ void put_end(struct put *put, struct peer *peer, uint64_t number)
 	struct collector *collector = put->collector;
 	struct batch *batch = put->batch;
 	batch->to = store_end(collector->store);
+	look_at_leans(batch);
 	batch->peer = peer;
 	batch->taken.batch = number;
 	collector->counts.batches++;
@@ -322,7 +390,7 @@ void put_frame(struct peer *peer, struct bytes body)
 	struct bytes items, sealed;
 	struct put *put = put_begin(collector, peer->source);
 	if (!put || !courier_put_read(body, &number, &items)) {
-		free(put ? put->batch : NULL);
+		batch_free(put ? put->batch : NULL);
 		free(put);
 		peer_sorry(peer, COURIER_WHY_FORM, "a batch begins with its number");
 		return;

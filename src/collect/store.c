@@ -130,16 +130,26 @@ static void leave(struct store *store)
 	store->head = store->first == store->end ? store->tail : item_of(store, store->first)->at;
 }
 
-/* Whether the bucket's chain has this place with this check already, and with how many others. */
-static enum store_result known(const struct store *store, uint64_t hash, const uint8_t check[static RELEASE_CHECK])
+static uint64_t hash_of(const struct seal_head *head)
+{
+	uint64_t hash = place_hash(head);
+	/* Each raw line is a place of its own. */
+	return head->grade == RELEASE_GRADE_RAW ? hash ^ hash_bytes(bytes_of(head->check, RELEASE_CHECK)) : hash;
+}
+
+/* Whether the bucket's chain has this place with this check already, as which number, and with how many others. */
+static enum store_result known(
+	const struct store *store, uint64_t hash, const uint8_t check[static RELEASE_CHECK], uint64_t *number)
 {
 	unsigned others = 0;
 	uint64_t next = store->buckets[hash & store->bucket_mask];
 	while (next > store->first) {
 		const struct item *item = item_of(store, next - 1);
 		if (item->hash == hash && item->len > 0) {
-			if (memcmp(item->check, check, RELEASE_CHECK) == 0)
+			if (memcmp(item->check, check, RELEASE_CHECK) == 0) {
+				*number = next - 1;
 				return STORE_KNOWN;
+			}
 			others++;
 		}
 		next = item->next;
@@ -187,12 +197,8 @@ static void append(struct store *store, const struct item *item, struct bytes se
 enum store_result store_put(struct store *store, struct store_owner *owner, const struct seal_head *head,
 	struct bytes sealed, uint32_t tag, uint64_t now_ns, uint64_t wall_ns)
 {
-	bool raw = head->grade == RELEASE_GRADE_RAW;
-	uint64_t hash = place_hash(head);
-	/* Each raw line is a place of its own. */
-	if (raw)
-		hash ^= hash_bytes(bytes_of(head->check, RELEASE_CHECK));
-	enum store_result result = known(store, hash, head->check);
+	uint64_t hash = hash_of(head), number;
+	enum store_result result = known(store, hash, head->check, &number);
 	bool room = sealed.len > 0 && sealed.len <= store->size / 4 &&
 	            (!owner || owner->octets + sealed.len <= store->limits.owner_octets);
 	if (result == STORE_KNOWN) {
@@ -237,6 +243,11 @@ bool store_at(const struct store *store, uint64_t number, struct store_item *out
 		.wall_ns = item->wall_ns,
 		.tag = item->tag};
 	return true;
+}
+
+bool store_find(const struct store *store, const struct seal_head *head, uint64_t *number)
+{
+	return known(store, hash_of(head), head->check, number) == STORE_KNOWN;
 }
 
 void store_drop(struct store *store, uint64_t number)

@@ -60,6 +60,8 @@ struct store_item {
 };
 /* False when it has left, was dropped or is not there yet. */
 must_check bool store_at(const struct store *store, uint64_t number, struct store_item *item);
+/* The number of the key that store_put would call known. False: none. */
+must_check bool store_find(const struct store *store, const struct seal_head *head, uint64_t *number);
 /* Drops one key, wherever it stands; its number stays empty. */
 void store_drop(struct store *store, uint64_t number);
 /* Lets go of what is older than the lifetime. */

@@ -29,24 +29,25 @@ bool grant_check(const struct grant *grant, struct error *err)
 	return true;
 }
 
-bool grant_open(struct bytes note, const char *name, const struct grant_signer *signers, size_t count,
-	struct grant *out, struct error *err)
+bool grant_open(struct bytes note, const char *name, const struct note_key *signers, size_t count, struct grant *out,
+	struct error *err)
 {
-	struct bytes text;
-	size_t which;
+	struct note read;
+	size_t which = 0;
 	*out = (struct grant){0};
-	switch (grant_note_verify(note, signers, count, &text, &which)) {
-	case GRANT_NOTE_OK:
-		break;
-	case GRANT_NOTE_BAD_FORM:
+	if (!note_read(note, &read))
 		return error_set(err, "%s: no signed note: a text, an empty line and a signature are wanted", name);
-	case GRANT_NOTE_NOT_SIGNED:
+	switch (note_verify_any(&read, signers, count, &which)) {
+	case NOTE_SIGNED:
+		break;
+	case NOTE_UNSIGNED:
 		return error_set(err, "%s: not signed by anyone whose grants count here", name);
-	case GRANT_NOTE_BAD_SIGNATURE:
+	case NOTE_FORGED:
 		return error_set(
 			err, "%s: the signature of %s does not fit: the text was altered", name, signers[which].name);
 	}
-	if (!grant_parse(text, name, out, err) || crypto_hash_sha256(out->sha256, text.data, text.len) != 0)
+	if (!grant_parse(read.text, name, out, err) ||
+		crypto_hash_sha256(out->sha256, read.text.data, read.text.len) != 0)
 		return false;
 	memcpy(out->signer, signers[which].name, sizeof(out->signer));
 	return true;
@@ -193,17 +194,17 @@ bool grant_set_revoke(struct grant_set *set, const struct grant_revocation *revo
 	return true;
 }
 
-static bool revocation_open(struct bytes note, const char *name, const struct grant_signer *signers, size_t count,
+static bool revocation_open(struct bytes note, const char *name, const struct note_key *signers, size_t count,
 	struct grant_revocation *out, struct error *err)
 {
-	struct bytes text;
+	struct note read;
 	size_t which;
-	if (grant_note_verify(note, signers, count, &text, &which) != GRANT_NOTE_OK)
+	if (!note_read(note, &read) || note_verify_any(&read, signers, count, &which) != NOTE_SIGNED)
 		return error_set(err, "%s: the revocation is not signed by anyone whose grants count here", name);
-	return grant_revocation_parse(text, name, out, err);
+	return grant_revocation_parse(read.text, name, out, err);
 }
 
-bool grant_set_add_note(struct grant_set *set, struct bytes note, const char *name, const struct grant_signer *signers,
+bool grant_set_add_note(struct grant_set *set, struct bytes note, const char *name, const struct note_key *signers,
 	size_t count, struct error *err)
 {
 	struct grant_revocation revocation;

@@ -1,6 +1,6 @@
 /*
  * keys/grant.h — a grant: which reader may get which record keys, and until when. YAML within a signed note
- * (keys/grant_note.h); the octets that are signed are the text as it stands. No I/O, no clock.
+ * (base/note.h); the octets that are signed are the text as it stands. No I/O, no clock.
  *
  *     grant: 1
  *     id: 3f0c…                  # 32 hex digits
@@ -25,7 +25,7 @@
 #ifndef KEYS_GRANT_H
 #define KEYS_GRANT_H
 
-#include "keys/grant_note.h"
+#include "base/note.h"
 #include "keys/seal.h"
 
 #define GRANT_NAMES_MAX        64
@@ -58,7 +58,7 @@ struct grant {
 	bool until_reader;      /* the reader may say enough */
 	/* Set by grant_open. */
 	uint8_t sha256[32]; /* of the signed text */
-	char signer[GRANT_NOTE_NAME_MAX + 1];
+	char signer[NOTE_NAME_MAX + 1];
 };
 
 /* The text of a grant, without its signatures. `name` is that of the file: "NAME:LINE:COLUMN: what is wrong". */
@@ -68,7 +68,7 @@ must_check bool grant_write(const struct grant *grant, struct writer *to);
 /* What grant_parse asks of the values beyond their form: what `overt grant new` checks before signing. */
 must_check bool grant_check(const struct grant *grant, struct error *err);
 /* A signed note that holds a grant, signed by one of these. */
-must_check bool grant_open(struct bytes note, const char *name, const struct grant_signer *signers, size_t count,
+must_check bool grant_open(struct bytes note, const char *name, const struct note_key *signers, size_t count,
 	struct grant *out, struct error *err);
 
 struct grant_revocation {
@@ -122,7 +122,7 @@ must_check bool grant_set_add(struct grant_set *set, const struct grant *grant, 
 must_check bool grant_set_revoke(struct grant_set *set, const struct grant_revocation *revocation, struct error *err);
 /* A signed note of either kind. */
 must_check bool grant_set_add_note(struct grant_set *set, struct bytes note, const char *name,
-	const struct grant_signer *signers, size_t count, struct error *err);
+	const struct note_key *signers, size_t count, struct error *err);
 must_check size_t grant_set_count(const struct grant_set *set);
 /* NULL at and past the end. Revoked ones are among them. */
 must_check const struct grant *grant_set_at(const struct grant_set *set, size_t at);

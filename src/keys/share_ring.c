@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,16 @@ static struct share_slot *slot_of(struct share_ring *ring, uint64_t ticket)
 static uint32_t free_turn(uint64_t ticket)
 {
 	return (uint32_t)(ticket / SHARE_RING_SLOTS * 2);
+}
+
+void *share_ring_map(int fd, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	(void)madvise(memory, size, MADV_DONTDUMP);
+	(void)mlock(memory, size);
+	return memory;
 }
 
 void share_ring_init(struct share_ring *ring)

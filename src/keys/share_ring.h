@@ -24,6 +24,9 @@
 #define SHARE_RINGS_MAX  4096                                                                   /* rings of one bell */
 #define SHARE_BELL_SIZE  ((size_t)1024)
 
+/* The mapping of a ring or a bell, kept out of core dumps, and of swap as far as RLIMIT_MEMLOCK allows. NULL: none. */
+must_check void *share_ring_map(int fd, size_t size);
+
 struct share_slot {
 	_Atomic uint32_t turn; /* ticket / SLOTS * 2: free; + 1: written; + 2: taken, hence free for the next round */
 	uint16_t len;

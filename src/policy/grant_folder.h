@@ -13,7 +13,7 @@
 /* Of one thread. The texts and the signers must stay. Zeroed but for the first four when new. */
 struct grant_folder {
 	const char *path; /* of *.grant and *.revoked */
-	const struct grant_signer *signers;
+	const struct note_key *signers;
 	size_t signer_count;
 	void (*bad)(void *arg, const char *text); /* a file that was left out, and why; NULL: nobody wants to know */
 	void *arg;

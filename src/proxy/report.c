@@ -1,6 +1,7 @@
 #include "proxy/report.h"
 
 #include "base/clock.h"
+#include "flow/hello.h"
 #include "pki/summary.h"
 #include "pki/verify.h"
 #include "proxy/conn.h"
@@ -8,7 +9,6 @@
 #include "proxy/worker.h"
 #include "tls/group.h"
 #include "tls/hello.h"
-#include "tls/list.h"
 #include "tls/suite.h"
 
 #include <openssl/evp.h>
@@ -65,28 +65,14 @@ void report_upstream(struct conn *conn)
 	publish_event(publisher(conn), &event);
 }
 
-static void list_versions(const struct client_hello *hello, struct event_hello *out)
-{
-	struct bytes list = hello->versions;
-	uint16_t version;
-	if (!hello->has_versions)
-		out->versions[out->version_count++] = hello->legacy_version;
-	while (out->version_count < EVENT_LIST_MAX && list_next(&list, &version))
-		out->versions[out->version_count++] = version;
-}
-
 void report_hello(struct conn *conn, const struct client_hello *hello, const char *ja3, const char *ja4)
 {
 	if (!publish_wanted(publisher(conn)))
 		return;
 	struct event event = event_of(conn, EVENT_HELLO);
-	struct event_hello *out = &event.hello;
-	*out = (struct event_hello){.sni = hello->server_name, .ja3 = text_of(ja3), .ja4 = text_of(ja4)};
-	struct bytes list = hello->alpn, name;
-	while (out->alpn_count < EVENT_LIST_MAX && alpn_next(&list, &name))
-		out->alpn[out->alpn_count++] = name;
-	list_versions(hello, out);
-	out->ech = hello->ech == ECH_OUTER ? FLOW_ECH_OUTER : hello->ech == ECH_INNER ? FLOW_ECH_INNER : FLOW_ECH_NONE;
+	event.hello = event_hello_of(hello);
+	event.hello.ja3 = text_of(ja3);
+	event.hello.ja4 = text_of(ja4);
 	publish_event(publisher(conn), &event);
 }
 

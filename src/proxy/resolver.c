@@ -1,5 +1,6 @@
 #include "proxy/resolver.h"
 
+#include "base/local_socket.h"
 #include "base/log.h"
 
 #include <arpa/inet.h>
@@ -258,23 +259,11 @@ static bool channel_add(struct channels *channels, int fd)
 static bool control_one(int control, struct channels *channels)
 {
 	uint8_t body[64];
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} space;
-	struct iovec part = {.iov_base = body, .iov_len = sizeof(body)};
-	struct msghdr header = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = space.room, .msg_controllen = sizeof(space.room)};
-	ssize_t n = recvmsg(control, &header, MSG_CMSG_CLOEXEC);
-	if (n <= 0)
-		return n < 0 && errno == EINTR;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
-		int fd;
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	int fd;
+	ssize_t n = local_socket_receive(control, body, sizeof(body), &fd);
+	if (fd >= 0)
 		(void)channel_add(channels, fd);
-	}
-	return true;
+	return n > 0 || (n < 0 && errno == EINTR);
 }
 
 int resolver_main(int control, const int *fds, size_t count, unsigned threads)

@@ -1,33 +1,20 @@
 #include "share/door.h"
 
+#include "base/local_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define HEAD     "OVS1"
 #define HEAD_LEN 4
 #define BACKLOG  1024
 #define SEALS    (F_SEAL_SHRINK | F_SEAL_GROW)
-
-static socklen_t address_of(const char *address, struct sockaddr_un *at)
-{
-	size_t len = strlen(address);
-	*at = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (len < 2 || len >= sizeof(at->sun_path))
-		return 0;
-	memcpy(at->sun_path, address, len);
-	if (address[0] != '@')
-		return (socklen_t)sizeof(*at);
-	at->sun_path[0] = '\0';
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-}
 
 /* What a shipper that was killed has left behind. One that lives is left alone. */
 static void clear_path(const struct sockaddr_un *at)
@@ -45,7 +32,7 @@ static void clear_path(const struct sockaddr_un *at)
 int door_open(const char *address, unsigned mode, struct error *err)
 {
 	struct sockaddr_un at;
-	socklen_t len = address_of(address, &at);
+	socklen_t len = local_socket_address(address, &at);
 	if (len == 0) {
 		error_set(err, "%.100s: not the path of a socket: from 2 to 107 octets", address);
 		return -1;
@@ -72,16 +59,6 @@ void door_close(int door, const char *address)
 		unlink(address);
 }
 
-static void *map(int fd, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		return NULL;
-	(void)madvise(memory, size, MADV_DONTDUMP);
-	(void)mlock(memory, size); /* as far as RLIMIT_MEMLOCK allows */
-	return memory;
-}
-
 /* Memory that could be made shorter would let its owner end us. */
 static struct share_ring *map_ring(int fd)
 {
@@ -89,7 +66,7 @@ static struct share_ring *map_ring(int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &about) != 0 || about.st_size != (off_t)SHARE_RING_SIZE)
 		return NULL;
-	struct share_ring *ring = map(fd, SHARE_RING_SIZE);
+	struct share_ring *ring = share_ring_map(fd, SHARE_RING_SIZE);
 	if (ring && share_ring_valid(ring))
 		return ring;
 	if (ring)
@@ -100,19 +77,8 @@ static struct share_ring *map_ring(int fd)
 static struct share_ring *receive_ring(int fd)
 {
 	char head[HEAD_LEN];
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec octets = {.iov_base = head, .iov_len = sizeof(head)};
-	struct msghdr message = {
-		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *attached = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	int memory = -1;
-	if (attached && attached->cmsg_level == SOL_SOCKET && attached->cmsg_type == SCM_RIGHTS &&
-		attached->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&memory, CMSG_DATA(attached), sizeof(memory));
+	int memory;
+	ssize_t n = local_socket_receive(fd, head, sizeof(head), &memory);
 	if (memory < 0)
 		return NULL;
 	struct share_ring *ring = n == HEAD_LEN && memcmp(head, HEAD, HEAD_LEN) == 0 ? map_ring(memory) : NULL;
@@ -141,22 +107,10 @@ void door_answer(const struct door_guest *guest, uint32_t number, int bell_fd)
 {
 	uint8_t room[HEAD_LEN + 4];
 	struct writer to = writer_over(room, sizeof(room));
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec octets = {.iov_base = room, .iov_len = sizeof(room)};
-	struct msghdr message = {
-		.msg_iov = &octets, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *attached = CMSG_FIRSTHDR(&message);
-	attached->cmsg_level = SOL_SOCKET;
-	attached->cmsg_type = SCM_RIGHTS;
-	attached->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(attached), &bell_fd, sizeof(bell_fd));
 	writer_bytes(&to, bytes_str(HEAD));
 	writer_u32(&to, number);
 	/* Who does not wait for it any more has given up; its ring goes with its process. */
-	(void)sendmsg(guest->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!local_socket_send(guest->fd, bytes_of(room, to.len), bell_fd, MSG_DONTWAIT);
 }
 
 void door_leave(struct door_guest *guest)
@@ -170,7 +124,7 @@ struct share_bell *door_make_bell(int *fd)
 	*fd = memfd_create("overt-share-bell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (*fd < 0 || ftruncate(*fd, (off_t)SHARE_BELL_SIZE) != 0 || fcntl(*fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) != 0)
 		return NULL;
-	struct share_bell *bell = map(*fd, SHARE_BELL_SIZE);
+	struct share_bell *bell = share_ring_map(*fd, SHARE_BELL_SIZE);
 	if (bell)
 		share_bell_init(bell);
 	return bell;

@@ -15,7 +15,7 @@ struct granting;
 
 struct granting_options {
 	const char *folder; /* of *.grant and *.revoked. The texts and the signers must stay */
-	const struct grant_signer *signers;
+	const struct note_key *signers;
 	size_t signer_count;
 	/* The certificate by which this host sends: where a grant names its senders. Empty and zeros: it has none. */
 	const char *sender;

@@ -21,7 +21,7 @@
 
 struct sender_options {
 	const char *grants; /* folder of *.grant and *.revoked: looked at again whenever it changes */
-	const struct grant_signer *signers;
+	const struct note_key *signers;
 	size_t signer_count;
 	const char *audit; /* file of this host's audit log */
 	/* The certificate by which it sends: a common name, and the SHA-256 of its key; where a grant says who may send. */

@@ -1,7 +1,7 @@
 #include "sink/jsonout.h"
 
+#include "base/text.h"
 #include "sink/stamp.h"
-#include "sink/utf8.h"
 
 static void put(struct jsonout *json, const void *data, size_t len)
 {
@@ -53,7 +53,7 @@ static void put_string(struct jsonout *json, struct bytes text)
 			put_escape(json, text.data[0]);
 		} else {
 			uint32_t point;
-			n = utf8_take(text, &point);
+			n = text_character(text, &point);
 			if (n > 0)
 				put(json, text.data, n);
 			else

@@ -1,23 +1,6 @@
 #include "sink/utf8.h"
 
-size_t utf8_take(struct bytes in, uint32_t *point)
-{
-	uint8_t first = in.data[0];
-	size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-	if (n == 0 || in.len < n)
-		return 0;
-	uint32_t v = n == 1 ? first : first & (0x7fU >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((in.data[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (in.data[i] & 0x3f);
-	}
-	bool overlong = (n == 3 && v < 0x800) || (n == 4 && v < 0x10000);
-	if (overlong || (v >= 0xd800 && v <= 0xdfff) || v > 0x10ffff)
-		return 0;
-	*point = v;
-	return n;
-}
+#include "base/text.h"
 
 struct range {
 	uint32_t first, last;
@@ -52,7 +35,7 @@ struct bytes utf8_fit(struct bytes in, size_t columns)
 	size_t at = 0;
 	while (at < in.len) {
 		uint32_t point = '?';
-		size_t n = utf8_take(bytes_of(in.data + at, in.len - at), &point);
+		size_t n = text_character(bytes_of(in.data + at, in.len - at), &point);
 		size_t width = n > 0 ? utf8_width(point) : 1;
 		if (used + width > columns)
 			break;
@@ -67,7 +50,7 @@ size_t utf8_columns(struct bytes in)
 	size_t used = 0;
 	for (size_t at = 0; at < in.len;) {
 		uint32_t point = '?';
-		size_t n = utf8_take(bytes_of(in.data + at, in.len - at), &point);
+		size_t n = text_character(bytes_of(in.data + at, in.len - at), &point);
 		used += n > 0 ? utf8_width(point) : 1;
 		at += n > 0 ? n : 1;
 	}

@@ -4,9 +4,6 @@
 
 #include "base/bytes.h"
 
-/* The octets of the character at the front of `in` (not empty), 0 when it is none; the character goes to *point. */
-must_check size_t utf8_take(struct bytes in, uint32_t *point);
-
 /* 0, 1 or 2. */
 must_check unsigned utf8_width(uint32_t point);
 

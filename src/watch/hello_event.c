@@ -1,7 +1,7 @@
 #include "watch/hello_event.h"
 
+#include "flow/hello.h"
 #include "tls/extension.h"
-#include "tls/list.h"
 
 #include <stdlib.h>
 
@@ -89,31 +89,14 @@ static void find_prints(
 	(void)!cache_put(prints->known, key, kept);
 }
 
-static void list_versions(const struct client_hello *hello, struct event_hello *out)
-{
-	struct bytes list = hello->versions;
-	uint16_t version;
-	if (!hello->has_versions)
-		out->versions[out->version_count++] = hello->legacy_version;
-	while (out->version_count < EVENT_LIST_MAX && list_next(&list, &version))
-		out->versions[out->version_count++] = version;
-}
-
 void hello_event_of(struct hello_prints *prints, const struct client_hello *hello, enum ja4_transport transport,
 	struct hello_event *out)
 {
-	struct bytes list = hello->alpn, name;
 	struct print print;
 	find_prints(prints, hello, transport, &print);
 	memcpy(out->ja3, print.ja3, sizeof(out->ja3));
 	memcpy(out->ja4, print.ja4, sizeof(out->ja4));
-	out->event = (struct event){.kind = EVENT_HELLO};
-	struct event_hello *said = &out->event.hello;
-	said->sni = hello->server_name;
-	said->ja3 = bytes_str(out->ja3);
-	said->ja4 = bytes_str(out->ja4);
-	while (said->alpn_count < EVENT_LIST_MAX && alpn_next(&list, &name))
-		said->alpn[said->alpn_count++] = name;
-	list_versions(hello, said);
-	said->ech = hello->ech == ECH_OUTER ? FLOW_ECH_OUTER : hello->ech == ECH_INNER ? FLOW_ECH_INNER : FLOW_ECH_NONE;
+	out->event = (struct event){.kind = EVENT_HELLO, .hello = event_hello_of(hello)};
+	out->event.hello.ja3 = bytes_str(out->ja3);
+	out->event.hello.ja4 = bytes_str(out->ja4);
 }

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 
 from lab import names, overt, pki, servers  # noqa: E402
 
-LONGEST = int(os.environ.get("OVERT_TEST_SECONDS", 120))  # for one test
+LONGEST = int(os.environ.get("OVERT_TEST_SECONDS", 300))  # for one test
 
 
 def pytest_configure(config):
@@ -81,12 +81,33 @@ def starts_module():
 
 
 @pytest.fixture(scope="session")
+def may_capture(host_names):
+    """Skips where packets may not be captured."""
+    code, _, err = overt.run("exec", "--share", "--interface", "lo", "--", "true")
+    if code != 0 and "CAP_NET_RAW" in err:
+        pytest.skip("no right to capture packets here")
+
+
+@pytest.fixture(scope="session")
 def nginx(world):
     """nginx for site.test, www.site.test and others, HTTP/1.1 only."""
     server = servers.Nginx(*world.files("site.test", "www.site.test", "other.test", "bypass.test", "block.test",
                                         "plain.test", "second.test", "third.test", "listed.test", "deep.listed.test"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def nginx_tls12(world):
+    server = servers.Nginx(*world.files("site.test"), protocols="TLSv1.2")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(nginx, request):
+    """nginx for site.test, which speaks what the parameter says: TLS 1.3, or "TLS 1.2" alone."""
+    return request.getfixturevalue("nginx_tls12") if getattr(request, "param", "") == "TLS 1.2" else nginx
 
 
 @pytest.fixture(scope="session")

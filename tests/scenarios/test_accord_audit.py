@@ -7,7 +7,7 @@ import re
 
 import test_accord_proxy as level1
 from cryptography.hazmat.primitives import serialization
-from lab import pki
+from lab import lines, pki
 from lab.proc import eventually
 
 accord, anchor_state, get, keys = level1.accord, level1.anchor_state, level1.get, level1.keys
@@ -17,8 +17,7 @@ pytestmark = level1.pytestmark
 
 def _entries(one, kind, number):
     def look():
-        text = (one.state / "audit.log").read_text()
-        return [e for e in map(json.loads, text[:text.rfind("\n") + 1].splitlines()) if e["kind"] == kind]
+        return lines.objects(one.state / "audit.log", kind)
     eventually(lambda: len(look()) >= number, f"{number} entries of the kind {kind}")
     return look()
 

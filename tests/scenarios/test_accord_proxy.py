@@ -2,7 +2,6 @@
 The client is `overt get`, which checks the server's own signature; curl stands for one without Accord."""
 
 import ipaddress
-import json
 import os
 import pathlib
 import re
@@ -12,8 +11,8 @@ import ssl
 import urllib.request
 
 import pytest
-from lab import clients, events, overt, pki, servers, settings
-from lab.proc import Process, eventually
+from lab import clients, events, lines, overt, pki, servers, settings
+from lab.proc import PATIENCE, Process, eventually
 
 LAB = pathlib.Path(overt.binary()).parent / "tests" / "scenarios" / "lab"
 
@@ -59,9 +58,7 @@ def notice(name):
 def audited(one, number=0):
     """The entries of inspected connections in the audit log, once there are as many."""
     def look():
-        text = (one.state / "audit.log").read_text()
-        whole = text[:text.rfind("\n") + 1].splitlines()
-        return [e for e in map(json.loads, whole) if e["kind"] == "inspected"]
+        return lines.objects(one.state / "audit.log", "inspected")
     eventually(lambda: len(look()) >= number, f"{number} entries in the audit log")
     return look()
 
@@ -556,7 +553,7 @@ def test_what_was_done_is_counted(nginx, accord, get):
         proven(one, get(nginx.port, one))
         one.curl(f"https://site.test:{nginx.port}/")
         one.wait_event(notice("accord-required"), "the block")
-        with urllib.request.urlopen(f"http://127.0.0.1:{reserved.port}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{reserved.port}/metrics", timeout=PATIENCE) as page:
             text = page.read().decode()
     finally:
         reserved.close()

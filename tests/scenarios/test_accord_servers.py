@@ -93,8 +93,7 @@ def _agreed(one, before, protocol):
     """Both legs of the connection that came since have agreed on it."""
     def legs():
         return {e["leg"]: e.get("alpn") for e in one.events()[before:] if events.kind(e) == "tls"}
-    eventually(lambda: len(legs()) == 2, "both legs are told")
-    assert legs() == {1: protocol, 2: protocol}
+    eventually(lambda: legs() == {1: protocol, 2: protocol}, f"both legs are told to speak {protocol}")
 
 
 @pytest.mark.parametrize("retry", [False, True], ids=["at-once", "retry"])

@@ -3,14 +3,13 @@ was proven about each connection is told, and a connection of which nothing is p
 small one of the tests, which can be asked to do one thing wrong, and `overt proxy` itself."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import re
 import shutil
 
 import pytest
-from lab import clients, overt, pki, servers
+from lab import clients, lines, overt, pki, servers
 from lab.proc import Process
 
 BUILT = pathlib.Path(overt.binary()).parent
@@ -508,13 +507,13 @@ def test_a_server_under_the_agent_serves_as_before(world, starts, monkeypatch, a
 def test_json_lines_say_the_same(run, through, server, folder):
     ran = run(through("--purpose", "scan"), *curl(server), options=["--jsonl", folder / "a.jsonl", "-q"])
     assert ran.code == 0 and ran.lines == []
-    attached, line = [json.loads(text) for text in (folder / "a.jsonl").read_text().splitlines()]
+    attached, line = lines.objects(folder / "a.jsonl")
     assert attached["type"] == "agent" and attached["state"] == "attached" and "OpenSSL 3" in attached["what"]
     assert {k: line[k] for k in ("v", "type", "program", "host", "path", "sealed", "proxies")} == {
         "v": 1, "type": "accord", "program": "curl", "host": "site.test", "path": "proven", "sealed": False,
         "proxies": [{"name": "proxy.test", "role": "reader", "purpose": "scan"}]}
     run(through("--wrong", "flip"), *curl(server), options=["--jsonl", folder / "a.jsonl"])
-    last = json.loads((folder / "a.jsonl").read_text().splitlines()[-1])
+    last = lines.objects(folder / "a.jsonl")[-1]
     assert (last["path"], last["failed"]["check"], last["failed"]["name"]) == ("refused", 5, "signature")
 
 

@@ -23,19 +23,23 @@ def by_check(report):
     return {f["check"]: f for f in report["findings"]}
 
 
-def leftovers():
-    return set(pathlib.Path("/tmp").glob("overt-assess-*"))
+@pytest.fixture
+def room(folder, monkeypatch):
+    """Where temporary files go, for nobody else."""
+    made = folder / "temporary"
+    made.mkdir()
+    monkeypatch.setenv("TMPDIR", str(made))
+    return made
 
 
-def test_curl_refuses_every_bad_certificate_and_heeds_the_sentinel():
-    before = leftovers()
+def test_curl_refuses_every_bad_certificate_and_heeds_the_sentinel(room):
     report = assess(needs_program("curl"), "-s", "{}")
     checks = by_check(report)
     for check in ("self-signed", "unknown-root", "expired", "not-yet-valid", "wrong-name", "purpose", "bad-signature",
                   "leaf-as-issuer", "downgrade-sentinel", "damaged-finished", "anonymous"):
         assert checks[check]["grade"] == "A", checks[check]
     assert checks["fingerprint"]["seen"].startswith("JA4 t13d")
-    assert report["grade"] in "BC" and leftovers() == before
+    assert report["grade"] in "BC" and not list(room.iterdir())
 
 
 def test_curl_takes_rsa_key_exchange_without_ems_and_so_is_exposed():
@@ -68,10 +72,9 @@ def test_wget_over_gnutls_is_judged_by_the_environment_alone(folder):
     assert checks["expired"]["grade"] == checks["wrong-name"]["grade"] == checks["unknown-root"]["grade"] == "A"
 
 
-def test_a_command_that_fetches_nothing_is_told_and_leaves_nothing():
-    before = leftovers()
+def test_a_command_that_fetches_nothing_is_told_and_leaves_nothing(room):
     code, out, err = overt.run("assess", "client", "--", shutil.which("true"))
-    assert code == 1 and out == "" and "does not fetch" in err and leftovers() == before
+    assert code == 1 and out == "" and "does not fetch" in err and not list(room.iterdir())
 
 
 FLOOD = """import os, socket, urllib.parse

@@ -1,19 +1,19 @@
 """The audit log (docs/privacy.md): what a run leaves in it, in which order, and that it names nobody."""
 
 import hashlib
-import json
 import os
+import re
 import signal
 
 import pytest
-from lab import events, overt, settings
+from lab import events, lines, overt, settings
 from lab.proc import eventually
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
 
 def _entries(state):
-    return [json.loads(line) for line in (state / "audit.log").read_text().splitlines()]
+    return lines.objects(state / "audit.log")
 
 
 def _of(entries, kind):
@@ -58,9 +58,9 @@ def test_an_inspected_connection_is_named_by_commitments_alone(ran, nginx, folde
     assert one["role"] == "reader" and one["rule"] == "default" and one["worker"] in (0, 1)
     for key in ("client", "name", "server"):
         assert len(one[key]) == 64, one
-    text = (folder / "state" / "audit.log").read_text()
-    for secret in ("site.test", "127.0.0.1", str(nginx.port)):
-        assert secret not in text.replace(f'"{settings.DISCLOSURE["contact"]}"', "")
+    text = (folder / "state" / "audit.log").read_text().replace(f'"{settings.DISCLOSURE["contact"]}"', "")
+    assert "site.test" not in text and "127.0.0.1" not in text
+    assert not re.search(rf"(?<![0-9a-f]){nginx.port}(?![0-9a-f])", text)  # in hashes, any digits may come
 
 
 def test_a_reload_is_a_snapshot_of_its_own(ran):

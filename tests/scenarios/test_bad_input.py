@@ -12,7 +12,7 @@ import threading
 
 import pytest
 from lab import events, hello, overt, servers, settings, wire
-from lab.proc import children, eventually, open_descriptors, resident
+from lab.proc import PATIENCE, children, eventually, open_descriptors, resident
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
@@ -128,7 +128,7 @@ def test_a_bad_hello_reaches_no_request(what, shared, fine, origin):
 @pytest.mark.parametrize("sent", [b"", b"C", b"CONNECT site.test:443 HTTP/1.1\r\nA: "],
                          ids=["nothing", "a letter", "half"])
 def test_a_stalled_head_is_dropped_at_its_deadline(sent, proxy, nginx):
-    one = proxy("--hello-timeout", "1s")
+    one = proxy("--hello-timeout", "3s")
     with wire.connect(one.port) as sock:
         sock.sendall(sent)
         try:
@@ -142,7 +142,7 @@ def test_a_stalled_head_is_dropped_at_its_deadline(sent, proxy, nginx):
 @overt.requires("proxy --hello-timeout")
 def test_a_stalled_hello_is_dropped_at_its_deadline(proxy, origin):
     server = origin("site.test")
-    one = proxy("--hello-timeout", "1s")
+    one = proxy("--hello-timeout", "3s")
     with wire.open_tunnel(one.port, "site.test", server.port) as sock:
         sock.sendall(hello.make("site.test")[:50])
         with contextlib.suppress(ConnectionResetError):
@@ -161,7 +161,7 @@ def test_an_upstream_that_says_nothing_is_dropped_at_its_deadline(proxy, starts)
 
 @overt.requires("proxy --idle-timeout")
 def test_an_idle_connection_is_closed_at_its_deadline(proxy, nginx):
-    one = proxy("--idle-timeout", "1s")
+    one = proxy("--idle-timeout", "3s")
     with one.tls(nginx.port, "site.test") as tls:
         with contextlib.suppress(OSError):
             assert tls.recv() == b""
@@ -347,14 +347,14 @@ def test_stopping_drains_what_is_under_way(world, starts):
         connection.recv_until(b"\r\n\r\n")
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
         begun.set()
-        go.wait(20)
+        go.wait(PATIENCE)
         connection.send(b"later")
 
     server = starts(servers.Origin(servers.server_context(*world.files("site.test")), handler))
-    one = overt.Proxy(trust=world.trust)
+    one = overt.Proxy("--drain-timeout", "300s", trust=world.trust)
     with one.tls(server.port, "site.test") as tls:
         tls.send(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n")
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE)
         ended = threading.Thread(target=one.stop)
         ended.start()
         one.wait_log("draining")
@@ -365,11 +365,12 @@ def test_stopping_drains_what_is_under_way(world, starts):
 
 
 def test_a_proxy_that_drains_takes_no_new_connection(world, nginx):
-    one = overt.Proxy(trust=world.trust)
+    one = overt.Proxy("--drain-timeout", "300s", trust=world.trust)
     with one.tls(nginx.port, "site.test") as held:
         one.process.popen.send_signal(signal.SIGTERM)
         one.wait_log("draining")
-        eventually(lambda: _refused(one.port), "new connections are refused", timeout=2)
+        eventually(lambda: _refused(one.port), "new connections are refused")
+        assert one.process.running()
         held.close_notify()
     one.stop()
 

@@ -9,12 +9,13 @@ import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
 
 import pytest
-from lab import clients, collect, nats, overt, servers, watch
+from lab import clients, collect, lines, nats, overt, servers, watch
 from lab.collect import Collector, Frames, Key, Place, Sealer
 from lab.nats import Bus, Client, Line, Reader, Sender, eventually_has
 from lab.proc import PATIENCE, Process, eventually
@@ -25,6 +26,7 @@ pytestmark = [overt.requires("collect --bus", "watch --bus"),
 SITES = {"c1": "paris", "c2": "paris", "c3": "oslo"}
 READERS = {"ops": ("one", "two"), "eve": ("one", "two")}
 KEYS, READ = "overt-keys/1", "overt-read/1"
+FULL = 7  # why a key was refused
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def grants(place):
 @pytest.fixture(scope="module")
 def bus(place, starts_module):
     """One node."""
-    return starts_module(Bus(place, SITES, {**READERS, "ops": ("one", "two", "watch", "again", "strict", "robbed")}, count=1))
+    return starts_module(Bus(place, SITES, {**READERS, "ops": ("one", "two", "watch", "again", "strict", "robbed", "emptied")}, count=1))
 
 
 @pytest.fixture
@@ -66,9 +68,9 @@ def _lines(place, grant, count=1, reader="ops", seed=None):
     """Randoms, and their lines sealed."""
     sealer = Sealer(place.keys / f"{reader}.pub")
     seed = seed or os.urandom(16)
-    lines = [Line(seed + n.to_bytes(16, "big")) for n in range(count)]
-    return ({line.random.hex() for line in lines},
-            [sealer.seal(grant, line, name=b"", consent=collect.UNILATERAL, grade=collect.RAW) for line in lines])
+    made = [Line(seed + n.to_bytes(16, "big")) for n in range(count)]
+    return ({line.random.hex() for line in made},
+            [sealer.seal(grant, line, name=b"", consent=collect.UNILATERAL, grade=collect.RAW) for line in made])
 
 
 # What it is for.
@@ -81,7 +83,7 @@ def test_what_a_collector_takes_reaches_every_consumer_of_its_reader_and_nobody_
     readers = [starts(Reader(bus, "ops", name, tmp_path)) for name in ("one", "two")]
     for reader in readers:
         eventually_has(reader, randoms, "from the bus")
-        assert sum(e["keys"] for e in reader.entries()) >= 100
+        eventually(lambda reader=reader: sum(e["keys"] for e in reader.entries()) >= 100, "and stand in its log")
         assert {e["grant"] for e in reader.entries()} >= {grants["ops"]}
         assert " unopened=0 malformed=0 " in reader.end()
     others = collect.Done(*overt.run("collect", "fetch", *bus.reading("eve", "one", tmp_path / "eve.audit"),
@@ -128,8 +130,7 @@ def test_keys_of_an_unmodified_program_get_to_the_bus_past_a_collector_that_is_d
     assert taken >= 2 and _bus_counts(one)["published"] == taken
     bus.rewind("ops", "again")
     reader = starts(Reader(bus, "ops", "again", tmp_path))
-    eventually(lambda: any(e["grant"] == grant for e in reader.entries()) if reader.audit.exists() else False, "they come")
-    assert sum(e["keys"] for e in reader.entries() if e["grant"] == grant) == taken
+    eventually(lambda: sum(e["keys"] for e in reader.entries() if e["grant"] == grant) == taken, "they come")
 
 
 def _captures(process):
@@ -151,8 +152,8 @@ def test_a_key_that_two_collectors_publish_is_on_the_bus_once(place, bus, grants
     reader = starts(Reader(bus, "ops", "again", tmp_path))
     eventually_has(reader, randoms, "from the bus")
     reader.end()
-    lines = [line.split()[1] for line in reader.log.read_text().splitlines()]
-    assert all(lines.count(one) == 1 for one in randoms)
+    got = [line.split()[1] for line in reader.log.read_text().splitlines()]
+    assert all(got.count(one) == 1 for one in randoms)
 
 
 def _bus_counts(collector):
@@ -274,16 +275,23 @@ def test_an_answer_cannot_be_sent_to_what_belongs_to_another(tmp_path_factory, s
     eventually_has(reader, randoms, "what is sealed to ops is there as it was")
 
 
-def test_a_reader_and_a_site_that_are_added_later_are_served_after_a_restart(tmp_path_factory, starts, tmp_path):
+@pytest.mark.parametrize("how, count", [("restart", 1), ("reload", 1), ("reload", 3)])
+def test_a_reader_and_a_site_that_are_added_later_are_served(tmp_path_factory, starts, tmp_path, how, count):
+    """After a restart, or after two reloads: nats-server takes the first half."""
     place = Place(tmp_path_factory.mktemp("bus"), "eve", *SITES)
     place.reader_key("eve")
-    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",)}, count=1))
+    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",)}, count=count))
     old = starts(Collector(place, *bus.collecting("c1", "paris")))
     first = starts(Reader(bus, "ops", "one", tmp_path))
-    bus.plan([bus.nodes[0].port, bus.nodes[0].routes], {"c1": "paris", "c3": "oslo"}, ("ops", "eve"))
-    bus.nodes[0].stop()
-    bus.nodes[0].start()
-    bus.nodes[0].ready()
+    bus.plan([port for node in bus.nodes for port in (node.port, node.routes)], {"c1": "paris", "c3": "oslo"}, ("ops", "eve"))
+    if how == "restart":
+        bus.nodes[0].stop()
+        bus.nodes[0].start()
+        bus.nodes[0].ready()
+    else:
+        for node in bus.nodes:
+            node.reload()
+            node.reload()
     bus.make_streams("eve", ("one",))
     new, second = starts(Collector(place, *bus.collecting("c3", "oslo"))), starts(Reader(bus, "eve", "one", tmp_path))
     for name, reader in (("ops", first), ("eve", second)):
@@ -452,33 +460,180 @@ def test_options_that_cannot_be_are_refused_with_what_to_do(place, tmp_path):
         assert done.code != 0 and says in done.stderr, done
 
 
+class Thief(Client):
+    """Takes what is delivered to a consumer, under its reader's name."""
+
+    def __init__(self, bus, reader, consumer):
+        super().__init__(bus, reader)
+        self.reader, self.consumer = bus.reader_id(reader), consumer
+        assert self.subscribe(f"_INBOX.reader.{self.reader}.thief") == []
+
+    def rob(self, count):
+        self.send(f"PUB overt.js.CONSUMER.MSG.NEXT.OVERT_{self.reader}.{self.consumer} "
+                  f"_INBOX.reader.{self.reader}.thief 40", (b'{"batch":%d,"expires":%d}' % (count, 20 * 10**9)).ljust(40))
+
+    def acknowledge(self):
+        """What has come; how many."""
+        acks = [ack for line in self.answers() for ack in re.findall(r"\$JS\.ACK\.\S+", line)]
+        for ack in acks:
+            self.send(f"PUB {ack} 4", b"+ACK")
+        return len(acks)
+
+
 def test_what_the_bus_believes_to_be_delivered_and_was_not_is_asked_for(place, bus, grants, collector, starts, tmp_path):
     """Another takes it under the same consumer's name, acknowledges it, and tells nobody."""
-    ops, one = bus.reader_id("ops"), collector()
-    thief = starts(Client(bus, "ops"))
-    assert thief.subscribe(f"_INBOX.reader.{ops}.thief") == []
-
-    def rob(count):
-        thief.send(f"PUB overt.js.CONSUMER.MSG.NEXT.OVERT_{ops}.robbed _INBOX.reader.{ops}.thief 40",
-                   (b'{"batch":%d,"expires":%d}' % (count, 20 * 10**9)).ljust(40))
-
-    def acknowledge():
-        """What has come to the thief; how many."""
-        acks = [ack for line in thief.answers() for ack in re.findall(r"\$JS\.ACK\.\S+", line)]
-        for ack in acks:
-            thief.send(f"PUB {ack} 4", b"+ACK")
-        return len(acks)
+    one, thief = collector(), starts(Thief(bus, "ops", "robbed"))
     held, sealed = _lines(place, grants["ops"], 5)
     assert _put(one, 1, *sealed)[0] == 5
-    rob(1000)
-    assert eventually(acknowledge, "the thief has some")
+    thief.rob(1000)
+    assert eventually(thief.acknowledge, "the thief has some")
     reader = starts(Reader(bus, "ops", "robbed", tmp_path))
     eventually_has(reader, held, "what was delivered before it began")
     late, sealed = _lines(place, grants["ops"], 20)
     assert _put(one, 2, *sealed)[0] == 20
-    assert eventually(acknowledge, "the thief has some of the new ones")
+    assert eventually(thief.acknowledge, "the thief has some of the new ones")
     eventually_has(reader, late, "what another took")
     assert int(re.search(r" missed=(\d+) ", reader.end())[1]) >= 2
+
+
+def test_what_one_that_ended_waited_for_is_read_again_also_where_much_came_behind_it(
+        place, bus, grants, collector, starts, tmp_path):
+    """More than is ever in hand: as where the bus forgets what was delivered, and its reader ends before it asks."""
+    one, thief = collector(), starts(Thief(bus, "ops", "emptied"))
+    batches, taken = [_lines(place, grants["ops"], 100) for _ in range(10)], 0
+    wanted = set().union(*(randoms for randoms, _ in batches))
+    for number, (_, sealed) in enumerate(batches):
+        assert _put(one, number, *sealed)[0] == 100
+    while taken < len(wanted):  # and what other tests have published
+        thief.rob(256)
+        taken += eventually(thief.acknowledge, "the thief has some")
+    # Without --follow, too: it ends when it has that.
+    done = collect.Done(*overt.run("collect", "fetch", *bus.reading("ops", "emptied", tmp_path / "audit"),
+                                   "--keylog", tmp_path / "keys", timeout=2 * PATIENCE))
+    assert done.code == 0 and wanted <= {line.split()[1] for line in (tmp_path / "keys").read_text().splitlines()}
+
+
+# A stream that is full.
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_full_stream_refuses_its_readers_keys_and_holds_up_no_others(tmp_path_factory, starts, tmp_path, count):
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", "web2", *SITES)
+    place.reader_key("eve")
+    grants = {name: place.grant(reader=name, grade="raw", consent="unilateral") for name in READERS}
+    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",), "eve": ("one",)}, count=count))
+    bus.make_streams("eve", ("one",), size="1MiB")
+    one = starts(Collector(place, *bus.collecting("c1", "paris"), "--bus-wait", "60s", "--metrics", "127.0.0.1:0"))
+    frames, wanted, number = Frames(one.connect("web1", KEYS)), {"ops": set(), "eve": set()}, 0
+
+    def put(count=10):
+        """As many keys for each; how many of all were taken, and which they were."""
+        nonlocal number
+        number += 1
+        new = {name: _lines(place, grants[name], count, reader=name) for name in grants}
+        fresh, known, _, refused, why = frames.put(number, *new["eve"][1], *new["ops"][1])
+        assert known == 0 and fresh + refused == 2 * count and why == (FULL if refused else 0)
+        wanted["ops"] |= new["ops"][0]
+        if refused == 0:
+            wanted["eve"] |= new["eve"][0]
+        return fresh, new
+    while (last := put(60)[0]) == 120:
+        assert number < 100, "the stream is never full"
+    partly = last - 60
+    # All that is eve's is refused from then on, on the same connection, and nothing else.
+    for _ in range(5):
+        fresh, last = put()
+        assert fresh == 10
+    reader, eve = (starts(Reader(bus, name, "one", tmp_path)) for name in ("ops", "eve"))
+    eventually_has(reader, wanted["ops"], "what is for another than the full stream's")
+    eventually_has(eve, wanted["eve"], "what was taken before the stream was full")
+    assert not eve.keys() & last["eve"][0]
+    refusals = lines.objects(place.dir / "c1.log", "refusal")
+    assert {(e["why"], e["side"], e["grant"], e["sender"]) for e in refusals} == {
+        ("the reader's stream on the bus has no room", "collector", grants["eve"], "web1")}
+    refused = sum(e["count"] for e in refusals)
+    assert refused >= 50 and [e["count"] for e in refusals[-5:]] == [10] * 5
+    one.wait(r"a reader's stream has no room why=\"?maximum bytes exceeded")
+    # What was refused is not known, and is taken once there is room.
+    bus.administer("purge", "--reader", bus._reader("eve"))
+    assert frames.put(1000, *last["eve"][1], *last["ops"][1]) == (10, 10, 0, 0, 0)
+    eventually_has(eve, last["eve"][0], "what was refused before")
+    frames.close()
+    seen, published = one.metrics(), len(wanted["ops"] | wanted["eve"]) + partly + 10
+    assert {name: seen[f"overt_collect_bus_{name}"] for name in (
+        "open", "waiting_octets", "published_total", "known_total", "refused_total", "failed_batches_total",
+        "late_batches_total", "full_total", "servers_lost_total", "servers_found_total")} == {
+        "open": 1, "waiting_octets": 0, "published_total": published, "known_total": 0, "refused_total": refused,
+        "failed_batches_total": 0, "late_batches_total": 0, "full_total": 0, "servers_lost_total": 0,
+        "servers_found_total": 0}
+    assert seen["overt_collect_keys_refused_total"] == refused and "overt_collect_bus_again_total" in seen
+    counts = _bus_counts(one)
+    assert counts["refused"] == refused and counts["failed-batches"] == 0
+    assert len(re.findall("a reader's stream has no room", one.process.err.text())) == 1
+    for each in (reader, eve):
+        assert " unopened=0 malformed=0 " in each.end()
+
+
+def test_who_brings_a_key_again_before_its_stream_refuses_it_is_not_told_that_it_is_known(tmp_path_factory, starts):
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", "web2", *SITES)
+    place.reader_key("eve")
+    grants = {name: place.grant(reader=name, grade="raw", consent="unilateral") for name in READERS}
+    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",), "eve": ("one",)}, count=1))
+    bus.make_streams("eve", ("one",), size="1MiB")
+    one = starts(Collector(place, *bus.collecting("c1", "paris"), "--bus-wait", "60s"))
+    while _put(one, 1, *_lines(place, grants["eve"], 100, reader="eve")[1])[3] == 0:
+        pass
+    first, second = (Frames(one.connect(name, KEYS)) for name in ("web1", "web2"))
+    both = _lines(place, grants["eve"], 20, reader="eve")[1] + _lines(place, grants["ops"], 3)[1]
+    own = _lines(place, grants["ops"])[1]
+    bus.nodes[0].hang()
+    try:
+        # The entry comes before the bus is asked: whose entry is there has been judged.
+        for frames, sealed, name in ((first, both, "web1"), (second, [*both, *own], "web2")):
+            before = len(_released(place, name))
+            frames.send(collect.PUT, bytes(8) + b"".join(len(s).to_bytes(2, "big") + s for s in sealed))
+            eventually(lambda: len(_released(place, name)) > before, f"{name} has an entry")  # noqa: B023
+    finally:
+        bus.nodes[0].go_on()
+    answers = [struct.unpack(">QIIIIB", frame[1]) for frame in (first.take(), second.take())]
+    fresh, known, _, refused, why = answers[0][1:]
+    assert fresh + refused == 23 and refused >= 10 and (known, why) == (0, FULL)
+    assert answers[1][1:] == (1, fresh, 0, refused, FULL)
+    for frames in (first, second):
+        frames.close()
+
+
+def test_a_program_whose_keys_have_a_full_stream_goes_by_its_rule_and_others_are_not_held_up(
+        tmp_path_factory, starts, world, tmp_path):
+    place = Place(tmp_path_factory.mktemp("bus"), "eve", "web2", *SITES)
+    place.reader_key("eve")
+    filling = place.grant(reader="eve", grade="raw", consent="unilateral")
+    for reader, name in (("ops", "site.test"), ("eve", "full.test")):
+        place.grant(reader=reader, names=(name,), consent="unilateral")
+    bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",), "eve": ("one",)}, count=1))
+    bus.make_streams("eve", ("one",), size="1MiB")
+    one = starts(Collector(place, *bus.collecting("c1", "paris")))
+    while _put(one, 1, *_lines(place, filling, 100, reader="eve")[1])[3] == 0:
+        pass
+    for name, late, deadline, code, says in (
+            ("site.test", "closed", 20000, 0, "of which the collector has 2 and refused 0"),
+            ("full.test", "closed", 500, 1, r"\d times? a key was not taken in time: these connections were refused"),
+            ("full.test", "open", 500, 0, r"\d times? a key was not taken in time: these connections went on")):
+        nginx = starts(servers.Nginx(*world.files(name)))
+        done = subprocess.run(
+            [str(word) for word in (
+                overt.binary(), "exec", "--share", "--collector", one.address, "--certificate", place.dir / "web1.pem",
+                "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", tmp_path / "release.log",
+                "--ack", "collector", "--late", late, "--deadline", deadline, "--",
+                "curl", "-q", "-sS", "--max-time", "20", "--cacert", world.trust,
+                "--connect-to", f"{name}:443:127.0.0.1:{nginx.port}", f"https://{name}/")],
+            capture_output=True, text=True, timeout=2 * PATIENCE, env=clients.environment(**overt.SANITIZER_OPTIONS))
+        assert (done.returncode != 0) == bool(code) and re.search(says, done.stderr), (name, late, done)
+        assert not overt.SANITIZER.search(done.stderr), done.stderr
+    assert _bus_counts(one)["failed-batches"] == 0
+
+
+def _released(place, sender):
+    return [e for e in lines.objects(place.dir / "c1.log", "release") if e["sender"] == sender]
 
 
 # A fleet.

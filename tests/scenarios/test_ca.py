@@ -131,7 +131,7 @@ def test_no_key_can_be_read_by_others(ca, folder):
 def test_a_key_that_others_can_read_is_not_used(ca, folder):
     key = next(p for p in (folder / "state").rglob("*") if p.is_file() and b"PRIVATE" in p.read_bytes())
     key.chmod(0o644)
-    code, _, err = overt.run("proxy", "--state", folder / "state", "--listen", "127.0.0.1:0", "-q", timeout=20) \
+    code, _, err = overt.run("proxy", "--state", folder / "state", "--listen", "127.0.0.1:0", "-q") \
         if overt.knows("proxy") else (2, "", key.name)
     assert code == 2 and key.name in err, err
 

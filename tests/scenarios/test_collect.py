@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from lab import clients, collect, overt, servers, watch
+from lab import clients, collect, lines, overt, servers, watch
 from lab.collect import Collector, Frames, Key, Place, Sealer
 from lab.proc import PATIENCE, eventually
 
@@ -354,20 +354,33 @@ def test_a_revoked_grant_ends_at_once_for_sender_and_reader(place, starts, sende
     assert (entry["grant"], entry["reason"]) == (grant, "no longer")
 
 
-def test_a_grant_ends_when_its_time_is_over(place, starts, sender, tmp_path):
-    grant = place.grant("--until", "3s")
+def test_a_grant_ends_when_its_time_is_over_and_the_log_says_so_once(place, starts, sender, tmp_path):
+    firm = place.grant()
     collector = starts(Collector(place))
-    frames, sealer, number = sender(collector), Sealer(place.keys / "ops.pub"), 0
+    frames, sealer = sender(collector), Sealer(place.keys / "ops.pub")
+    assert frames.put(1, sealer.seal(firm, _keys(1)))[0] == 1
 
-    def ended():
-        nonlocal number
-        number += 1
-        taken = frames.put(number, sealer.seal(grant, _keys(number)))
-        assert taken in ((1, 0, 0, 0, 0), (0, 0, 0, 1, 5))
-        return taken[0] == 0
-    eventually(ended, "the grant ends")
-    assert number > 1
-    assert "0 keys:" in _fetch(place, collector, "--keylog", tmp_path / "log").stderr
+    def taken(seconds):
+        grant = place.grant("--until", f"{seconds}s")
+        answer = frames.put(seconds, sealer.seal(grant, _keys(seconds)))
+        assert answer in ((1, 0, 0, 0, 0), (0, 0, 0, 1, 5))
+        return answer[0] and grant
+    # Long enough for a key to come in time, however slow this machine is.
+    grant = next(filter(None, map(taken, (2, 4, 8, 16, 32))))
+    collector.wait(f'grant ended grant={grant} reader=ops why="its time is over"', 2 * PATIENCE)
+    assert frames.put(100, sealer.seal(grant, _keys(100))) == (0, 0, 0, 1, 5)
+    assert "1 keys:" in _fetch(place, collector, "--keylog", tmp_path / "log").stderr
+    assert frames.put(101, sealer.seal(firm, _keys(101)))[0] == 1
+    collector.stop()
+
+    def ends(path=place.dir / "audit.log"):
+        return [e["reason"] for e in lines.objects(path, "revoke") if e["grant"] == grant]
+    assert ends() == ["its time is over"]
+    shown = overt.run("log", "show", "--log", place.dir / "audit.log", "--kind", "revoke")
+    assert shown[0] == 0 and grant in shown[1] and "its time is over" in shown[1], shown
+    # Who reads the log from a start finds its end behind the grant, as with one that was revoked.
+    starts(Collector(place)).stop()
+    assert ends() == ["its time is over"] * 2
 
 
 def test_what_cannot_be_read_again_stays_as_it_was(place, starts, sender):

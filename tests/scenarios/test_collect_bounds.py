@@ -50,7 +50,7 @@ def _seal(place, grant, numbers):
 
 def test_who_leaves_something_unfinished_is_let_go_and_nobody_else_is(place, starts, opened):
     grant = place.grant()
-    collector = starts(Collector(place, "--patience", "1s"))
+    collector = starts(Collector(place, "--patience", "3s"))
     idle, half, silent = opened(collector), opened(collector), opened(collector, "ops", READ)
     half.sock.sendall(b"\x01\x00\x01")
     with socket.create_connection(("127.0.0.1", collector.port), timeout=PATIENCE) as mute:
@@ -67,7 +67,7 @@ def test_who_leaves_something_unfinished_is_let_go_and_nobody_else_is(place, sta
 
 def test_a_reader_that_does_not_read_is_let_go_and_holds_up_nobody(place, starts, opened):
     grant = place.grant()
-    collector = starts(Collector(place, "--patience", "1s"))
+    collector = starts(Collector(place, "--patience", "3s"))
     frames = opened(collector)
     reader = collector.place.context("ops", READ)
     sock = socket.socket()
@@ -93,7 +93,7 @@ def test_a_sender_above_its_rate_is_read_more_slowly_and_loses_nothing(place, st
     frames = opened(collector)
     for number in range(5):
         assert frames.put(number, *_seal(place, grant, range(50 * number, 50 * number + 50)))[0] == 50
-    assert _metrics(collector)["overt_collect_slowed_total"] >= 1
+    assert collector.metrics()["overt_collect_slowed_total"] >= 1
     assert collector.counts()["keys"] == 250
 
 
@@ -166,21 +166,13 @@ def test_a_collector_whose_certificate_has_expired_says_so_and_its_clients_say_w
 
 # What it says of itself.
 
-def _metrics(collector):
-    port = collector.wait(r"metrics address=\S+:(\d+)")[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
-        text = answer.read().decode()
-    assert not re.search(r"^(?!#)\S+ (?!\d+$)", text, re.M), text
-    return {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", text, re.M)}
-
-
 def test_counters_and_health_are_there_for_prometheus(place, starts, opened):
     grant = place.grant()
     collector = starts(Collector(place, "--metrics", "127.0.0.1:0"))
     frames = opened(collector)
     sealed = _seal(place, grant, [1, 2])
     frames.put(1, *sealed, sealed[0], b"rubbish")
-    seen = _metrics(collector)
+    seen = collector.metrics()
     assert seen["overt_collect_keys_total"] == 2 and seen["overt_collect_keys_known_total"] == 1
     assert seen["overt_collect_keys_refused_total"] == 1 and seen["overt_collect_keys_malformed_total"] == 1
     assert seen["overt_collect_audit_open"] == 1 and seen["overt_collect_clients"] == 1 and seen["overt_collect_grants"] == 1

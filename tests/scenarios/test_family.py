@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 from lab import clients, events, overt, pki, servers, settings, wire
@@ -133,7 +132,7 @@ def test_children_do_not_outlive_the_supervisor(family, world, starts):
     assert len(pids) == 6
     os.kill(made.pid, signal.SIGKILL)
     made.process.popen.wait(PATIENCE)
-    eventually(lambda: not any(_alive(pid) for pid in pids), "all are gone", timeout=10)
+    eventually(lambda: not any(_alive(pid) for pid in pids), "all are gone")
     made.stopped = True
 
 
@@ -252,7 +251,7 @@ def _half_a_download(made, server):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_running_download_completes_while_the_proxy_stops(number, family, world, starts):
-    made, gate = family(), threading.Event()
+    made, gate = family("--drain-timeout", "300s"), threading.Event()
     tls, got = _half_a_download(made, _slow_server(world, starts, gate))
     made.process.popen.send_signal(number)
     made.wait_log("draining")
@@ -273,14 +272,13 @@ def _refused(port):
 
 
 def test_a_second_signal_ends_at_once(family, world, starts):
-    made, gate = family(), threading.Event()
+    """And not when the time for draining has passed."""
+    made, gate = family("--drain-timeout", "300s"), threading.Event()
     tls, _ = _half_a_download(made, _slow_server(world, starts, gate))
     made.process.popen.send_signal(signal.SIGTERM)
     made.wait_log("draining")
-    began = time.monotonic()
     made.process.popen.send_signal(signal.SIGTERM)
-    made.process.wait(10)
-    assert time.monotonic() - began < 5
+    made.process.wait()
     gate.set()
     tls.close()
     made.stopped = True
@@ -291,7 +289,7 @@ def test_the_drain_deadline_ends_what_does_not_end(family, world, starts):
     made, gate = family("--drain-timeout", "1s"), threading.Event()
     tls, _ = _half_a_download(made, _slow_server(world, starts, gate))
     made.process.popen.send_signal(signal.SIGTERM)
-    assert made.process.wait(15) == 0
+    assert made.process.wait() == 0
     assert "drain deadline passed" in made.log()
     made.wait_event(lambda e: events.is_close()(e) and e.get("name") == "stopped", "the flow says so")
     gate.set()
@@ -309,14 +307,12 @@ def test_a_signal_to_the_whole_group_says_no_more_than_that_it_drains(family, ng
 
 def test_a_stop_while_it_starts_is_quiet_and_quick(world, folder):
     for stage in ("limits", "ca is="):
-        made = overt.Proxy("--workers", "2", trust=world.trust, start=False)
+        made = overt.Proxy("--workers", "2", "--drain-timeout", "300s", trust=world.trust, start=False)
         process = Process(*made.command, env=overt.SANITIZER_OPTIONS)
         process.err.wait(stage)
-        began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         # Before it watches for signals, one ends it as it ends any program.
         assert process.wait() in (0, -signal.SIGINT)
-        assert time.monotonic() - began < 5, process.err.text()
         assert not [line for line in process.err.lines() if " WARN " in line or " ERROR " in line], process.err.text()
         process.stop()
         made.kill() if made.process else shutil.rmtree(made.folder)
@@ -540,7 +536,7 @@ def test_an_unreadable_key_is_said_in_one_line(folder):
            pattern=r"none\.pem|ca\.pem", folder=folder)
 
 
-@pytest.mark.parametrize("options, pattern", [
+MISSING = [
     (["--rules", "/nonexistent/rules.yaml"], "/nonexistent/rules.yaml"),
     (["--trust", "/nonexistent/trust.pem"], "/nonexistent/trust.pem"),
     (["--crl", "/nonexistent/crl.pem"], "/nonexistent/crl.pem"),
@@ -554,11 +550,14 @@ def test_an_unreadable_key_is_said_in_one_line(folder):
     (["--user", "no-such-user"], "no-such-user"),
     (["--listen", "203.0.113.1:0", "--operator", "x", "--contact", "x", "--purpose", "x", "--retention", "1d"],
      "203.0.113.1"),
-])
-@pytest.mark.parametrize("single", [False, True])
+]
+
+
+@pytest.mark.parametrize("single, options, pattern", [
+    (single, *each) for single in (False, True) for each in MISSING if not single or each[0][0] != "--user"])
 def test_what_is_missing_is_named_in_one_line(options, pattern, single, folder):
-    if "--user" in options and (single or os.getuid() != 0):
-        pytest.skip("only root changes users, and --single never does")
+    if "--user" in options and os.getuid() != 0:
+        pytest.skip("only root changes users")
     listen = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
     err = _fails(*listen, *options, *(["--single"] if single else []), pattern=re.escape(pattern), folder=folder)
     assert options[0] in err and "ERROR" not in err, err

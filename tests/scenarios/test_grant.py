@@ -1,11 +1,10 @@
 """`overt grant`: making, listing, showing and revoking grants; nothing counts that was not signed and logged."""
 
-import json
 import re
 import stat
 
 import pytest
-from lab import collect, overt
+from lab import collect, lines, overt
 
 pytestmark = overt.requires("grant", "collect")
 
@@ -41,7 +40,7 @@ def test_a_grant_is_listed_shown_and_revoked(place):
 def test_grants_and_revocations_are_in_the_log_before_they_are_files(place):
     grant = place.grant()
     place.revoke(grant)
-    entries = [json.loads(line) for line in (place.keys / "grants.log").read_text().splitlines()]
+    entries = lines.objects(place.keys / "grants.log")
     assert [(e["kind"], e["grant"]) for e in entries if "grant" in e] == [("grant", grant), ("revoke", grant)]
     (place.keys / "grants.log").unlink()
     (place.keys / "grants.log").mkdir()

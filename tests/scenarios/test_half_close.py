@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from lab import clients, overt, servers, settings, wire
+from lab.proc import PATIENCE
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
@@ -38,7 +39,7 @@ def test_a_clients_close_notify_reaches_the_server_which_may_still_answer(way, o
     with _session(way, server) as tls:
         tls.send(b"all I have to say")
         tls.close_notify()
-        assert seen.get(timeout=20) == b"all I have to say"
+        assert seen.get(timeout=PATIENCE) == b"all I have to say"
         assert tls.recv_all() == b"an answer after your end"
 
 
@@ -61,7 +62,7 @@ def test_a_servers_close_notify_reaches_the_client_which_may_still_speak(way, or
         assert tls.recv_all() == b"all I have to say"
         tls.send(b"a word after your end")
         tls.close_notify()
-        assert seen.get(timeout=20) in (b"a word after your end", b"")
+        assert seen.get(timeout=PATIENCE) in (b"a word after your end", b"")
 
 
 def test_a_clean_end_is_clean_on_the_other_side(way, origin):

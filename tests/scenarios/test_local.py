@@ -6,16 +6,14 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import socket
 import ssl
 import stat
-import subprocess
 import tempfile
 
 import pytest
 from cryptography import x509
-from lab import clients, events, overt, pki, servers, settings, wire
+from lab import clients, events, overt, pki, servers, settings, still, wire
 from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = [overt.requires("local --accord --proxy --trust", "proxy --accord")]
@@ -207,8 +205,11 @@ def test_nothing_is_resumed_towards_the_network(nginx, network, local):
     near = local(network())
     for _ in range(3):
         assert near.curl(f"https://site.test:{nginx.port}/").status == 200
-    shown = [e for e in near.events() if events.kind(e) == "tls" and e["leg"] == 2]
-    assert len(shown) == 3 and not any(e["resumed"] for e in shown)
+
+    def met():
+        return [e for e in near.events() if events.kind(e) == "tls" and e["leg"] == 2]
+    shown = eventually(lambda: len(met()) == 3 and met(), "three handshakes")
+    assert not any(e["resumed"] for e in shown)
 
 
 def test_chromium_speaks_h2_through_it(nginx_h2, network, local, folder):
@@ -507,12 +508,12 @@ def test_another_user_is_turned_away(network, local):
 def test_a_socket_without_an_owner_is_turned_away(network, local):
     """The kernel says root of a connection whose program has closed it. The proxy stands still meanwhile."""
     near = local(network())
-    os.kill(near.pid, signal.SIGSTOP)
+    still.stop(near.pid)
     try:
         with wire.connect(near.port) as sock:
             sock.sendall(f"GET {PAGE}/ HTTP/1.1\r\nHost: overt.internal\r\n\r\n".encode())
     finally:
-        os.kill(near.pid, signal.SIGCONT)
+        still.go_on(near.pid)
     near.wait_log("connection of an unknown user refused")
 
 

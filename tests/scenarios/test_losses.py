@@ -1,11 +1,10 @@
 """What a scribe that falls behind costs: octets, which are counted to the last one, or with --lossless time."""
 
 import os
-import signal
 import threading
 
 import pytest
-from lab import events, overt
+from lab import events, overt, still
 from lab.proc import eventually
 
 pytestmark = overt.requires("proxy --ring --lossless --pcapng --jsonl")
@@ -24,11 +23,11 @@ def _while_the_scribe_stands_still(one, nginx, meanwhile):
     scribe, = one.members("scribe")
     assert one.curl(f"https://site.test:{nginx.port}/").status == 200
     one.wait_event(events.is_close(), "a flow that the scribe has seen to its end")
-    os.kill(scribe, signal.SIGSTOP)
+    still.stop(scribe)
     try:
         meanwhile(scribe)
     finally:
-        os.kill(scribe, signal.SIGCONT)
+        still.go_on(scribe)
 
 
 def _last_close(one):
@@ -60,7 +59,7 @@ def test_with_lossless_the_client_waits_and_nothing_is_left_out(proxy, nginx, fo
         thread.start()
         thread.join(1)
         assert thread.is_alive(), "the client had all of it while the scribe stood still"
-        os.kill(scribe, signal.SIGCONT)
+        still.go_on(scribe)
         thread.join()
     _while_the_scribe_stands_still(one, nginx, fetch)
     assert pending[0].status == 200 and (folder / "got").read_bytes() == body

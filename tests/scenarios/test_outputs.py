@@ -7,7 +7,7 @@ import stat
 import struct
 
 import pytest
-from lab import clients, events, overt, servers, settings
+from lab import clients, events, lines, overt, servers, settings
 from lab.proc import eventually
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
@@ -262,6 +262,10 @@ class TestPcapng:
 
 # key log
 
+def _keys(path):
+    return [line for line in lines.whole(path) if line and not line.startswith("#")]
+
+
 @overt.requires("proxy --keylog")
 class TestKeylog:
     @pytest.mark.parametrize("most", ["1.2", "1.3"])
@@ -270,10 +274,9 @@ class TestKeylog:
         one = proxy("--keylog", path)
         assert one.curl(f"https://site.test:{nginx.port}/decrypted", "--tls-max", most).code == 0
         one.wait_event(events.is_close("done"), "the flow's end")
-        eventually(lambda: path.exists() and path.read_text().count("\n") >= (2 if most == "1.2" else 8), "the keys")
-        randoms = {line.split()[1] for line in path.read_text().splitlines() if line and not line.startswith("#")}
-        assert len(randoms) == 2
-        labels = {line.split()[0] for line in path.read_text().splitlines() if line and not line.startswith("#")}
+        eventually(lambda: len(_keys(path)) >= (2 if most == "1.2" else 8), "the keys")
+        assert len({line.split()[1] for line in _keys(path)}) == 2
+        labels = {line.split()[0] for line in _keys(path)}
         assert labels == {"CLIENT_RANDOM"} if most == "1.2" else "CLIENT_TRAFFIC_SECRET_0" in labels
 
     def test_the_clients_randoms_are_in_it(self, proxy, origin, folder):
@@ -296,7 +299,7 @@ class TestKeylog:
         finally:
             recorder.stop()
         recorder.write(capture)
-        eventually(lambda: path.exists() and "CLIENT_TRAFFIC_SECRET_0" in path.read_text(), "the keys")
+        eventually(lambda: sum("_TRAFFIC_SECRET_0" in line for line in _keys(path)) == 4, "the keys of both legs")
         text = _tshark("-r", capture, "-o", f"tls.keylog_file:{path}", "-d", "tcp.port==443,tls", "-Y", "http", "-T",
                        "fields", "-e", "http.request.uri")
         assert "/read-with-keys" in text, text

@@ -7,53 +7,19 @@ import ctypes
 import json
 import os
 import re
-import shutil
 import signal
 import struct
 import subprocess
 
 import pytest
-from lab import clients, overt, servers, watch
+from lab import clients, lines, overt, servers, sharing, watch
 from lab.collect import Collector, Place
-from lab.proc import PATIENCE, Process, eventually
+from lab.proc import Process, eventually
+from lab.sharing import Host
 
 pytestmark = overt.requires("exec --share --collector", "collect", "grant", "watch --collector")
 
 EXTENSION = 0xFFAD
-
-
-class Host:
-    """A machine with grants and a log of its own."""
-
-    def __init__(self, place, collector, folder, certificate, *options):
-        self.place, self.collector = place, collector
-        self.folder = folder / certificate
-        self.log = self.folder / "release.log"
-        (self.folder / "grants").mkdir(parents=True)
-        self.words = [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate",
-                      place.dir / f"{certificate}.pem", "--grants", self.folder / "grants", "--signer",
-                      place.dir / "signers", "--audit", self.log, *options]
-
-    def has(self, *grants):
-        for grant in grants:
-            shutil.copy(self.place.dir / "grants" / f"{grant}.grant", self.folder / "grants")
-        return self
-
-    def runs(self, *command):
-        done = subprocess.run([*map(str, self.words), "--", *map(str, command)], capture_output=True, text=True,
-                              timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS), check=False)
-        assert not overt.SANITIZER.search(done.stderr), done.stderr
-        return done
-
-    def entries(self, kind):
-        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["kind"] == kind]
-
-    def releases(self):
-        """What left it: of which direction, by whose consent, bound by what."""
-        return sorted((e["direction"], e["consent"], e.get("bound"), e["mode"]) for e in self.entries("release"))
-
-    def refusals(self):
-        return [(e["side"], e["why"]) for e in self.entries("refusal") if e["side"] in ("client", "server")]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +58,7 @@ def _nginx(starts, world, host, **knobs):
 
 
 def _curl(world, server, path="/who"):
-    return ["curl", "-q", "-sS", "--max-time", "20", "--cacert", world.trust, f"https://site.test:{server.port}{path}"]
+    return sharing.curl(world, server, path=path)
 
 
 def _end(server):
@@ -100,14 +66,6 @@ def _end(server):
     text = server.process.err.text()
     assert not overt.SANITIZER.search(text), text
     return text
-
-
-def _watching(starts, port, *options):
-    """An `overt watch` that captures this port of the loopback already."""
-    running = starts(watch.Running("-i", "lo", "-f", f"tcp port {port}", "-j", "1", *map(str, options)))
-    if not running.captures():
-        pytest.skip("no right to capture packets here")
-    return running
 
 
 FINISHED = [(direction, "both", "finished", "live") for direction in ("client", "server")]
@@ -118,7 +76,7 @@ BOTH = [("client", "both", "certificate", "live"), ("server", "both", "certifica
                          ids=["as it is", "workers without rights", "HelloRetryRequest"])
 def test_whom_both_sides_grant_reads(knobs, place, collector, granted, laptop, web1, world, starts):
     server = _nginx(starts, world, web1.has(granted["ops"], granted["auditor"]), **knobs)
-    running = _watching(starts, server.port, *place.reading(collector))
+    running = starts(watch.live(server.port, *place.reading(collector)))
     done = laptop.has(granted["ops"]).runs(*_curl(world, server))
     assert done.returncode == 0 and "subject=" in done.stdout, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
@@ -172,7 +130,7 @@ def test_watch_tells_of_offer_and_notice(granted, laptop, web1, world, starts, f
     """The offer is in the clear; the notice where keys of the handshake are there."""
     log = folder / "keys.log"
     server = _nginx(starts, world, web1.has(granted["ops"]))
-    running = _watching(starts, server.port, "--keys", log)
+    running = starts(watch.live(server.port, "--keys", log))
     assert laptop.has(granted["ops"], granted["auditor"]).runs(
         "env", f"SSLKEYLOGFILE={log}", *_curl(world, server)).returncode == 0
     assert running.wait('"name":"share-offer"')["text"] == "The client offers to share with 2 readers, live."
@@ -390,7 +348,7 @@ def test_with_consent_a_grant_of_one_side_alone_still_says_so(granted, laptop, w
 def test_services_at_a_door_ask_by_a_list_that_stays(granted, web1, laptop, world, starts, folder):
     door, readers = folder / "share", folder / "readers"
     agent = os.path.join(os.path.dirname(overt.binary()), "src", "agent", "libovert-agent.so")
-    shipper = starts(Process(*web1.has(granted["ops"]).words, "--door", door, "--readers", readers, "--", "sleep", "60",
+    shipper = starts(Process(*web1.has(granted["ops"]).words, "--door", door, "--readers", readers, "--", "sleep", "600",
                              env=overt.SANITIZER_OPTIONS))
     eventually(door.exists, "the door is there")
     unit = ["env", f"LD_PRELOAD={agent}", f"OVERT_SHARE={door}", f"OVERT_SHARE_UID={os.geteuid()}",
@@ -411,7 +369,7 @@ def test_a_grant_that_is_added_is_asked_for_by_programs_that_begin_later(
     run = starts(Process(*laptop.words, "--readers", readers, "--", "sh", "-c", f"{curl}; read line; {curl}",
                          stdin=subprocess.PIPE, env=clients.environment(**overt.SANITIZER_OPTIONS)))
     run.out.wait("subject=")
-    assert len(readers.read_text().splitlines()) == 1
+    assert len(lines.whole(readers)) == 1
     laptop.has(granted["ops"])
     eventually(lambda: "\tlive\tops\tto test\tsite.test\n" in readers.read_text(), "it is in the list")
     run.write(b"\n")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from lab import clients, overt
+from lab import clients, overt, still
 from lab.collect import Collector, Key, Place
 from lab.proc import PATIENCE, Process, eventually
 
@@ -97,7 +97,7 @@ def _connect(run, folder):
     eventually(lambda: len(run.out.lines()) > before or not run.running(), "it connects")
     assert run.running(), run.err.text()
     suite = {"TLS_AES_256_GCM_SHA384": 0x1302, "TLS_AES_128_GCM_SHA256": 0x1301, "TLS_CHACHA20_POLY1305_SHA256": 0x1303}[
-        run.out.wait(r"connected (\S+)", after=max(0, before - 1))[1]]
+        run.out.wait(r"connected (\S+)", after=before)[1]]
     text = (folder / "said.keys").read_text()
     lines = re.findall(r"^(?:CLIENT|SERVER)_TRAFFIC_SECRET_0 .*$", text, re.M)[-2:]
     digits = 96 if suite == 0x1302 else 64
@@ -113,8 +113,7 @@ def test_a_line_that_came_to_the_collector_is_nowhere_in_its_memory_once_it_is_s
     eventually(lambda: place.entries("release"), "it is taken")
     pid = collector.process.pid
     assert _where(pid, bytes.fromhex("5a" * 32)), "its head is found, so that this can fail"
-    found = _where(pid, SECRET, SECRET.hex().encode(), SECRET.hex().upper().encode())
-    assert not found, found
+    eventually(lambda: not _where(pid, SECRET, SECRET.hex().encode(), SECRET.hex().upper().encode()), "the line is wiped")
 
 
 def test_keys_that_wait_are_in_locked_memory_and_those_that_left_are_nowhere(place, starts, speaker, folder):
@@ -124,16 +123,18 @@ def test_keys_that_wait_are_in_locked_memory_and_those_that_left_are_nowhere(pla
     gone = _connect(run, folder)
     eventually(lambda: sum(e["count"] for e in place.entries("release")) == 2, "they are there")
     eventually(lambda: not _where(run.pid, *gone), "they are wiped")
-    os.kill(collector.process.pid, signal.SIGSTOP)
+    still.stop(collector.process.pid)
     try:
         _connect(run, folder)
         waiting = _connect(run, folder)
-        found = eventually(lambda: _where(run.pid, *waiting), "keys wait")
-        assert not _outside(found), found
-        # Those in the frame that waits for its answer are sealed.
-        assert all(name == "" for _, name, _ in found)
+
+        def waits():
+            """In locked memory alone. Those in the frame that waits for its answer are sealed."""
+            found = _where(run.pid, *waiting)
+            return found and not _outside(found) and all(name == "" for _, name, _ in found)
+        eventually(waits, "keys wait in locked memory, and are nowhere else once they are worked on no more")
     finally:
-        os.kill(collector.process.pid, signal.SIGCONT)
+        still.go_on(collector.process.pid)
     eventually(lambda: not _where(run.pid, *waiting), "they are wiped, too")
 
 

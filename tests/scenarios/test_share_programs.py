@@ -1,6 +1,10 @@
 """Programs as they are in Debian, whose keys go by way of their host's shipper to a collector, and from there to a reader
 who captures elsewhere: what they say is read as HTTP. Then many programs at once. (Go: test_share_uprobe.py.)"""
 
+import array
+import itertools
+import json
+import mmap
 import os
 import pathlib
 import re
@@ -10,7 +14,7 @@ import subprocess
 
 import pytest
 from lab import clients, overt, servers, watch
-from lab.collect import Collector, Place
+from lab.collect import Collector, Key, Place
 from lab.proc import PATIENCE, Process, eventually
 from lab.servers import needs_program
 
@@ -33,8 +37,8 @@ def collector(place, starts):
 class Sender:
     """`overt exec --share --collector`: words that stand before a program."""
 
-    def __init__(self, place, collector, folder, *options):
-        self.words = [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate",
+    def __init__(self, place, collector, folder, *options, release=False):
+        self.words = [overt.binary(release=release), "exec", "--share", "--collector", collector.address, "--certificate",
                       place.dir / "web1.pem", "--grants", place.dir / "grants", "--signer", place.dir / "signers",
                       "--audit", folder / "release.log", *options, "--"]
 
@@ -151,49 +155,206 @@ def test_what_a_server_says_is_read_elsewhere(kind, place, collector, sender, ng
     _all_arrived(server.process.err.text(), 4)
 
 
-# Programs with a TLS library inside. All that they can give is a key log, whose lines need a grant for such; they go to the
-# collector by what is on every host.
+# Programs with a TLS library inside, which can give no more than lines of a key log: an ordinary grant is enough, of the
+# very name they ask for, since the host sees their hellos, and makes the keys of records of each line.
 
 NODE = """
-const https = require('https'), fs = require('fs');
-https.get(process.argv[2], {ca: fs.readFileSync(process.argv[3]), agent: false},
+const https = require('https'), fs = require('fs'), [url, trust, most] = process.argv.slice(2);
+https.get(url, {ca: fs.readFileSync(trust), agent: false, maxVersion: most || 'TLSv1.3'},
           r => { r.setEncoding('utf8'); r.on('data', d => console.log(d)); });
 """
 
 
-@pytest.fixture
-def lines(place, starts, folder):
-    """A FIFO, from which lines of a key log go to the collector; and the collector."""
-    place.grant(grade="raw", **TERMS)
-    collector, fifo = starts(Collector(place)), folder / "lines"
-    os.mkfifo(fifo)
-    starts(Process("sh", "-c", 'exec openssl s_client -quiet -no_ign_eof -verify_return_error -connect "$1" -CAfile "$2" '
-                   '-cert "$3" -key "$4" < "$5"', "-", collector.address, place.dir / "ca.pem", place.dir / "web1.pem",
-                   place.dir / "web1.key", fifo))
-    return collector, fifo
+def _node(world, server, folder, *more):
+    return [needs_program("node"), clients.script(folder, "f.js", NODE), _url(server), world.trust, *more]
 
 
-def test_what_node_says_is_read_elsewhere(place, lines, nginx, world, starts, folder):
-    program, (collector, fifo) = needs_program("node"), lines
-    running = starts(watch.live(nginx.port, *place.reading(collector)))
-    done = clients.run(program, f"--tls-keylog={fifo}", clients.script(folder, "f.js", NODE), _url(nginx), world.trust)
-    assert b"nginx says hello" in done.stdout, done.stderr
-    _is_read(running, "/")
-
-
-def test_what_chromium_says_is_read_elsewhere(place, lines, nginx, world, starts, folder):
-    program, certutil, (collector, fifo) = needs_program("chromium"), needs_program("certutil"), lines
+def _chromium(world, server, folder):
+    program, certutil = needs_program("chromium"), needs_program("certutil")
     database = folder / ".pki" / "nssdb"
+    _trust(certutil, database, world)
+    return ["env", f"HOME={folder}", program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-sync", "--disable-background-networking", "--disable-component-update",
+            "--disable-dev-shm-usage", "--host-resolver-rules=MAP * 127.0.0.1", f"--user-data-dir={folder}/profile",
+            "--dump-dom", _url(server)]
+
+
+def _trust(certutil, database, world):
     database.mkdir(parents=True)
     subprocess.run([certutil, "-N", "--empty-password", "-d", f"sql:{database}"], check=True)
     subprocess.run([certutil, "-A", "-d", f"sql:{database}", "-n", "overt", "-t", "C,,", "-i", world.trust], check=True)
-    running = starts(watch.live(nginx.port, *place.reading(collector)))
-    done = clients.run(program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-                       "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-                       "--host-resolver-rules=MAP * 127.0.0.1", f"--user-data-dir={folder}/profile", "--dump-dom",
-                       _url(nginx), env={"HOME": str(folder), "SSLKEYLOGFILE": str(fifo)})
-    assert b"nginx says hello" in done.stdout, done.stderr
+
+
+# It asks nobody but the server that it is sent to.
+FIREFOX = {
+    "network.dns.localDomains": "site.test", "network.proxy.type": 1, "network.proxy.no_proxies_on": "site.test",
+    "network.proxy.http": "127.0.0.1", "network.proxy.http_port": 1, "network.proxy.ssl": "127.0.0.1",
+    "network.proxy.ssl_port": 1, "network.trr.mode": 5, "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False, "network.http.speculative-parallel-limit": 0,
+    "services.settings.server": "http://127.0.0.1:1/v1", "browser.safebrowsing.provider.mozilla.updateURL": "",
+    "datareporting.policy.dataSubmissionEnabled": False, "browser.shell.checkDefaultBrowser": False,
+    "app.normandy.enabled": False, "app.update.enabled": False, "extensions.update.enabled": False,
+}
+
+
+def _firefox(world, server, folder):
+    program, certutil = needs_program("firefox-esr"), needs_program("certutil")
+    profile = folder / "profile"
+    _trust(certutil, profile, world)
+    (profile / "user.js").write_text("".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
+                                             for name, value in FIREFOX.items()))
+    return ["env", f"HOME={folder}", program, "--headless", "--no-remote", "--profile", profile, "--screenshot",
+            folder / "shot.png", _url(server)]
+
+
+PROGRAMS = {"node": _node, "chromium": _chromium, "firefox": _firefox}
+
+
+@pytest.fixture
+def named(place, starts):
+    """A collector, and a grant for the one name that a program asks for."""
+    place.grant(names=("site.test",), consent="unilateral")
+    return starts(Collector(place))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_a_program_says_that_only_writes_lines_is_read_elsewhere(program, place, named, nginx, world, starts, folder):
+    running = starts(watch.live(nginx.port, *place.reading(named)))
+    done = Sender(place, named, folder).run(*PROGRAMS[program](world, nginx, folder))
+    assert done.returncode == 0 and "is not reached by the agent" in done.stderr, done.stderr
     _is_read(running, "/")
+    _all_arrived(done.stderr, 2)
+    assert "the hellos were not seen" not in done.stderr, done.stderr
+    assert {entry["grade"] for entry in place.entries("release")} == {"record"}
+
+
+def test_of_tls_1_2_the_hellos_give_what_a_line_lacks(place, named, nginx, world, starts, folder):
+    running = starts(watch.live(nginx.port, *place.reading(named)))
+    done = Sender(place, named, folder).run(*_node(world, nginx, folder, "TLSv1.2"))
+    assert done.returncode == 0 and "nginx says hello" in done.stdout, done.stderr
+    _is_read(running, "/")
+    _all_arrived(done.stderr, 2)
+
+
+# A program that nobody expects to write lines: then no hellos are captured.
+
+def _s_client(nginx, world, folder, *more):
+    script = 'exec env -u LD_PRELOAD openssl s_client -keylogfile "$OVERT_SHARE_FIFO" "$@"'
+    return ["sh", "-c", script, "sh", "-connect", f"127.0.0.1:{nginx.port}", "-servername", "site.test", "-CAfile",
+            world.trust, *more]
+
+
+GET = "GET /%s HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_where_no_hellos_are_seen_the_reader_finds_the_suite(suite, place, collector, nginx, world, starts, folder):
+    running = starts(watch.live(nginx.port, *place.reading(collector)))
+    (folder / "asked").write_text(GET % "who")
+    with open(folder / "asked", encoding="ascii") as asked:
+        done = Sender(place, collector, folder).run(*_s_client(nginx, world, folder, "-ciphersuites", suite, "-quiet",
+                                                               "-ign_eof"), stdin=asked)
+    assert "HTTP/1.1 200" in done.stdout, done.stderr
+    _is_read(running, "/who")
+    _all_arrived(done.stderr, 2 if suite == "TLS_AES_256_GCM_SHA384" else 4)
+    assert "of 2 secrets of TLS 1.3 the hellos were not seen" in done.stderr, done.stderr
+
+
+def test_of_tls_1_2_nothing_leaves_without_the_hellos_and_that_is_said(place, collector, nginx, world, folder):
+    done = Sender(place, collector, folder).run(*_s_client(nginx, world, folder, "-tls1_2"))
+    assert "of 1 secrets of TLS 1.2 the hellos were not seen: no keys can be made of them" in done.stderr, done.stderr
+    assert "overt exec: 0 keys:" in done.stderr, done.stderr
+
+
+def _change_keys_and_ask(run):
+    run.out.wait("Verify return code")
+    run.write(b"K\n")
+    run.err.wait("KEYUPDATE")
+    run.write((GET % "who").encode())
+    run.out.wait("HTTP/1.1 200")
+
+
+def test_keys_after_a_keyupdate_come_of_lines_that_name_no_epoch(place, collector, nginx, world, starts, folder):
+    running = starts(watch.live(nginx.port, *place.reading(collector)))
+    run = starts(Process(*Sender(place, collector, folder).words, *_s_client(nginx, world, folder),
+                         env=clients.environment(**overt.SANITIZER_OPTIONS), stdin=subprocess.PIPE))
+    _change_keys_and_ask(run)
+    _is_read(running, "/who")
+    run.wait()
+    logged = [json.loads(line) for line in (folder / "release.log").read_text().splitlines()]
+    epochs = {(entry["direction"], entry["epoch"]) for entry in logged if entry["kind"] == "release"}
+    assert epochs == {(side, epoch) for side in ("client", "server") for epoch in (0, 1)}
+
+
+def test_what_is_said_after_a_keyupdate_is_read_where_the_program_runs(nginx, world, starts, folder):
+    shown = folder / "share.jsonl"
+    run = starts(Process(overt.binary(), "exec", "--share", "--interface", "lo", "--jsonl", shown, "--",
+                         *_s_client(nginx, world, folder), env=clients.environment(**overt.SANITIZER_OPTIONS),
+                         stdin=subprocess.PIPE))
+    _change_keys_and_ask(run)
+    run.wait()
+    events = [json.loads(line) for line in shown.read_text().splitlines()]
+    assert [event["path"] for event in events if event["type"] == "request"] == ["/who"], run.err.text()
+    assert [event["status"] for event in events if event["type"] == "response"] == [200], run.err.text()
+
+
+# Where secrets are, and are not.
+
+LINGER = """
+const https = require('https'), fs = require('fs'), [url, trust, log] = process.argv.slice(2);
+const asked = https.get(url, {ca: fs.readFileSync(trust), agent: false, ciphers: 'TLS_AES_128_GCM_SHA256'},
+                        r => { r.setEncoding('utf8'); r.on('data', d => console.log(d)); });
+asked.on('socket', s => s.on('keylog', line => fs.appendFileSync(log, line)));
+process.stdin.resume();
+"""
+
+
+def _present(pagemap, first, behind):
+    """(address, octets) of each run of pages that are there, or swapped out: a sanitizer maps far more than it uses."""
+    pagemap.seek(first // mmap.PAGESIZE * 8)
+    pages = array.array("Q", pagemap.read((behind - first) // mmap.PAGESIZE * 8))
+    for there, run in itertools.groupby(range(len(pages)), key=lambda page: pages[page] >> 62 > 0):
+        if there:
+            run = list(run)
+            yield first + run[0] * mmap.PAGESIZE, len(run) * mmap.PAGESIZE
+
+
+def _holds(pid, *needles):
+    """Those of them that stand in what the process has in memory, but for its files."""
+    found, proc = set(), pathlib.Path(f"/proc/{pid}")
+    places = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ 0 ", (proc / "maps").read_text(), re.M)
+    with open(proc / "mem", "rb", 0) as memory, open(proc / "pagemap", "rb", 0) as pagemap:
+        for first, behind in places:
+            if int(behind, 16) - int(first, 16) > 1 << 34:
+                continue
+            for at, size in _present(pagemap, int(first, 16), int(behind, 16)):
+                memory.seek(at)
+                octets = memory.read(size)
+                found |= {needle for needle in needles if needle in octets}
+    return found
+
+
+def test_the_secrets_of_lines_are_nowhere_but_in_their_program(place, nginx, world, starts, folder):
+    program, log, spool = needs_program("node"), folder / "own.keys", folder / "spool"
+    place.grant(names=("site.test",), consent="unilateral")
+    collector = starts(Collector(place, "--spool", spool))
+    running = starts(watch.live(nginx.port, *place.reading(collector)))
+    run = starts(Process(*Sender(place, collector, folder, release=True).words, program,
+                         clients.script(folder, "f.js", LINGER), _url(nginx), world.trust, log, env=clients.environment(**overt.SANITIZER_OPTIONS), stdin=subprocess.PIPE))
+    run.out.wait("nginx says hello")
+    _is_read(running, "/")
+    text = log.read_text()
+    secrets = {octets for digits in re.findall(r"^\S+ \S+ ([0-9a-f]{64})$", text, re.M)
+               for octets in (digits.encode(), bytes.fromhex(digits))}
+    keys = {key.key for key in Key.of_log(text)}
+    assert len(secrets) == 10 and len(keys) == 2, text
+    # The reader has the keys, so that this can fail; they have left the host.
+    assert _holds(running.process.pid, *keys, *secrets) == keys
+    eventually(lambda: not _holds(run.pid, *keys, *secrets), "the host has wiped them")
+    assert not _holds(collector.process.pid, *keys, *secrets)
+    files = [path for path in folder.rglob("*") if path.is_file() and path != log]
+    assert spool in files and folder / "release.log" in files
+    assert not [path for path in files if any(needle in path.read_bytes() for needle in (*secrets, *keys))]
 
 
 # Many at once

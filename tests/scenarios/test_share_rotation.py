@@ -7,11 +7,12 @@ import subprocess
 import time
 
 import pytest
-from lab import clients, overt, servers, watch
+from lab import clients, overt, servers, sharing, watch
 from lab.collect import Collector, Place
-from lab.path import Endpoint, Path
-from lab.proc import PATIENCE, Process, eventually
-from lab.shipper import APPLICATION, HANDSHAKE, ROTATE, STOP, Shipper
+from lab.path import Ends
+from lab.proc import Process, eventually
+from lab.sharing import curl
+from lab.shipper import APPLICATION, ROTATE, STOP, Shipper
 
 pytestmark = overt.requires("exec --share --mode")
 
@@ -19,31 +20,6 @@ FORGED = "forged by the reader"
 ENOUGH = 6  # octets until the client's keys are to change: "one" and "two"
 
 CLIENT_0, SERVER_0 = ("client", APPLICATION, 0), ("server", APPLICATION, 0)
-HANDSHAKES = {("client", HANDSHAKE, 0), ("server", HANDSHAKE, 0)}
-
-
-class Ends:
-    """Both programs, whose agents hand their keys to one shipper."""
-
-    def __init__(self, world, folder, **settings):
-        self.shipper = Shipper()
-        env = self.shipper.env(**settings)
-        self.client, self.server = (Endpoint(role, world, folder, env) for role in ("client", "server"))
-        self.paths = []
-
-    def connect(self):
-        self.paths.append(Path(self.client, self.server))
-        return self.paths[-1]
-
-    def released(self, path, *names):
-        self.shipper.wait(path.random, *HANDSHAKES, *names)
-
-    def stop(self):
-        for path in self.paths:
-            path.close()
-        self.client.stop()
-        self.server.stop()
-        self.shipper.stop()
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +73,8 @@ def changed(ends, path):
 
 def changed_and_used(ends, path):
     changed(ends, path)
-    path.say("client", "three")
-    path.say("server", "four")
+    path.say("client", "3")  # too little for the next change, however long it takes
+    path.say("server", "4")
     return CLIENT_0, SERVER_0
 
 
@@ -245,7 +221,7 @@ def test_a_connection_is_read_epoch_by_epoch(after):
     after.server.until("read")
     after.released(path, CLIENT_0, SERVER_0, ("server", APPLICATION, 1), ("client", APPLICATION, 1))
     last = next(key for key in after.shipper.of(path.random) if key.name == ("client", APPLICATION, 1))
-    assert last.open(0, path.passed["client"][-2])[0] == b"three"
+    assert last.open(0, path.passed["client"][-2])[0] == b"3"
 
 
 def test_what_a_program_leaves_open_is_released_when_it_has_ended(world, folder, starts):
@@ -289,11 +265,11 @@ def test_a_server_in_a_long_response_answers_late(world, folder, starts):
 
 def test_an_idle_connection_does_not_rotate_and_is_told(world, folder, starts):
     """Nobody calls: there is nothing to be done with it. What it was about comes with its end, and the delay is counted."""
-    ends = starts(Ends(world, folder, mode="after-rotation", rotate_bytes=0, rotate_seconds=1))
+    ends = starts(Ends(world, folder, mode="after-rotation", rotate_bytes=0, rotate_seconds=3))
     path = ends.connect()
     path.say("client", "one")
     began = time.monotonic()
-    eventually(lambda: time.monotonic() > began + 2.5, "two and a half seconds")
+    eventually(lambda: time.monotonic() > began + 7.5, "two and a half times as long")
     assert path.pull("client") == [] and ends.shipper.counts()["rotations"] == 0
     ends.released(path)
     ends.client.ok("free")
@@ -302,11 +278,11 @@ def test_an_idle_connection_does_not_rotate_and_is_told(world, folder, starts):
 
 
 def test_a_connection_rotates_after_its_time(world, folder, starts):
-    ends = starts(Ends(world, folder, mode="after-rotation", rotate_bytes=0, rotate_seconds=1))
+    ends = starts(Ends(world, folder, mode="after-rotation", rotate_bytes=0, rotate_seconds=3))
     path = ends.connect()
     path.say("client", "one")
     began = time.monotonic()
-    eventually(lambda: time.monotonic() > began + 1.2, "more than a second")
+    eventually(lambda: time.monotonic() > began + 3.5, "more than three seconds")
     ends.client.ok("write", "two")
     assert len(path.pull("client", 2)) == 2
 
@@ -466,12 +442,10 @@ int main(int count, char **words)
 
 @pytest.mark.parametrize("when", ["writes", "calls"])
 def test_a_program_notices_nothing_of_its_rotations(when, world, folder, starts):
-    compiler = servers.needs_program("cc")
-    source = clients.script(folder, "notices.c", NOTICES)
-    subprocess.run([compiler, "-o", folder / "notices", source, "-lssl", "-lcrypto"], check=True, timeout=PATIENCE)
+    notices = sharing.compiled(folder, "notices", NOTICES, "-lssl", "-lcrypto")
     shipper = starts(Shipper())
-    plain = clients.run(folder / "notices", *world.files("site.test"))
-    done = clients.run(folder / "notices", *world.files("site.test"),
+    plain = clients.run(notices, *world.files("site.test"))
+    done = clients.run(notices, *world.files("site.test"),
                        env=shipper.env(mode="after-rotation", rotate_bytes=1, rotate_seconds=0, rotate_when=when))
     assert done.returncode == 0 and done.stdout.endswith(b"nothing\n"), done.stdout[-200:]
     assert done.stdout == plain.stdout
@@ -502,65 +476,29 @@ def test_a_server_that_closes_is_read_to_its_end(nginx, world, folder, starts):
 
 # Whole programs
 
-AFTER = ("--share", "--mode", "after-rotation")
+AFTER = ("--mode", "after-rotation")
 
 
-def _sending(place, collector, log):
-    return [*AFTER, "--collector", collector.address, "--certificate", place.dir / "web1.pem", "--grants",
-            place.dir / "grants", "--signer", place.dir / "signers", "--audit", log]
+def _sending(place, collector, folder, log="release.log"):
+    return sharing.sending(place, collector, folder, *AFTER, log=log)
 
 
 @pytest.fixture
-def share(folder):
-    """share(command ..., options): under `overt exec --share --mode after-rotation`: (exit code, stderr, its lines)."""
+def share(may_capture, folder):
+    """share(command ..., options): under `overt exec --share --mode after-rotation`, which ends with `code`."""
     def run(*command, options=(), code=0):
-        lines = folder / "share.jsonl"
-        found, out, err = overt.run("exec", *AFTER, "--interface", "lo", "--jsonl", lines, *options, "--", *command,
-                                    env={"HOME": str(folder)})
-        if found != 0 and "CAP_NET_RAW" in err:
-            pytest.skip("no right to capture packets here")
-        assert found == code, (out, err)
-        return err, [json.loads(line) for line in lines.read_text().splitlines()]
+        seen = sharing.run(folder, *command, options=(*AFTER, *options))
+        assert seen.code == code, (seen.out, seen.err)
+        return seen
     return run
 
 
-URLLIB = """
-import ssl, sys, urllib.request
-context = ssl.create_default_context(cafile=sys.argv[1])
-print(urllib.request.urlopen(sys.argv[2], context=context).read().decode())
-"""
-ASYNCIO = """
-import asyncio, ssl, sys
-async def main():
-    context = ssl.create_default_context(cafile=sys.argv[1])
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]), ssl=context, server_hostname="site.test")
-    writer.write(b"GET / HTTP/1.1\\r\\nHost: site.test\\r\\nConnection: close\\r\\n\\r\\n")
-    print((await reader.read()).decode())
-    writer.close()
-asyncio.run(main())
-"""
-ASK = r"printf 'GET / HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n' | "
-PROGRAMS = {
-    "curl": lambda world, port, folder: ["curl", "-q", "-sS", "--cacert", world.trust, f"https://site.test:{port}/"],
-    "wget": lambda world, port, folder: ["wget", "-q", "-O", "-", "--ca-certificate", world.trust,
-                                         f"https://site.test:{port}/"],
-    "python": lambda world, port, folder: ["/usr/bin/python3", clients.script(folder, "f.py", URLLIB), world.trust,
-                                           f"https://site.test:{port}/"],
-    "asyncio": lambda world, port, folder: ["/usr/bin/python3", clients.script(folder, "f.py", ASYNCIO), world.trust, port],
-    "s_client": lambda world, port, folder: ["sh", "-c", f"{ASK} openssl s_client -quiet -connect 127.0.0.1:{port}"],
-}
-
-
-def _of(events, kind, name="path"):
-    return [event.get(name) for event in events if event["type"] == kind]
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", sharing.CLIENTS)
 def test_what_a_client_was_answered_is_read_afterwards_and_what_it_asked_is_not(program, share, nginx, world, folder):
-    err, events = share(*PROGRAMS[program](world, nginx.port, folder))
-    assert _of(events, "response", "status") == [200] and _of(events, "request") == [], err
-    assert sum(event["response_octets"] for event in events if event["type"] == "end") > 0
-    assert "lost" not in err and "overruns" not in err, err
+    seen = share(*sharing.CLIENTS[program](world, nginx, folder))
+    assert seen.statuses == [200] and seen.paths == [], seen.err
+    assert sum(event["response_octets"] for event in seen.of("end")) > 0
+    assert "lost" not in seen.err and "overruns" not in seen.err, seen.err
 
 
 BUSY = """
@@ -580,20 +518,18 @@ there.close()
 def test_a_connection_is_read_over_all_its_rotations(share, nginx, world, folder):
     """Many megabytes, whose keys change several times; nothing of what was answered is missing."""
     nginx.file("part", bytes(1 << 18))
-    err, events = share("/usr/bin/python3", clients.script(folder, "busy.py", BUSY), world.trust, nginx.port,
+    seen = share("/usr/bin/python3", clients.script(folder, "busy.py", BUSY), world.trust, nginx.port,
                         options=("--rotate-bytes", "512k"))
-    statuses = _of(events, "response", "status")
-    assert set(statuses) == {200} and len(statuses) >= 8, err
-    closing, = (event for event in events if event["type"] == "close")
-    assert closing["missing_octets"]["down"] == 0, err
-    assert int(re.search(r"(\d+) rotations", err)[1]) >= 2, err
+    assert set(seen.statuses) == {200} and len(seen.statuses) >= 8, seen.err
+    closing, = seen.of("close")
+    assert closing["missing_octets"]["down"] == 0, seen.err
+    assert int(re.search(r"(\d+) rotations", seen.err)[1]) >= 2, seen.err
 
 
-def test_tls_12_has_no_rotation_which_is_said(share, world, starts):
-    server = starts(servers.Nginx(*world.files("site.test"), protocols="TLSv1.2"))
-    err, events = share("curl", "-q", "-sS", "--cacert", world.trust, f"https://site.test:{server.port}/")
-    assert "TLS 1.2, which has no rotation: nothing of them is released" in err
-    assert _of(events, "response") == [] and _of(events, "request") == []
+def test_tls_12_has_no_rotation_which_is_said(share, nginx_tls12, world):
+    seen = share(*curl(world, nginx_tls12))
+    assert "TLS 1.2, which has no rotation: nothing of them is released" in seen.err
+    assert seen.statuses == [] and seen.paths == []
 
 
 KILLED = """
@@ -609,10 +545,10 @@ if sys.argv[3] == "killed":
 
 @pytest.mark.parametrize("how", ["killed", "left open"])
 def test_what_a_program_had_when_it_ended_is_read_or_else_counted(how, share, nginx, world, folder):
-    err, events = share("/usr/bin/python3", clients.script(folder, "killed.py", KILLED), world.trust, nginx.port, how,
+    seen = share("/usr/bin/python3", clients.script(folder, "killed.py", KILLED), world.trust, nginx.port, how,
                         code=137 if how == "killed" else 0)
-    assert ("1 keys lost" in err) == (how == "killed"), err
-    assert _of(events, "response", "status") == ([] if how == "killed" else [200])
+    assert ("1 keys lost" in seen.err) == (how == "killed"), seen.err
+    assert seen.statuses == ([] if how == "killed" else [200])
 
 
 def test_both_sides_together_are_read_whole(world, starts, folder):
@@ -621,13 +557,10 @@ def test_both_sides_together_are_read_whole(world, starts, folder):
     place.grant("--mode", "after-rotation", names=("site.test",), consent="unilateral")
     collector = starts(Collector(place))
     server = starts(servers.Nginx(*world.files("site.test"), under=[
-        overt.binary(), "exec", *_sending(place, collector, folder / "server.log"), "--"]))
-    running = starts(watch.Running("-i", "lo", "-f", f"tcp port {server.port}", "-j", "1",
-                                   *map(str, place.reading(collector))))
-    if not running.captures():
-        pytest.skip("no right to capture packets here")
-    done = clients.run(overt.binary(), "exec", *_sending(place, collector, folder / "client.log"), "--", "curl", "-q", "-sS",
-                       "--cacert", world.trust, f"https://site.test:{server.port}/who", env=overt.SANITIZER_OPTIONS)
+        *_sending(place, collector, folder, "server.log"), "--"]))
+    running = starts(watch.live(server.port, *place.reading(collector)))
+    done = clients.run(*_sending(place, collector, folder, "client.log"), "--", *curl(world, server, path="/who"),
+                       env=overt.SANITIZER_OPTIONS)
     assert done.returncode == 0 and b"1 sealed, of which the collector has 1" in done.stderr, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
     assert running.wait('"type":"response"')["status"] == 200
@@ -639,9 +572,7 @@ def test_a_live_grant_does_not_cover_what_is_released_after_rotation(world, ngin
     place = Place(folder)
     place.grant(names=("site.test",), consent="unilateral")
     collector = starts(Collector(place))
-    code, _, err = overt.run(
-        "exec", *_sending(place, collector, folder / "log"), "--", "curl", "-q", "-sS", "--cacert",
-        world.trust, f"https://site.test:{nginx.port}/")
+    code, _, err = overt.run(*_sending(place, collector, folder)[1:], "--", *curl(world, nginx))
     assert code == 0 and "1 keys: 1 under no grant; 0 sealed" in err, err
 
 
@@ -665,7 +596,7 @@ def test_a_grant_that_is_revoked_stops_the_next_epoch(world, nginx, starts, fold
     nginx.file("part", bytes(100_000))
     log = folder / "release.log"
     run = starts(Process(
-        overt.binary(), "exec", *_sending(place, collector, log), "--rotate-bytes", "50k", "--", "/usr/bin/python3",
+        *_sending(place, collector, folder), "--rotate-bytes", "50k", "--", "/usr/bin/python3",
         clients.script(folder, "long.py", LONG), world.trust, nginx.port,
         env=overt.SANITIZER_OPTIONS, stdin=subprocess.PIPE))
     run.out.wait("^100000 100000$")
@@ -681,12 +612,9 @@ def test_a_grant_that_is_revoked_stops_the_next_epoch(world, nginx, starts, fold
     assert re.search(r"[2-9] keys: [1-9] under no grant; 1 sealed", run.err.text()), run.err.text()
 
 
-def test_connections_with_kernel_tls_are_left_out_which_is_said(world, starts, folder):
-    under = [overt.binary(), "exec", *AFTER, "--interface", "lo", "--"]
-    server = starts(servers.Nginx(*world.files("site.test"), under=under, more="ssl_conf_command Options KTLS;"))
-    done = clients.run("curl", "-q", "-sS", "--cacert", world.trust, f"https://site.test:{server.port}/")
+def test_connections_with_kernel_tls_are_left_out_which_is_said(may_capture, world, starts, folder):
+    server = starts(sharing.Server(folder, lambda under: servers.Nginx(
+        *world.files("site.test"), under=under, more="ssl_conf_command Options KTLS;"), *AFTER))
+    done = clients.run(*curl(world, server))
     assert done.returncode == 0, done.stderr
-    server.process.terminate()
-    if "CAP_NET_RAW" in server.process.err.text():
-        pytest.skip("no right to capture packets here")
-    assert "kernel TLS, whose keys do not change: nothing of them is released" in server.process.err.text()
+    assert "kernel TLS, whose keys do not change: nothing of them is released" in server.end().err

@@ -1,15 +1,15 @@
 """`overt exec --share` with programs that no library gets into: Go's, stripped or not, and static ones with OpenSSL inside.
 Probes see their secrets; their connections are read like those of others, here and by readers of a collector."""
 
-import json
 import re
 import subprocess
 
 import pytest
-from lab import clients, golang, overt, servers, watch
+from lab import clients, golang, lines, overt, sharing, watch
 from lab.collect import Collector, Place
 from lab.proc import PATIENCE, Process
 from lab.servers import needs_program
+from lab.sharing import both_versions, curl, send, sending, url
 
 pytestmark = overt.requires("exec --share --collector", "collect", "watch --collector")
 
@@ -17,52 +17,13 @@ REACHED = r"is not reached by the agent: it is %s.*; its keys come by uprobes, a
 GO, STATIC = REACHED % "a Go program", REACHED % "linked statically, with OpenSSL inside"
 
 
-def _run(folder, *command, options=(), env=None, **knobs):
-    lines = folder / "share.jsonl"
-    lines.unlink(missing_ok=True)
-    code, out, err = overt.run("exec", "--share", "--interface", "lo", "--jsonl", lines, *options, "--", *command,
-                               env={"HOME": str(folder), **(env or {})}, **knobs)
-    events = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
-    return code, out, err, events
-
-
 @pytest.fixture(scope="module", autouse=True)
-def allowed(tmp_path_factory):
+def allowed(may_capture, tmp_path_factory):
     """Whether this machine lets anybody place probes: asked with a Go program that makes no connection."""
     folder = tmp_path_factory.mktemp("allowed")
-    _, _, err, _ = _run(folder, golang.program(), "get", "nowhere:")
-    if "CAP_NET_RAW" in err:
-        pytest.skip("no right to capture packets here")
-    if found := re.search(r"its keys could come by probes, but (.*)", err):
+    seen = sharing.run(folder, golang.program(), "get", "nowhere:")
+    if found := re.search(r"its keys could come by probes, but (.*)", seen.err):
         pytest.skip(found[1])
-
-
-@pytest.fixture(scope="module")
-def tls12(world, starts_module):
-    return starts_module(servers.Nginx(*world.files("site.test"), protocols="TLSv1.2"))
-
-
-@pytest.fixture
-def server(nginx, tls12, request):
-    return tls12 if getattr(request, "param", "") == "TLS 1.2" else nginx
-
-
-both_versions = pytest.mark.parametrize("server", ["TLS 1.3", "TLS 1.2"], indirect=True)
-
-
-def _url(server, path="/"):
-    return f"https://site.test:{server.port}{path}"
-
-
-def _requests(events):
-    return sorted(e["path"] for e in events if e["type"] == "request")
-
-
-def _whole(ran, *paths):
-    _, _, err, events = ran
-    assert _requests(events) == sorted(paths), err
-    assert [e["status"] for e in events if e["type"] == "response"] == [200] * len(paths), err
-    assert f"{len(paths)} decrypted, 0 partly, 0 not" in err, err
 
 
 # Go
@@ -70,52 +31,46 @@ def _whole(ran, *paths):
 @both_versions
 @pytest.mark.parametrize("build", [{}, {"stripped": True}, {"cgo": True}], ids=["static", "stripped", "dynamic"])
 def test_what_a_go_client_says_is_read(build, server, world, folder):
-    ran = _run(folder, golang.program(**build), "get", _url(server), env={"SSL_CERT_FILE": str(world.trust)})
-    assert ran[0] == 0 and "nginx says hello" in ran[1], ran[2]
-    _whole(ran, "/")
-    assert len(re.findall(GO, ran[2])) == 1 and "out of reach" not in ran[2], ran[2]
+    seen = sharing.run(folder, golang.program(**build), "get", url(server), env={"SSL_CERT_FILE": str(world.trust)})
+    assert seen.code == 0 and "nginx says hello" in seen.out, seen.err
+    seen.whole("/", connections=1)
+    assert len(re.findall(GO, seen.err)) == 1 and "out of reach" not in seen.err, seen.err
 
 
 def _curl(world, server, path, *options):
-    return clients.run("curl", "-q", "-sS", "--max-time", "20", *options, "--cacert", world.trust, _url(server, path))
+    return clients.run(*curl(world, server, *options, path=path))
 
 
-class Sharing(golang.Server):
-    def __init__(self, folder, world, *options, **knobs):
-        self.lines = folder / "server.jsonl"
-        super().__init__(*world.files("site.test"), under=[overt.binary(), "exec", "--share", *options, "--interface", "lo",
-                                                           "--jsonl", self.lines, "--"], **knobs)
-
-    def end(self):
-        code = self.process.terminate()
-        err = self.process.err.text()
-        assert not overt.SANITIZER.search(err), err
-        return code, self.process.out.text(), err, [json.loads(line) for line in self.lines.read_text().splitlines()]
+@pytest.fixture
+def serving(folder, world, starts):
+    """serving(**knobs of golang.Server): one whose connections are read here."""
+    return lambda **knobs: starts(sharing.Server(
+        folder, lambda under: golang.Server(*world.files("site.test"), under=under, **knobs)))
 
 
 @pytest.mark.parametrize("stripped", [False, True], ids=["", "stripped"])
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_what_a_go_server_says_is_read(version, stripped, world, starts, folder):
-    server = starts(Sharing(folder, world, stripped=stripped))
+def test_what_a_go_server_says_is_read(version, stripped, serving, world):
+    server = serving(stripped=stripped)
     for number in range(3):
         done = _curl(world, server, f"/{number}", "--http1.1", f"--tlsv{version}", "--tls-max", version)
         assert done.returncode == 0, done.stderr
-    _whole(server.end(), "/0", "/1", "/2")
+    server.end().whole("/0", "/1", "/2", connections=3)
 
 
 @pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
-def test_every_suite_of_go_is_read(suite, world, starts, folder):
+def test_every_suite_of_go_is_read(suite, serving, world):
     """A client that offers one alone; HTTP/2 this time."""
-    server = starts(Sharing(folder, world))
+    server = serving()
     assert _curl(world, server, "/", "--tls13-ciphers", suite).returncode == 0
-    ran = server.end()
-    _whole(ran, "/")
-    assert [e["suite_name"] for e in ran[3] if e["type"] == "tls"] == [suite]
+    seen = server.end()
+    seen.whole("/", connections=1)
+    assert [e["suite_name"] for e in seen.of("tls")] == [suite]
 
 
-def test_keys_are_followed_through_a_key_update(world, starts, folder):
+def test_keys_are_followed_through_a_key_update(serving, world, starts):
     """Go does not log what comes after one: the next secret is known by the one before it."""
-    server = starts(Sharing(folder, world))
+    server = serving()
     client = starts(Process("openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "site.test",
                             "-CAfile", world.trust, stdin=subprocess.PIPE))
     client.out.wait("Verify return code: 0")
@@ -124,22 +79,22 @@ def test_keys_are_followed_through_a_key_update(world, starts, folder):
     client.write(b"GET /updated HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
     client.out.wait("go over HTTP/1.1")
     client.terminate()
-    _whole(server.end(), "/updated")
+    server.end().whole("/updated", connections=1)
 
 
 def test_a_go_program_without_tls_is_said_to_be_out_of_reach(folder):
     (folder / "plain.go").write_text("package main\n\nfunc main() { println(\"plain\") }\n")
-    done = clients.run(needs_program("go"), "build", "-o", folder / "plain", folder / "plain.go", timeout=110, env={
+    done = clients.run(needs_program("go"), "build", "-o", folder / "plain", folder / "plain.go", timeout=240, env={
         "GOCACHE": str(golang.cache()), "GO111MODULE": "off", "CGO_ENABLED": "0"})
     assert done.returncode == 0, done.stderr
-    _, _, err, _ = _run(folder, folder / "plain")
-    assert re.search(r"plain is out of reach: it is a Go program without crypto/tls", err), err
+    seen = sharing.run(folder, folder / "plain")
+    assert re.search(r"plain is out of reach: it is a Go program without crypto/tls", seen.err), seen.err
 
 
 def test_what_is_missing_for_probes_is_said_and_the_program_runs(nginx, world, folder):
     needs_program("setpriv")
     done = subprocess.run(["setpriv", "--bounding-set=-all,+net_raw,+dac_override", overt.binary(), "exec", "--share",
-                           "--interface", "lo", "--", golang.program(), "get", _url(nginx)], capture_output=True, text=True,
+                           "--interface", "lo", "--", golang.program(), "get", url(nginx)], capture_output=True, text=True,
                           timeout=PATIENCE * 2, check=False,
                           env=clients.environment(**overt.SANITIZER_OPTIONS, SSL_CERT_FILE=str(world.trust)))
     assert done.returncode == 0 and "nginx says hello" in done.stdout, done.stderr
@@ -166,24 +121,24 @@ PARENTS = {
 @pytest.mark.parametrize("parent, build", [*((parent, {}) for parent in PARENTS), ("a shell", {"cgo": True})])
 def test_a_program_that_another_one_starts_is_read_from_its_first_record_on(parent, build, nginx, world, folder):
     """Who starts it waits until the probes stand."""
-    command = PARENTS[parent]([golang.program(**build), "get", _url(nginx)])
-    ran = _run(folder, *command, env={"SSL_CERT_FILE": str(world.trust)})
-    assert "nginx says hello" in ran[1], ran[2]
-    _whole(ran, "/")
-    assert re.search(r"overt exec: lab\[\d+\] " + GO, ran[2]) and "began before" not in ran[2], ran[2]
+    command = PARENTS[parent]([golang.program(**build), "get", url(nginx)])
+    seen = sharing.run(folder, *command, env={"SSL_CERT_FILE": str(world.trust)})
+    assert "nginx says hello" in seen.out, seen.err
+    seen.whole("/", connections=1)
+    assert re.search(r"overt exec: lab\[\d+\] " + GO, seen.err) and "began before" not in seen.err, seen.err
 
 
 def test_connections_of_other_processes_of_the_same_program_are_not_shown(nginx, world, folder, starts):
     """Probes stand in the file: who else runs it is none of the run's."""
-    command = [golang.program(), "get", _url(nginx, "/who")]
+    command = [golang.program(), "get", url(nginx, "/who")]
     run = starts(Process(overt.binary(), "exec", "--share", "--interface", "lo", "--jsonl", folder / "share.jsonl", "--", "sh",
-                         "-c", f"{command[0]} get nowhere: ; read go; {command[0]} get {_url(nginx)}", stdin=subprocess.PIPE,
+                         "-c", f"{command[0]} get nowhere: ; read go; {command[0]} get {url(nginx)}", stdin=subprocess.PIPE,
                          env={"SSL_CERT_FILE": str(world.trust), **overt.SANITIZER_OPTIONS}))
     run.err.wait(GO)
     assert clients.run(*map(str, command), env={"SSL_CERT_FILE": str(world.trust)}).returncode == 0
     run.write(b"go\n")
     assert run.wait() == 0, run.err.text()
-    assert _requests([json.loads(line) for line in (folder / "share.jsonl").read_text().splitlines()]) == ["/"]
+    assert [e["path"] for e in lines.objects(folder / "share.jsonl") if e["type"] == "request"] == ["/"]
 
 
 # Static programs
@@ -233,16 +188,16 @@ def static(tmp_path_factory):
 
 @both_versions
 def test_what_a_static_program_with_openssl_says_is_read(server, static, folder):
-    ran = _run(folder, static, server.port)
-    assert ran[0] == 0 and "HTTP/1.1 200" in ran[1], ran[2]
-    _whole(ran, "/who")
-    assert len(re.findall(STATIC, ran[2])) == 1, ran[2]
+    seen = sharing.run(folder, static, server.port)
+    assert seen.code == 0 and "HTTP/1.1 200" in seen.out, seen.err
+    seen.whole("/who", connections=1)
+    assert len(re.findall(STATIC, seen.err)) == 1, seen.err
 
 
 def test_a_stripped_static_program_is_said_to_be_out_of_reach(nginx, static, folder):
-    code, out, err, events = _run(folder, static.parent / "stripped", nginx.port)
-    assert code == 0 and "HTTP/1.1 200" in out and _requests(events) == []
-    assert re.search(r"stripped is out of reach: it is linked statically and stripped", err), err
+    seen = sharing.run(folder, static.parent / "stripped", nginx.port)
+    assert seen.code == 0 and "HTTP/1.1 200" in seen.out and seen.paths == []
+    assert re.search(r"stripped is out of reach: it is linked statically and stripped", seen.err), seen.err
 
 
 # Elsewhere
@@ -262,24 +217,12 @@ def collector(place, starts):
     return starts(Collector(place))
 
 
-def _sending(place, collector, folder):
-    return [overt.binary(), "exec", "--share", "--collector", collector.address, "--certificate", place.dir / "web1.pem",
-            "--grants", place.dir / "grants", "--signer", place.dir / "signers", "--audit", folder / "release.log", "--"]
-
-
-def _send(place, collector, folder, *command, **env):
-    done = subprocess.run([*map(str, _sending(place, collector, folder)), *map(str, command)], capture_output=True, text=True,
-                          timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS, **env))
-    assert not overt.SANITIZER.search(done.stderr), done.stderr
-    return done
-
-
 @both_versions
 def test_a_reader_reads_what_a_go_client_elsewhere_says(place, collector, server, world, starts, folder):
     """The name that the grant wants is the one that the client asked for; TLS 1.2, too, is released as record keys."""
     running = starts(watch.live(server.port, *place.reading(collector)))
-    done = _send(place, collector, folder, golang.program(stripped=True), "get", _url(server, "/who"),
-                 SSL_CERT_FILE=str(world.trust))
+    done = send(place, collector, folder, golang.program(stripped=True), "get", url(server, "/who"),
+                env={"SSL_CERT_FILE": str(world.trust)})
     assert done.returncode == 0, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
     assert running.wait('"type":"response"')["status"] == 200
@@ -288,7 +231,7 @@ def test_a_reader_reads_what_a_go_client_elsewhere_says(place, collector, server
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_a_reader_reads_what_a_go_server_elsewhere_says(version, place, collector, world, starts, folder):
-    server = starts(golang.Server(*world.files("site.test"), under=_sending(place, collector, folder)))
+    server = starts(golang.Server(*world.files("site.test"), under=[*sending(place, collector, folder), "--"]))
     running = starts(watch.live(server.port, *place.reading(collector)))
     for number in range(2):
         assert _curl(world, server, f"/{number}", "--http1.1", "--tls-max", version).returncode == 0
@@ -303,7 +246,17 @@ def test_a_reader_reads_what_a_static_program_elsewhere_says(suite, collector, p
     """Which of the suites it is, its cipher tells. Its name is not known: the grant has to cover every one."""
     place.grant(names=("*",), consent="unilateral")
     running = starts(watch.live(nginx.port, *place.reading(collector)))
-    done = _send(place, collector, folder, static, nginx.port, suite)
+    done = send(place, collector, folder, static, nginx.port, suite)
     assert done.returncode == 0, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
     assert "2 sealed, of which the collector has 2 and refused 0" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("server", ["TLS 1.2"], indirect=True)
+def test_a_reader_reads_what_a_static_program_elsewhere_says_in_tls_1_2(collector, place, static, server, starts, folder):
+    """Probes do not see the server's random: it stands in the hellos, as does the name."""
+    running = starts(watch.live(server.port, *place.reading(collector)))
+    done = send(place, collector, folder, static, server.port)
+    assert done.returncode == 0, done.stderr
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert "2 keys: 0 under no grant; 2 sealed, of which the collector has 2 and refused 0" in done.stderr, done.stderr

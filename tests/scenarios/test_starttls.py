@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 from lab import clients, events, overt, pki, servers, settings, wire
-from lab.proc import Process, eventually
+from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
@@ -176,7 +176,7 @@ def test_a_mail_client_behind_connect_is_inspected(protocol, shared, dovecot):
     mark = shared.mark()
     said = _talk(shared, protocol, dovecot, shared.ca)
     assert "overt" in clients.certificates(said)[0].issuer.rfc4514_string().lower()
-    assert any(events.is_verdict("inspect")(e) for e in shared.events()[mark[0]:])
+    eventually(lambda: any(events.is_verdict("inspect")(e) for e in shared.events()[mark[0]:]), "the verdict")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -314,7 +314,7 @@ def test_more_than_is_kept_before_starttls_is_not_said_twice(proxy, starts, worl
     made.wait_words("cannot-step-aside[^$]*more before TLS than is kept")
     at = made.wait_log(r"serving what=metrics address=(127\.0\.0\.1:\d+)").group(1)
     eventually(lambda: re.search(rb'overt_starttls_replays_failed_total\{[^}]*why="too-long"[^}]*\} 1',
-                                 urllib.request.urlopen(f"http://{at}/metrics", timeout=10).read()), "the cap was counted")
+                                 urllib.request.urlopen(f"http://{at}/metrics", timeout=PATIENCE).read()), "the cap was counted")
 
 
 def test_a_server_that_wants_a_client_certificate_after_starttls_gets_the_clients_own(proxy, starts, world):

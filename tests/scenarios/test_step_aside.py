@@ -195,7 +195,7 @@ def test_an_optional_request_for_a_client_certificate_is_the_clients_to_answer(m
     mark = shared.mark()
     got = _who(shared, asking, "--tls-max", most, "--cert", str(chain), "--key", str(key), ca=world.trust)
     assert got.status == 200 and _shown_by(got) == ["of the client"], got
-    assert any(events.is_verdict("bypass")(e) for e in shared.events()[mark[0]:])
+    eventually(lambda: any(events.is_verdict("bypass")(e) for e in shared.events()[mark[0]:]), "the verdict")
 
 
 def _verdicts(one, count):

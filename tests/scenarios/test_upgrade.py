@@ -1,17 +1,15 @@
 """An upgrade: another program takes the place of the running one, and no client notices (SIGUSR2)."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
 import socket
 import threading
-import time
 
 import pytest
-from lab import clients, events, overt, servers, settings
+from lab import clients, events, lines, overt, servers, settings
 from lab.proc import PATIENCE, eventually
 
 pytestmark = overt.requires("proxy --trust --rules --workers --drain-timeout")
@@ -85,10 +83,10 @@ def program(folder):
 
 def _chain(state):
     """The audit log, which must be whole: numbered without holes, and leading to its checkpoint."""
-    found = [json.loads(line) for line in (state / "audit.log").read_text().splitlines()]
+    found = lines.objects(state / "audit.log")
     assert [e["seq"] for e in found] == list(range(1, len(found) + 1))
-    code, _, err = overt.run("log", "verify", "--state", state)
-    assert code == 0, err
+    # A line that is being written while it is read has no end yet.
+    eventually(lambda: overt.run("log", "verify", "--state", state)[0] == 0, "the log is intact")
     return found
 
 
@@ -139,16 +137,17 @@ def test_new_connections_never_fail_while_one_program_takes_over_from_another(pr
         before = sum(t.good for t in load)
         made.upgraded()
         eventually(lambda b=before: sum(t.good for t in load) > b + 10, "the load goes on")
+    eventually(lambda: failures or answers[0] > 100, "who knocks is answered")
     end.set()
     results = [t.stop() for t in load]
     for thread in knocking:
         thread.join(PATIENCE)
     assert not [bad.error for _, each in results for bad in each]
-    assert not failures and answers[0] > 100
+    assert not failures
     entries = _chain(made.state)
     assert [e["reason"] for e in entries if e["kind"] == "stop"] == ["handed over"] * 3
     assert len([e for e in entries if e["kind"] == "start"]) == 4
-    eventually(lambda: len([e for e in _chain(made.state) if e["kind"] == "inspected"]) >= sum(n for n, _ in results),
+    eventually(lambda: len(lines.objects(made.state / "audit.log", "inspected")) >= sum(n for n, _ in results),
                "every one has its entry")
     assert "keeper is gone" not in made.log()
 
@@ -179,7 +178,8 @@ def test_a_connection_that_was_only_opened_before_is_inspected_and_logged_after(
         with clients.context(made.ca).wrap_socket(sock, server_hostname="site.test") as tls:
             tls.sendall(b"late\n")
             assert tls.recv(100) == b"late\n"
-    eventually(lambda: [e for e in _chain(made.state) if e["kind"] == "inspected"], "the entry")
+    eventually(lambda: lines.objects(made.state / "audit.log", "inspected"), "the entry")
+    _chain(made.state)
 
 
 def test_the_old_family_ends_at_its_drain_deadline(proxy, world, starts):
@@ -210,17 +210,18 @@ def test_outputs_go_on_in_the_same_files(proxy, world, starts, nginx, folder):
         assert done.returncode == 0 and done.stdout.split() == [b"/?before", b"/?after"], done.stderr
 
 
-def test_counters_are_served_by_the_new_program(proxy):
-    port = _free_port()
+def test_counters_are_served_by_the_new_program(proxy, free_port):
+    port = free_port()
     made = proxy("--metrics", f"127.0.0.1:{port}")
     made.upgraded()
     assert clients.curl(f"http://127.0.0.1:{port}/health").status == 200
 
 
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+@pytest.fixture
+def free_port():
+    """Ports that nobody else gets meanwhile."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(contextlib.closing(servers.Reserved())).port
 
 
 def test_a_new_program_is_the_one_that_stands_at_the_path_now(proxy, program, nginx):
@@ -235,8 +236,8 @@ def test_a_new_program_is_the_one_that_stands_at_the_path_now(proxy, program, ng
     assert made.curl(f"https://site.test:{nginx.port}/").status == 200
 
 
-def test_changed_rules_and_another_listener_are_taken_up(proxy, nginx):
-    ports = [_free_port(), _free_port()]
+def test_changed_rules_and_another_listener_are_taken_up(proxy, nginx, free_port):
+    ports = [free_port(), free_port()]
     made = proxy(listen=(), config=f"listen: ['127.0.0.1:{ports[0]}']\n")
     made.ports = ports
     made.wait_log("ready workers")
@@ -245,8 +246,8 @@ def test_changed_rules_and_another_listener_are_taken_up(proxy, nginx):
     made.upgraded()
     for port in ports:
         # The old workers hear in a moment that they shall accept no more.
-        eventually(lambda p=port: made.curl(f"https://block.test:{nginx.port}/", proxy=p).status == 0, "the new rule")
-        assert all(made.curl(f"https://block.test:{nginx.port}/", proxy=port).status == 0 for _ in range(5))
+        eventually(lambda p=port: all(made.curl(f"https://block.test:{nginx.port}/", proxy=p).status == 0 for _ in range(5)),
+                   "the new rule")
         assert made.curl(f"https://site.test:{nginx.port}/", proxy=port).status == 200
 
 
@@ -348,14 +349,13 @@ def test_a_stop_while_another_program_starts_stops_both(proxy, program):
     made = proxy(start=False)
     made.command[0] = path
     made.start()
-    replace("#!/bin/sh\nexec sleep 60\n")
+    replace("#!/bin/sh\nexec sleep 600\n")
     made.upgrade()
     number = int(made.wait_log(r"upgrading .*process=(\d+)")[1])
     seen = made.upgrade()
     assert "under way" in made.wait_log(r"upgrade failed (.*)", after=seen)[1]
-    began = time.monotonic()
     made.stop()
-    assert time.monotonic() - began < 10 and not _lives(number)
+    assert not _lives(number)
 
 
 def test_single_says_that_it_cannot(world, starts):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 import pytest
-from lab import clients, overt, servers, watch, watch_record
+from lab import clients, overt, servers, still, watch, watch_record
 from lab.proc import PATIENCE, Process, eventually
 
 pytestmark = overt.requires("watch --interface --keys --plaintext")
@@ -57,8 +57,8 @@ def test_a_request_is_shown_while_the_watch_goes_on(world, live, server, folder)
     keys = folder / "keys"
     running = live("-i", "lo", "-f", f"tcp port {server.port}", "-k", keys)
     _curl(world, server, keys, "/who")
-    assert running.wait('"type":"request"', timeout=5)["path"] == "/who"
-    assert running.wait('"type":"response"', timeout=5)["status"] == 200
+    assert running.wait('"type":"request"')["path"] == "/who"
+    assert running.wait('"type":"response"')["status"] == 200
     assert running.process.running()
     seen = running.end(signal.SIGINT)
     assert seen.summary.verdicts == (1, 0, 0)
@@ -78,7 +78,7 @@ def test_a_connection_that_is_open_at_the_end_is_reported(world, live, server, f
     with clients.python_tls(server.port, "site.test", ctx=context) as tls:
         tls.send(b"GET /open HTTP/1.1\r\nHost: site.test\r\n\r\n")
         tls.recv_until(b"\r\n\r\n")
-        running.wait('"type":"response"', timeout=5)
+        running.wait('"type":"response"')
         seen = running.end(signal.SIGINT)
     assert seen.of("close")[0]["ending"] == "stopped" and seen.paths() == ["/open"]
 
@@ -88,7 +88,7 @@ def test_the_filter_says_what_is_captured(world, live, server, starts, folder):
     running = live("-i", "lo", "-f", f"tcp port {server.port}", "-k", folder / "keys")
     _curl(world, other, folder / "keys", "/unseen")
     _curl(world, server, folder / "keys", "/seen")
-    running.wait('"type":"response"', timeout=5)
+    running.wait('"type":"response"')
     assert running.end(signal.SIGINT).paths() == ["/seen"]
 
 
@@ -99,7 +99,7 @@ def test_a_large_answer_is_read_whole(world, live, server, folder, interface):
     server.file("body", body)
     running = live("-i", interface, "-f", f"tcp port {server.port}", "-k", folder / "keys")
     _curl(world, server, folder / "keys", "/files/body")
-    running.wait('"type":"end"', timeout=10)
+    running.wait('"type":"end"')
     seen = running.end(signal.SIGINT)
     assert seen.only("down").endswith(body) and seen.summary.verdicts == (1, 0, 0), seen.err
 
@@ -110,7 +110,7 @@ def test_two_workers_share_the_connections(world, live, server, folder):
     context.keylog_filename = str(folder / "keys")
     for number in range(24):
         assert clients.python_get(server.port, "site.test", f"/{number}", ctx=context).status == 404
-    eventually(lambda: sum(e["type"] == "response" for e in running.events()) == 24, "all are read", timeout=10)
+    eventually(lambda: sum(e["type"] == "response" for e in running.events()) == 24, "all are read")
     seen = running.end(signal.SIGINT)
     assert seen.summary.verdicts == (24, 0, 0)
     assert sorted(seen.paths(), key=lambda p: int(p[1:])) == [f"/{n}" for n in range(24)]
@@ -121,13 +121,13 @@ def test_what_the_kernel_dropped_is_counted(world, live, server, folder):
     """The watch is stopped while more passes than the kernel's ring holds."""
     server.file("big", bytes(1 << 20) * 64)
     running = live("-i", "lo", "-f", f"tcp port {server.port}", "-k", folder / "keys")
-    os.kill(running.process.pid, signal.SIGSTOP)
+    still.stop(running.process.pid)
     try:
         _curl(world, server, folder / "keys", *["/files/big"] * 6)
     finally:
-        os.kill(running.process.pid, signal.SIGCONT)
+        still.go_on(running.process.pid)
     _curl(world, server, folder / "keys", "/after")
-    running.wait('"path":"/after"', timeout=20)
+    running.wait('"path":"/after"')
     seen = running.end(signal.SIGINT)
     assert re.search(r"[1-9]\d* frames dropped while capturing", seen.err), seen.err
     assert "park-full" not in seen.summary.causes  # the key was there all the time
@@ -189,7 +189,7 @@ def test_nginx_and_curl_in_namespaces(world, wire, live, starts, folder):
                        f"site.test:443:{SERVER}", "https://site.test/through",
                        env={"SSLKEYLOGFILE": str(folder / "keys")})
     assert done.stdout == b"hello from another namespace", done.stderr
-    running.wait('"type":"end"', timeout=5)
+    running.wait('"type":"end"')
     seen = running.end(signal.SIGINT)
     assert seen.paths() == ["/through"] and seen.only("down").endswith(done.stdout)
     assert seen.of("open")[0]["client"]["ip"] == CLIENT and seen.summary.verdicts == (1, 0, 0)

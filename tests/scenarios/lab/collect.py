@@ -7,7 +7,6 @@ import datetime
 import hashlib
 import hmac
 import ipaddress
-import json
 import pathlib
 import re
 import socket
@@ -16,6 +15,7 @@ import struct
 import subprocess
 import time
 import typing
+import urllib.request
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from . import overt
+from . import lines, overt, servers
 from .proc import PATIENCE, Process
 
 PUT, TAKEN, ENDED, WANT, ENOUGH, INSTANCE, GIVE, CAUGHT_UP, SORRY = range(1, 10)
@@ -100,13 +100,15 @@ class Place:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
     def entries(self, kind=None):
-        lines = [json.loads(line) for line in (self.dir / "audit.log").read_text().splitlines()]
-        return [line for line in lines if kind in (None, line["kind"])]
+        return lines.objects(self.dir / "audit.log", kind)
 
 
 class Collector:
-    def __init__(self, place, *options, address="127.0.0.1:0"):
+    def __init__(self, place, *options, address=None):
         self.place = place
+        # The port stays there for the next one, and nobody who tries it meanwhile gets it for his own end.
+        self.reserved = None if address else servers.Reserved()
+        address = address or f"127.0.0.1:{self.reserved.port}"
         self.process = Process(overt.binary(), "collect", "--dir", place.dir, "--listen", address, *map(str, options))
         self.process.err.wait(r"\bready$|overt collect:")
         found = re.search(r"listening address=(\S+:(\d+))", self.process.err.text())
@@ -128,6 +130,14 @@ class Collector:
              self.place.dir / f"{name}.pem", "-key", self.place.dir / f"{name}.key", "-verify_return_error", "-quiet",
              "-no_ign_eof"], input=text.encode(), capture_output=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr
+
+    def metrics(self):
+        """What it says to Prometheus."""
+        port = self.wait(r"metrics address=\S+:(\d+)")[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+            text = answer.read().decode()
+        assert not re.search(r"^(?!#)\S+ (?!\d+$)", text, re.M), text
+        return {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", text, re.M)}
 
     def counts(self):
         """Ends it; what it counted."""

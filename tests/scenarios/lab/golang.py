@@ -79,7 +79,7 @@ def program(*, stripped=False, cgo=False):
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "lab.go").write_text(SOURCE)
     flags = ["-ldflags", "-s -w"] if stripped else []
-    done = clients.run(go, "build", *flags, "-o", folder / "lab", folder / "lab.go", timeout=110, env={
+    done = clients.run(go, "build", *flags, "-o", folder / "lab", folder / "lab.go", timeout=240, env={
         "GOCACHE": str(cache()), "GOPATH": str(folder / "path"), "GOFLAGS": "-mod=mod",
         "GOTOOLCHAIN": "local", "GO111MODULE": "off", "CGO_ENABLED": "1" if cgo else "0", "GOPROXY": "off"})
     assert done.returncode == 0, done.stderr.decode()

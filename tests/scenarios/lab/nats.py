@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 
-from . import collect, overt, servers
+from . import collect, lines, overt, servers, still
 from .proc import PATIENCE, Process, eventually
 
 
@@ -20,13 +20,14 @@ def installed():
     return shutil.which("nats-server", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is not None
 
 
+_reserved = []
+
+
 def free_ports(count):
-    """Ports that are free now, all of them different."""
-    with contextlib.ExitStack() as held:
-        socks = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+    """Ports that nobody else gets while the tests run, not even while what listens there is stopped and started again."""
+    made = [servers.Reserved() for _ in range(count)]
+    _reserved.extend(made)
+    return [one.port for one in made]
 
 
 class Node:
@@ -62,10 +63,16 @@ class Node:
                 return str(fault).encode()
 
     def hang(self):
-        self.process.popen.send_signal(signal.SIGSTOP)
+        still.stop(self.process.pid)
 
     def go_on(self):
         self.process.popen.send_signal(signal.SIGCONT)
+
+    def reload(self):
+        """Reads its configuration again, and has done so."""
+        done = len(self.process.err.lines())
+        self.process.popen.send_signal(signal.SIGHUP)
+        self.process.err.wait("Reloaded server configuration", after=done)
 
     def stop(self):
         if self.process.running():
@@ -264,12 +271,10 @@ class Reader:
 
     def keys(self):
         """The randoms of what has come, with what came twice once."""
-        text = self.log.read_text() if self.log.exists() else ""
-        return {line.split()[1] for line in text[:text.rfind("\n") + 1].splitlines()}
+        return {line.split()[1] for line in lines.whole(self.log)}
 
     def entries(self, kind="read"):
-        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
-        return [line for line in lines if line["kind"] == kind]
+        return lines.objects(self.audit, kind)
 
     def end(self, code=0):
         """What it says at its end."""

@@ -14,7 +14,7 @@ import threading
 
 import pytest
 
-from . import clients, events, settings
+from . import clients, events, lines, settings
 from .proc import PATIENCE, Process, children, eventually
 
 DRAIN = "3s"  # how long a stop waits for connections that a test left open
@@ -112,7 +112,8 @@ class Proxy:
         return self
 
     def _listening(self):
-        return [int(n) for n in re.findall(r'listening address="?\S+?:(\d+)"?(?:\s|$)', self.log())]
+        said = "\n".join(self.process.err.lines())
+        return [int(n) for n in re.findall(r'listening address="?\S+?:(\d+)"?(?:\s|$)', said, re.M)]
 
     @property
     def port(self):
@@ -139,10 +140,7 @@ class Proxy:
 
     def events(self):
         """Every whole line of the jsonl so far."""
-        if not self.jsonl.exists():
-            return []
-        text = self.jsonl.read_text("utf-8")
-        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+        return lines.objects(self.jsonl)
 
     def wait_event(self, wanted, what="an event", timeout=PATIENCE):
         """The first event for which `wanted(event)` is true; `what` names it in the failure."""
@@ -249,7 +247,7 @@ class Proxy:
                     found.append(int(path.parent.name))
             return found
         try:
-            eventually(lambda: not group(), "the family ends", timeout=3)
+            eventually(lambda: not group(), "the family ends", timeout=10)
         except AssertionError:
             return group()
         return []

@@ -9,6 +9,10 @@ import subprocess
 
 from . import clients
 from .proc import PATIENCE, Process, eventually
+from .shipper import HANDSHAKE, Shipper
+
+PYTHON = ("/usr/bin/python3",)  # the words of one, with the OpenSSL that is to be tried
+HANDSHAKES = {("client", HANDSHAKE, 0), ("server", HANDSHAKE, 0)}
 
 ENDPOINT = """
 import json, socket, ssl, sys
@@ -51,10 +55,10 @@ for line in sys.stdin:
 
 
 class Endpoint:
-    def __init__(self, role, world, folder, env):
+    def __init__(self, role, world, folder, env, python=PYTHON):
         cert, key = world.files("site.test")
         self.role = role
-        self.process = Process("/usr/bin/python3", clients.script(folder, f"{role}.py", ENDPOINT), role, world.trust, cert, key,
+        self.process = Process(*python, clients.script(folder, f"{role}.py", ENDPOINT), role, world.trust, cert, key,
                                env=env, stdin=subprocess.PIPE)
         self._answers = 0
 
@@ -172,3 +176,28 @@ class Path:
     def close(self):
         for sock in self.socks.values():
             sock.close()
+
+
+class Ends:
+    """Both programs, whose agents hand their keys to one shipper."""
+
+    def __init__(self, world, folder, *, client=PYTHON, server=PYTHON, **settings):
+        self.shipper = Shipper()
+        env = self.shipper.env(**settings)
+        self.client, self.server = (Endpoint(role, world, folder, env, python)
+                                    for role, python in (("client", client), ("server", server)))
+        self.paths = []
+
+    def connect(self):
+        self.paths.append(Path(self.client, self.server))
+        return self.paths[-1]
+
+    def released(self, path, *names):
+        self.shipper.wait(path.random, *HANDSHAKES, *names)
+
+    def stop(self):
+        for path in self.paths:
+            path.close()
+        self.client.stop()
+        self.server.stop()
+        self.shipper.stop()

@@ -366,8 +366,9 @@ class Nginx:
     """nginx with TLS on `port` and plain HTTP on `plain_port`: / (a line), /who (the client certificate), /files/NAME,
     and /put/NAME, which stores what is put. Its sockets are made here and inherited, so that it listens at once."""
 
-    def __init__(self, chain, key, *, http2=False, protocols="TLSv1.2 TLSv1.3", more="", user="root", under=()):
-        program = needs_program("nginx")
+    def __init__(self, chain, key, *, http2=False, protocols="TLSv1.2 TLSv1.3", more="", user="root", under=(), program=None):
+        # Others may be from before 1.19.5, which has no -e.
+        words = [program] if program else [needs_program("nginx"), "-e", "stderr"]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="overt-nginx-"))
         (self.folder / "www" / "files").mkdir(parents=True)
         (self.folder / "www" / "put").mkdir()
@@ -377,7 +378,7 @@ class Nginx:
                                 protocols=protocols, more=more, http2=" http2" if http2 else "",
                                 user=f"user {user};" if os.getuid() == 0 else "")
             (self.folder / "nginx.conf").write_text(text)
-            self.process = Process(*under, program, "-p", self.folder, "-c", self.folder / "nginx.conf", "-e", "stderr",
+            self.process = Process(*under, *words, "-p", self.folder, "-c", self.folder / "nginx.conf",
                                    env={"NGINX": f"{tls.fileno()};{plain.fileno()};"},
                                    pass_fds=(tls.fileno(), plain.fileno()))
             self.process.err.wait(r"start worker process \d+")
@@ -463,8 +464,8 @@ class Apache:
 class OpensslServer:
     """openssl s_server; what clients send appears on `process.out`, and `say` sends to the client."""
 
-    def __init__(self, chain, key, *options, under=()):
-        self.process = Process(*under, "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", chain, "-cert_chain", chain,
+    def __init__(self, chain, key, *options, under=(), program="openssl"):
+        self.process = Process(*under, program, "s_server", "-accept", "127.0.0.1:0", "-cert", chain, "-cert_chain", chain,
                                "-key", key, *options, stdin=subprocess.PIPE)
         self.port = int(self.process.out.wait(r"^ACCEPT 127\.0\.0\.1:(\d+)").group(1))
 

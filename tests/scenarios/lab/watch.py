@@ -193,20 +193,11 @@ def tshark_plaintext(capture, keys=None, *, ports=(40000,), server=443):
 def live(port, *options):
     """A Running that captures this port of the loopback already: what is said from now on, it sees."""
     running = Running("-i", "lo", "-f", f"tcp port {port}", "-j", "1", *map(str, options))
-
-    def captures():
-        try:
-            rows = open(f"/proc/{running.process.pid}/net/packet", encoding="ascii").read().splitlines()[1:]
-            held = {os.readlink(f"/proc/{running.process.pid}/fd/{fd}")
-                    for fd in os.listdir(f"/proc/{running.process.pid}/fd")}
-        except OSError:
-            return False
-        return any(f"socket:[{row.split()[8]}]" in held and row.split()[5] == "1" for row in rows)
-    eventually(lambda: captures() or not running.process.running(), "it captures")
-    if not running.process.running():
-        said = running.process.err.text()
-        running.stop()
-        if "permi" in said.lower():
-            pytest.skip("no right to capture packets here")
-        raise AssertionError(said)
-    return running
+    allowed = running.captures()
+    if running.process.running():
+        return running
+    said = running.process.err.text()
+    running.stop()
+    if not allowed:
+        pytest.skip("no right to capture packets here")
+    raise AssertionError(said)

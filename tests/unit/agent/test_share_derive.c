@@ -143,6 +143,41 @@ static void nothing_comes_of_what_may_not_be_shared_or_is_wrong(void **state)
 	assert_int_equal(share_derive(&(struct share_hmac){.compute = refuse}, &from, keys), 0);
 }
 
+static void the_next_secret_is_that_of_the_key_schedule(void **state)
+{
+	static const uint16_t suites[] = {0x1301, 0x1302, 0x1303};
+	struct crypto *crypto = crypto_new();
+	(void)state;
+	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {
+		const struct suite *suite = suite_find(suites[i]);
+		size_t len = crypto_hash_len(suite->prf);
+		struct share_secret from = a_secret(KEYLOG_SERVER_TRAFFIC, TLS_VERSION_13, suites[i], len);
+		struct tls_secret traffic = {0}, expected;
+		uint8_t next[SHARE_HASH_MAX];
+		assert_true(tls_secret_set(&traffic, from.secret));
+		assert_true(schedule13_next(crypto, suite->prf, &traffic, &expected));
+		assert_int_equal(share_derive_next(&hmac, &from, next), len);
+		assert_memory_equal(next, expected.octets, len);
+	}
+	crypto_free(crypto);
+}
+
+static void no_secret_follows_from_what_is_wrong(void **state)
+{
+	uint8_t next[SHARE_HASH_MAX];
+	struct share_secret from = a_secret(KEYLOG_CLIENT_TRAFFIC, TLS_VERSION_13, 0x1301, 48);
+	(void)state;
+	assert_int_equal(share_derive_next(&hmac, &from, next), 0);
+	from = a_secret(KEYLOG_CLIENT_TRAFFIC, TLS_VERSION_13, 0x1301, 0);
+	assert_int_equal(share_derive_next(&hmac, &from, next), 0);
+	from = a_secret(KEYLOG_CLIENT_TRAFFIC, TLS_VERSION_13, 0x0a0a, 32);
+	assert_int_equal(share_derive_next(&hmac, &from, next), 0);
+	from = a_secret(KEYLOG_MASTER, TLS_VERSION_12, 0xc02f, 32);
+	assert_int_equal(share_derive_next(&hmac, &from, next), 0);
+	from = a_secret(KEYLOG_CLIENT_TRAFFIC, TLS_VERSION_13, 0x1301, 32);
+	assert_int_equal(share_derive_next(&(struct share_hmac){.compute = refuse}, &from, next), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +185,8 @@ int main(void)
 		cmocka_unit_test(every_suite_of_tls_12_gets_the_keys_of_the_key_block),
 		cmocka_unit_test(handshake_secrets_give_keys_of_that_stage),
 		cmocka_unit_test(nothing_comes_of_what_may_not_be_shared_or_is_wrong),
+		cmocka_unit_test(the_next_secret_is_that_of_the_key_schedule),
+		cmocka_unit_test(no_secret_follows_from_what_is_wrong),
 	};
 	return cmocka_run_group_tests_name("agent/share_derive", tests, NULL, NULL);
 }

@@ -77,8 +77,9 @@ static int clear_stage(void **state)
 	return 0;
 }
 
-static void told(bool ok, void *ctx)
+static void told(bool ok, const struct bus_load *load, void *ctx)
 {
+	assert_true(ok == (load != NULL));
 	struct stage *stage = ctx;
 	stage->told++;
 	stage->good += ok;
@@ -130,6 +131,8 @@ static void a_load_takes_sealed_releases_and_no_more_than_it_was_made_for(void *
 	assert_false(bus_load_add(load, SITE, bytes_str("web1"), 7, bytes_of(room, len - 1)));
 	assert_false(bus_load_add(load, SITE, bytes_str("web1"), 7, BYTES_NONE));
 	assert_false(bus_load_add(load, "a.b", bytes_str("web1"), 7, bytes_of(room, len)));
+	assert_int_equal(bus_load_refused(load), 0);
+	assert_false(bus_load_refuses(load, 0) || bus_load_refuses(load, 1));
 	bus_load_free(load);
 	load = load_of(1, 0);
 	assert_false(bus_load_add(load, SITE, bytes_str("web1"), 7, bytes_of(room, len)));

@@ -62,6 +62,26 @@ static void a_replayed_key_is_known_and_a_contradictory_one_is_kept_apart(void *
 	store_free(store);
 }
 
+static void a_key_is_found_by_its_number_until_it_leaves(void **state)
+{
+	(void)state;
+	struct store *store = store_new(&limits);
+	struct seal_head there = head_of(2, 0), other = head_of(2, 1), raw = head_of(2, 0);
+	uint64_t number = 99;
+	raw.grade = RELEASE_GRADE_RAW;
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(put(store, NULL, i, 0, 100), STORE_FRESH);
+	assert_true(store_find(store, &there, &number));
+	assert_int_equal(number, 2);
+	assert_false(store_find(store, &other, &number) || store_find(store, &raw, &number));
+	store_drop(store, 2);
+	assert_false(store_find(store, &there, &number));
+	assert_int_equal(put(store, NULL, 2, 0, 100), STORE_FRESH);
+	assert_true(store_find(store, &there, &number));
+	assert_int_equal(number, 5);
+	store_free(store);
+}
+
 static void the_oldest_leave_for_the_newest(void **state)
 {
 	(void)state;
@@ -146,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_stand_in_the_order_in_which_they_came),
 		cmocka_unit_test(a_replayed_key_is_known_and_a_contradictory_one_is_kept_apart),
+		cmocka_unit_test(a_key_is_found_by_its_number_until_it_leaves),
 		cmocka_unit_test(the_oldest_leave_for_the_newest),
 		cmocka_unit_test(many_small_keys_are_bounded_by_their_number),
 		cmocka_unit_test(an_owner_has_its_cap_and_gets_room_as_keys_leave),

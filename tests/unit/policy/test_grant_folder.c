@@ -1,5 +1,7 @@
 #include "policy/grant_folder.h"
 
+#include "../keys/grant_maker.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +17,7 @@
 
 struct place {
 	char path[64], bad[512];
-	struct grant_signer signer;
+	struct note_key signer;
 	struct grant_folder folder;
 	char kinds[16]; /* of the entries: g, r */
 	size_t count, room;
@@ -47,9 +49,9 @@ static void write_file(const struct place *place, const char *name, struct bytes
 
 static void write_note(const struct place *place, const char *name, const char *text)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, room[4096];
+	uint8_t room[4096];
 	struct writer to = writer_over(room, sizeof(room));
-	assert_true(grant_note_sign(bytes_str(text), "boss", seed, &to));
+	assert_true(grant_boss_signs(text, &to));
 	write_file(place, name, bytes_of(room, to.len));
 }
 
@@ -74,15 +76,13 @@ static void take_away(const struct place *place, const char *name)
 
 static int setup(void **state)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, public_key[GRANT_NOTE_PUBLIC];
 	struct place *place = calloc(1, sizeof(*place));
 	snprintf(place->path, sizeof(place->path), "/tmp/test-grants-XXXXXX");
 	place->room = sizeof(place->kinds);
 	place->folder = (struct grant_folder){
 		.path = place->path, .signers = &place->signer, .signer_count = 1, .bad = bad, .arg = place};
 	*state = place;
-	return !mkdtemp(place->path) || !grant_signer_public(seed, public_key) ||
-	       !grant_signer_set(&place->signer, "boss", public_key);
+	return !mkdtemp(place->path) || !grant_boss_key(&place->signer);
 }
 
 static int teardown(void **state)

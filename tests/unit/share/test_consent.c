@@ -1,6 +1,8 @@
 /* What consent of both sides a grant wants, and what a release must have for it. */
 #include "share/granting.h"
 
+#include "../keys/grant_maker.h"
+
 #include "tls/hello.h"
 
 #include <fcntl.h>
@@ -18,7 +20,7 @@
 
 struct place {
 	char folder[64], path[96];
-	struct grant_signer signer;
+	struct note_key signer;
 	struct granting *granting;
 	uint8_t key_id[SHARE_KEY_ID]; /* of the grant's reader */
 	unsigned given;
@@ -41,7 +43,7 @@ static void give(void *arg, const struct grant *grant, const struct release *rel
 
 static void write_grant(struct place *place, const char *consent)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, room[4096];
+	uint8_t room[4096];
 	struct writer to = writer_over(room, sizeof(room));
 	struct grant grant;
 	struct error err;
@@ -54,7 +56,7 @@ static void write_grant(struct place *place, const char *consent)
 		consent);
 	assert_true(grant_parse(bytes_str(text), "a grant", &grant, &err));
 	memcpy(place->key_id, grant.key_id, SHARE_KEY_ID);
-	assert_true(grant_note_sign(bytes_str(text), "boss", seed, &to));
+	assert_true(grant_boss_signs(text, &to));
 	snprintf(place->path, sizeof(place->path), "%s/1.grant", place->folder);
 	int fd = open(place->path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_int_equal(write(fd, room, to.len), to.len);
@@ -67,12 +69,10 @@ static void write_grant(struct place *place, const char *consent)
 
 static int setup(void **state)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, public_key[GRANT_NOTE_PUBLIC];
 	struct place *place = calloc(1, sizeof(*place));
 	snprintf(place->folder, sizeof(place->folder), "/tmp/test-consent-XXXXXX");
 	*state = place;
-	return !mkdtemp(place->folder) || !grant_signer_public(seed, public_key) ||
-	       !grant_signer_set(&place->signer, "boss", public_key);
+	return !mkdtemp(place->folder) || !grant_boss_key(&place->signer);
 }
 
 static int teardown(void **state)

@@ -1,5 +1,7 @@
 #include "share/granting.h"
 
+#include "../keys/grant_maker.h"
+
 #include "tls/hello.h"
 
 #include <fcntl.h>
@@ -19,7 +21,7 @@
 /* A folder with grants, a log that can be closed, and what was given. */
 struct place {
 	char folder[64];
-	struct grant_signer signer;
+	struct note_key signer;
 	struct granting *granting;
 	bool closed;
 	unsigned grants, ends, refusals;
@@ -56,10 +58,10 @@ static void give(void *arg, const struct grant *grant, const struct release *rel
 
 static void write_note(const struct place *place, const char *name, const char *text)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, room[4096];
+	uint8_t room[4096];
 	struct writer to = writer_over(room, sizeof(room));
 	char path[128];
-	assert_true(grant_note_sign(bytes_str(text), "boss", seed, &to));
+	assert_true(grant_boss_signs(text, &to));
 	snprintf(path, sizeof(path), "%s/%s", place->folder, name);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_int_equal(write(fd, room, to.len), to.len);
@@ -93,12 +95,10 @@ static bool begin(struct place *place, struct error *err)
 
 static int setup(void **state)
 {
-	uint8_t seed[GRANT_NOTE_SEED] = {1}, public_key[GRANT_NOTE_PUBLIC];
 	struct place *place = calloc(1, sizeof(*place));
 	snprintf(place->folder, sizeof(place->folder), "/tmp/test-granting-XXXXXX");
 	*state = place;
-	return !mkdtemp(place->folder) || !grant_signer_public(seed, public_key) ||
-	       !grant_signer_set(&place->signer, "boss", public_key);
+	return !mkdtemp(place->folder) || !grant_boss_key(&place->signer);
 }
 
 static int teardown(void **state)

@@ -1,6 +1,4 @@
-#include "audit/base64.h"
-#include "audit/checkpoint.h"
-#include "base/text.h"
+#include "base/note.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,28 +26,6 @@ static struct note_signer *new_signer(enum note_type type)
 	struct note_signer *signer = note_signer_new(bytes_str("test.example/"), type, &err);
 	assert_non_null(signer);
 	return signer;
-}
-
-static void base64_has_one_form_only(void **state)
-{
-	(void)state;
-	static const char *const good[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"\xff\xfb\xf0", "//vw"}};
-	static const char *const bad[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm8", " Zg==", "Zg==\n",
-		"Zg==Zg==", "Z===", "====", "Zm9-", "Zm9_", "Z=9v", "Zm=v"};
-	uint8_t out[16];
-	size_t len;
-	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
-		char text[32];
-		struct writer w = writer_over(text, sizeof(text));
-		base64_write(&w, bytes_str(good[i][0]));
-		assert_true(bytes_equal(bytes_of(text, w.len), bytes_str(good[i][1])));
-		assert_true(base64_read(bytes_str(good[i][1]), out, sizeof(out), &len));
-		assert_true(bytes_equal(bytes_of(out, len), bytes_str(good[i][0])));
-	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		assert_false(base64_read(bytes_str(bad[i]), out, sizeof(out), &len));
-	assert_false(base64_read(bytes_str("Zm9v"), out, 2, &len));
 }
 
 static void a_note_of_others_is_read_and_verified(void **state)
@@ -189,35 +165,104 @@ static void what_is_no_key_is_refused(void **state)
 	assert_null(note_signer_new(bytes_str("a name with blanks "), NOTE_ED25519, &err));
 }
 
-static void a_checkpoint_is_three_lines(void **state)
+/* Seed 00 01 .. 1f; verifier key and signature made with Python's cryptography. */
+static void a_note_of_a_seed_is_that_of_an_independent_computation(void **state)
 {
 	(void)state;
-	struct checkpoint made = {.origin = bytes_str("test.example/log"), .head = {.size = 20852163}};
-	struct checkpoint read;
-	char text[CHECKPOINT_TEXT_MAX];
-	struct writer w = writer_over(text, sizeof(text));
-	memset(made.head.root.octets, 0x5a, MERKLE_HASH);
-	checkpoint_write(&w, &made);
-	assert_true(bytes_equal(bytes_of(text, w.len),
-		bytes_str("test.example/log\n20852163\nWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=\n")));
-	assert_true(checkpoint_read(bytes_of(text, w.len), &read));
-	assert_true(bytes_equal(read.origin, made.origin) && read.head.size == made.head.size);
-	assert_true(merkle_same(&read.head.root, &made.head.root));
-#define ROOT "WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo="
-	assert_true(checkpoint_read(bytes_str("a\n0\n" ROOT "\nextension\n"), &read));
-	static const char *const bad[] = {"", "a\n", "a\n1\n", "\n1\n" ROOT "\n", "a\n01\n" ROOT "\n",
-		"a\n-1\n" ROOT "\n", "a\n1\n" ROOT, "a\n1\n" ROOT "=\n", "a\n1\nWlpa\n", "a\n1\n" ROOT "\n\n",
-		"a\n1\n" ROOT "\nextension", "a\n99999999999999999999\n" ROOT "\n", "a\n+1\n" ROOT "\n"};
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		if (checkpoint_read(bytes_str(bad[i]), &read))
-			fail_msg("case %zu was taken for a checkpoint", i);
-	}
+	static const char key_text[] = "boss.example+c78ff057+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+	static const char text[] =
+		"grant: none\n\n\xe2\x80\x94 boss.example "
+		"x4/wV+N22UI2ii+/QVZ4BEiS5Ecjv5+r/QwHUB7EFXVvYx8SBKeMgRVhKLM78tKIxmpCvBX/+SzuI7KIaC+k8FRe7Ak=\n";
+	uint8_t seed[NOTE_SEED];
+	struct note_key key;
+	struct bytes out;
+	struct writer w = writer_over(room, sizeof(room));
+	for (uint8_t i = 0; i < NOTE_SEED; i++)
+		seed[i] = i;
+	struct note_signer *signer = note_signer_of_seed(bytes_str("boss.example"), NOTE_ED25519, seed, &err);
+	assert_non_null(signer);
+	assert_true(note_key_read(bytes_str(key_text), &key, &err));
+	assert_true(note_key_same(&key, note_signer_key(signer)));
+	assert_true(note_write(&w, signer, bytes_str("grant: none\n"), 0));
+	assert_true(writer_done(&w, &out) && bytes_equal(out, bytes_str(text)));
+	note_signer_free(signer);
+}
+
+static void a_note_ends_its_text_with_a_line_end(void **state)
+{
+	(void)state;
+	struct note_signer *signer = new_signer(NOTE_ED25519);
+	struct writer w = writer_over(room, sizeof(room));
+	assert_false(note_write(&w, signer, bytes_str("text"), 0));
+	assert_false(note_write(&w, signer, BYTES_NONE, 0));
+	assert_int_equal(w.len, 0);
+	w = writer_over(room, 16);
+	assert_false(note_write(&w, signer, bytes_str("text\n"), 0));
+	note_signer_free(signer);
+}
+
+/* "text", signed by two. */
+static void two_sign(struct writer *w, const struct note_signer *first, const struct note_signer *second)
+{
+	assert_true(note_write(w, first, bytes_str("text\n"), 0));
+	assert_true(note_sign(w, second, bytes_str("text\n"), 0));
+}
+
+static void of_several_keys_the_first_that_signed_is_told(void **state)
+{
+	(void)state;
+	struct note_signer *signers[3] = {new_signer(NOTE_ED25519), new_signer(NOTE_ED25519), new_signer(NOTE_ED25519)};
+	struct note_key keys[3];
+	struct note note;
+	struct bytes out;
+	size_t which = 9;
+	struct writer w = writer_over(room, sizeof(room));
+	for (size_t i = 0; i < 3; i++)
+		keys[i] = *note_signer_key(signers[i]);
+	two_sign(&w, signers[2], signers[1]);
+	assert_true(writer_done(&w, &out) && note_read(out, &note));
+	assert_int_equal(note_verify_any(&note, keys, 1, &which), NOTE_UNSIGNED);
+	assert_int_equal(note_verify_any(&note, keys, 0, &which), NOTE_UNSIGNED);
+	assert_int_equal(which, 9);
+	assert_int_equal(note_verify_any(&note, keys, 3, &which), NOTE_SIGNED);
+	assert_int_equal(which, 1);
+	for (size_t i = 0; i < 3; i++)
+		note_signer_free(signers[i]);
+}
+
+static void one_forged_signature_of_several_spoils_the_note(void **state)
+{
+	(void)state;
+	struct note_signer *signers[2] = {new_signer(NOTE_ED25519), new_signer(NOTE_ED25519)};
+	struct note_key keys[2] = {*note_signer_key(signers[0]), *note_signer_key(signers[1])};
+	struct note note;
+	struct bytes out;
+	size_t which = 9;
+	struct writer w = writer_over(room, sizeof(room));
+	assert_true(note_write(&w, signers[0], bytes_str("text\n"), 0));
+	assert_true(note_sign(&w, signers[1], bytes_str("another\n"), 0));
+	assert_true(writer_done(&w, &out) && note_read(out, &note));
+	assert_int_equal(note_verify_any(&note, keys, 2, &which), NOTE_FORGED);
+	assert_int_equal(which, 1);
+	/* Who does not know the second key takes it for none of their business. */
+	assert_int_equal(note_verify_any(&note, keys, 1, &which), NOTE_SIGNED);
+	assert_int_equal(which, 0);
+	note_signer_free(signers[0]);
+	note_signer_free(signers[1]);
+}
+
+static void what_stands_around_a_key_does_not_matter(void **state)
+{
+	(void)state;
+	struct note_key key;
+	assert_true(note_key_read(
+		bytes_str("\t PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW \r\n"), &key, &err));
+	assert_string_equal(key.name, "PeterNeumann");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(base64_has_one_form_only),
 		cmocka_unit_test(a_note_of_others_is_read_and_verified),
 		cmocka_unit_test(a_signature_covers_every_octet_of_the_text),
 		cmocka_unit_test(a_forged_signature_is_told_from_none),
@@ -226,7 +271,11 @@ int main(void)
 		cmocka_unit_test(what_is_no_note_is_refused),
 		cmocka_unit_test(a_note_has_no_more_signatures_than_its_cap),
 		cmocka_unit_test(what_is_no_key_is_refused),
-		cmocka_unit_test(a_checkpoint_is_three_lines),
+		cmocka_unit_test(a_note_of_a_seed_is_that_of_an_independent_computation),
+		cmocka_unit_test(a_note_ends_its_text_with_a_line_end),
+		cmocka_unit_test(of_several_keys_the_first_that_signed_is_told),
+		cmocka_unit_test(one_forged_signature_of_several_spoils_the_note),
+		cmocka_unit_test(what_stands_around_a_key_does_not_matter),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-#include "audit/note.h"
+#include "base/note.h"
 
-#include "audit/base64.h"
+#include "base/base64.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -10,17 +10,18 @@
 #include <stdlib.h>
 
 #define SIGNATURE 64
-#define SEED      32
 
 struct note_signer {
 	struct note_key key;
 	EVP_PKEY *pkey;
 };
 
+#define NOT_A_NAME "%.*s cannot be a key's name: no blanks, no +, at most %d octets"
+
 static const char dash[] = "\xe2\x80\x94 ";
 static const char private_start[] = "PRIVATE+KEY+";
 
-static bool name_good(struct bytes name)
+bool note_name_valid(struct bytes name)
 {
 	for (size_t i = 0; i < name.len; i++) {
 		/* ASCII only: no blanks of Unicode, and nothing that looks like another name. */
@@ -36,7 +37,7 @@ bool note_key_make(struct note_key *key, struct bytes name, enum note_type type,
 	uint8_t hash[32];
 	struct bytes all;
 	struct writer w = writer_over(text, sizeof(text));
-	if (!name_good(name))
+	if (!note_name_valid(name))
 		return false;
 	writer_bytes(&w, name);
 	writer_u8(&w, '\n');
@@ -53,10 +54,10 @@ bool note_key_make(struct note_key *key, struct bytes name, enum note_type type,
 
 static struct bytes trimmed(struct bytes text)
 {
-	while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == ' '))
+	while (text.len > 0 && text.data[text.len - 1] <= ' ')
 		text.len--;
-	while (text.len > 0 && text.data[0] == ' ' && bytes_skip(&text, 1))
-		;
+	while (text.len > 0 && text.data[0] <= ' ' && bytes_skip(&text, 1))
+		continue;
 	return text;
 }
 
@@ -79,8 +80,10 @@ bool note_key_read(struct bytes text, struct note_key *key, struct error *err)
 	uint8_t octets[33];
 	struct note_key read;
 	if (!key_parts(trimmed(text), &name, id, octets) ||
-		!note_key_make(&read, name, (enum note_type)octets[0], octets + 1) || memcmp(read.id, id, 4) != 0)
+		!note_key_make(&read, name, (enum note_type)octets[0], octets + 1))
 		return error_set(err, "no verifier key: it has the form NAME+8 HEX DIGITS+BASE64");
+	if (memcmp(read.id, id, 4) != 0)
+		return error_set(err, "no verifier key: that of %s is damaged, its id does not fit", read.name);
 	*key = read;
 	return true;
 }
@@ -139,7 +142,23 @@ struct note_signer *note_signer_new(struct bytes prefix, enum note_type type, st
 	snprintf(name, sizeof(name), "%.*s%s", (int)prefix.len, (const char *)prefix.data, hex);
 	if (note_key_make(&signer->key, bytes_str(name), type, public_key))
 		return signer;
-	error_set(err, "%s cannot be a key's name: no blanks, no +, at most %d octets", name, NOTE_NAME_MAX);
+	error_set(err, NOT_A_NAME, (int)strlen(name), name, NOTE_NAME_MAX);
+	note_signer_free(signer);
+	return NULL;
+}
+
+struct note_signer *note_signer_of_seed(
+	struct bytes name, enum note_type type, const uint8_t seed[static NOTE_SEED], struct error *err)
+{
+	uint8_t public_key[32];
+	struct note_signer *signer =
+		signer_over(EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL, seed, NOTE_SEED), public_key);
+	if (!signer)
+		error_set_openssl(err, "the signing key cannot be used");
+	else if (note_key_make(&signer->key, name, type, public_key))
+		return signer;
+	else
+		error_set(err, NOT_A_NAME, (int)name.len, (const char *)name.data, NOTE_NAME_MAX);
 	note_signer_free(signer);
 	return NULL;
 }
@@ -149,15 +168,12 @@ struct note_signer *note_signer_read(struct bytes text, struct error *err)
 	struct bytes name;
 	uint8_t id[4];
 	uint8_t octets[33];
-	uint8_t public_key[32];
 	struct note_signer *signer = NULL;
 	text = trimmed(text);
 	if (bytes_starts(text, bytes_str(private_start)) && bytes_skip(&text, sizeof(private_start) - 1) &&
 		key_parts(text, &name, id, octets))
-		signer = signer_over(
-			EVP_PKEY_new_raw_private_key_ex(NULL, "ED25519", NULL, octets + 1, SEED), public_key);
-	bool good = signer && note_key_make(&signer->key, name, (enum note_type)octets[0], public_key) &&
-	            memcmp(signer->key.id, id, 4) == 0;
+		signer = note_signer_of_seed(name, (enum note_type)octets[0], octets + 1, NULL);
+	bool good = signer && memcmp(signer->key.id, id, 4) == 0;
 	OPENSSL_cleanse(octets, sizeof(octets));
 	if (good)
 		return signer;
@@ -168,9 +184,9 @@ struct note_signer *note_signer_read(struct bytes text, struct error *err)
 
 bool note_signer_write(struct writer *w, const struct note_signer *signer)
 {
-	uint8_t seed[SEED];
+	uint8_t seed[NOTE_SEED];
 	size_t len = sizeof(seed);
-	bool good = EVP_PKEY_get_raw_private_key(signer->pkey, seed, &len) == 1 && len == SEED;
+	bool good = EVP_PKEY_get_raw_private_key(signer->pkey, seed, &len) == 1 && len == NOTE_SEED;
 	writer_bytes(w, bytes_str(private_start));
 	if (good)
 		write_parts(w, &signer->key, seed);
@@ -237,6 +253,15 @@ bool note_sign(struct writer *w, const struct note_signer *signer, struct bytes 
 	base64_write(w, all);
 	writer_u8(w, '\n');
 	return !w->full;
+}
+
+bool note_write(struct writer *w, const struct note_signer *signer, struct bytes text, uint64_t time_s)
+{
+	if (text.len == 0 || text.data[text.len - 1] != '\n')
+		return false;
+	writer_bytes(w, text);
+	writer_u8(w, '\n');
+	return note_sign(w, signer, text, time_s);
 }
 
 /* The text ends at the last empty line. */
@@ -348,4 +373,19 @@ enum note_result note_verify(const struct note *note, const struct note_key *key
 		return NOTE_SIGNED;
 	}
 	return NOTE_UNSIGNED;
+}
+
+enum note_result note_verify_any(const struct note *note, const struct note_key *keys, size_t count, size_t *which)
+{
+	enum note_result result = NOTE_UNSIGNED;
+	for (size_t i = 0; i < count; i++) {
+		enum note_result one = note_verify(note, &keys[i], NULL);
+		if (one == NOTE_FORGED || (one == NOTE_SIGNED && result == NOTE_UNSIGNED))
+			*which = i;
+		if (one == NOTE_FORGED)
+			return NOTE_FORGED;
+		if (one == NOTE_SIGNED)
+			result = NOTE_SIGNED;
+	}
+	return result;
 }

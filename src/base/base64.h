@@ -1,6 +1,6 @@
-/* audit/base64.h — base64 of RFC 4648, section 4, in its one canonical form: padded, no blanks, no stray bits. No I/O. */
-#ifndef AUDIT_BASE64_H
-#define AUDIT_BASE64_H
+/* base/base64.h — base64 of RFC 4648, section 4, in its one canonical form: padded, no blanks, no stray bits. No I/O. */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
 
 #include "base/bytes.h"
 
