@@ -57,7 +57,7 @@ enum courier_why {
 	COURIER_WHY_REVOKED,
 	COURIER_WHY_EXPIRED,
 	COURIER_WHY_ENOUGH,      /* the reader has said so */
-	COURIER_WHY_FULL,        /* the cap on this client, or on all */
+	COURIER_WHY_FULL,        /* the cap on this client, on all, or on what the bus keeps for the reader */
 	COURIER_WHY_LOG,         /* the audit log cannot be written */
 	COURIER_WHY_NOT_ALLOWED, /* this certificate may not do that */
 	COURIER_WHY_RATE,        /* too many at once: come again later */

@@ -3,9 +3,11 @@
 import os
 import pathlib
 import re
+import subprocess
 
 import pytest
 from lab import overt
+from lab.servers import needs_program
 
 pytestmark = overt.requires("proxy --trust --rules --jsonl")
 
@@ -72,3 +74,9 @@ def test_secrets_are_in_no_command_line_or_environment(family):
         for pid in pids:
             for shown in ("cmdline", "environ"):
                 assert b"PRIVATE KEY" not in pathlib.Path(f"/proc/{pid}/{shown}").read_bytes()
+
+
+def test_every_function_is_bound_before_the_program_runs():
+    """One that is bound when it is first called leaves its caller's registers on the stack."""
+    shown = subprocess.run([needs_program("readelf"), "-d", overt.binary()], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"\(FLAGS_1\).*\bNOW\b", shown), shown

@@ -647,7 +647,7 @@ def test_the_exit_code_is_the_programs(command, code, share):
 
 @needs_capture
 def test_nothing_is_left_behind(nginx, world, share, folder):
-    places = {path.name for path in pathlib.Path("/tmp").glob("overt-share-*")}
-    seen = share(*curl(world, nginx), env={"XDG_RUNTIME_DIR": ""})
+    seen = share("sh", "-c", 'echo "place $OVERT_SHARE_FIFO"; exec "$@"', "-", *curl(world, nginx), env={"XDG_RUNTIME_DIR": ""})
     seen.whole("/")
-    assert {path.name for path in pathlib.Path("/tmp").glob("overt-share-*")} == places
+    place = pathlib.Path(re.search(r"^place (.*)$", seen.out, re.M)[1]).parent
+    assert place.parent == pathlib.Path("/tmp") and place.name.startswith("overt-share-") and not place.exists()

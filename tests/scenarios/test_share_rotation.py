@@ -1,13 +1,12 @@
 """`--mode after-rotation`: what a side receives is handed over once it has left the epoch, and not before. So whoever
 holds every key that was handed over can read, and cannot write: shown by one that tries."""
 
-import json
 import re
 import subprocess
 import time
 
 import pytest
-from lab import clients, overt, servers, sharing, watch
+from lab import clients, lines, overt, servers, sharing, watch
 from lab.collect import Collector, Place
 from lab.path import Ends
 from lab.proc import Process, eventually
@@ -564,8 +563,8 @@ def test_both_sides_together_are_read_whole(world, starts, folder):
     assert done.returncode == 0 and b"1 sealed, of which the collector has 1" in done.stderr, done.stderr
     assert running.wait('"type":"request"')["path"] == "/who"
     assert running.wait('"type":"response"')["status"] == 200
-    assert {entry["mode"] for name in ("server.log", "client.log") for line in (folder / name).read_text().splitlines()
-            if (entry := json.loads(line))["kind"] == "release"} == {"after-rotation"}
+    assert {entry["mode"] for name in ("server.log", "client.log") for entry in lines.objects(folder / name, "release")} == {
+        "after-rotation"}
 
 
 def test_a_live_grant_does_not_cover_what_is_released_after_rotation(world, nginx, starts, folder):
@@ -602,7 +601,7 @@ def test_a_grant_that_is_revoked_stops_the_next_epoch(world, nginx, starts, fold
     run.out.wait("^100000 100000$")
 
     def epochs():
-        return [line["epoch"] for line in map(json.loads, log.read_text().splitlines()) if line["kind"] == "release"]
+        return [entry["epoch"] for entry in lines.objects(log, "release")]
     eventually(lambda: epochs() == [0], "the first epoch is released")
     place.revoke(grant)
     run.popen.stdin.write(b"\n")

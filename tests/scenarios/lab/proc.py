@@ -1,5 +1,6 @@
 """Child processes whose output is read as it comes, so that a test can wait for a line instead of for time."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -144,7 +145,8 @@ def children(pid):
     """Process ids of the direct children of `pid`."""
     found = []
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(n) for n in task.read_text().split()]
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            found += [int(n) for n in task.read_text().split()]
     return found
 
 
