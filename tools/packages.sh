@@ -12,7 +12,7 @@ fi
 test_packages=(libcmocka-dev libjansson-dev clang-format clang-tidy "libclang-rt-$(. /etc/os-release && [ "$VERSION_ID" = 12 ] && echo 14 || echo 19)-dev"
 	python3 python3-pytest python3-cryptography openssl curl wget nginx-light gnutls-bin ca-certificates procps iproute2 nftables
 	apache2-bin git chromium firefox-esr libnss3-tools tshark groff mandoc shellcheck dovecot-imapd dovecot-pop3d dovecot-submissiond
-	ruby golang-go python3-requests postgresql-client softhsm2 libengine-pkcs11-openssl maude socat sslsplit nats-server haproxy)
+	ruby liblwp-protocol-https-perl golang-go python3-requests postgresql-client softhsm2 libengine-pkcs11-openssl maude socat sslsplit nats-server haproxy)
 # Debian 13 has none.
 if (. /etc/os-release && [ "${VERSION_ID:-13}" = 12 ]); then
 	test_packages+=(mitmproxy)

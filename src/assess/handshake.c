@@ -58,6 +58,10 @@ static void note(SSL *ssl, struct handshake_seen *seen)
 	seen->suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl));
 	seen->leaf = SSL_get1_peer_certificate(ssl);
 	seen->chain = chain ? X509_chain_up_ref(chain) : NULL;
+	/* What `overt exec --accord` preloads tells the server's, out of the proof; the session has what came. */
+	X509 *sent = SSL_SESSION_get0_peer(SSL_get_session(ssl));
+	if (sent && seen->leaf && X509_cmp(sent, seen->leaf) != 0 && X509_up_ref(sent) == 1)
+		seen->sent = sent;
 	seen->extended_master_secret = SSL_get_extms_support(ssl) == 1;
 	seen->ticket = SSL_SESSION_has_ticket(SSL_get_session(ssl)) == 1;
 	SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
@@ -145,6 +149,7 @@ bool handshake_try(struct target *target, const struct handshake_wish *wish, str
 void handshake_seen_free(struct handshake_seen *seen)
 {
 	X509_free(seen->leaf);
+	X509_free(seen->sent);
 	sk_X509_pop_free(seen->chain, X509_free);
 	free(seen->staple);
 	*seen = (struct handshake_seen){0};

@@ -20,8 +20,9 @@ struct handshake_wish {
 struct handshake_seen {
 	bool done;
 	uint16_t version, suite;
-	char alpn[32]; /* "" when none was chosen */
-	X509 *leaf;
+	char alpn[32];          /* "" when none was chosen */
+	X509 *leaf;             /* as libssl tells it */
+	X509 *sent;             /* the one that came, where that is another; else NULL */
 	STACK_OF(X509) * chain; /* with the leaf; may be NULL */
 	uint8_t *staple;
 	size_t staple_len;

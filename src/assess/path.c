@@ -100,6 +100,12 @@ static enum path_verdict weigh(struct path *path, const char *who)
 static enum path_verdict judge(struct path *path)
 {
 	char more[PATH_SENTENCE + 100];
+	/* Before any key: who answers has shown the server's, and does not hold it. */
+	if (path->seen.sent)
+		return conclude(path, PATH_SOMEBODY,
+			"A proxy that this program speaks Accord with: the certificate that came is its own, and the "
+			"server's is in its proof. What was proven of both, overt exec says.",
+			"");
 	snprintf(more, sizeof(more), "It says it is: %s.", path->who);
 	if (path->match == EXPECT_LEAF && path->same_end != NO)
 		return conclude(path, PATH_NOBODY,
@@ -142,6 +148,7 @@ struct report *path_assess(const struct path_options *options, enum path_verdict
 	bool ok = begin(path, err) && look(path, err);
 	if (ok) {
 		path_leaf(path);
+		path_accord(path);
 		path_root(path);
 		path_expected(path);
 		path_made_up_name(path);

@@ -35,6 +35,8 @@ void path_sign(struct path *path, const char *check, enum weight weight, const c
 
 /* The parts. */
 void path_leaf(struct path *path);
+/* Where a proxy that this program speaks Accord with answered: says so. */
+void path_accord(struct path *path);
 void path_root(struct path *path);
 /* After path_root: an expected root need not have been sent. */
 void path_expected(struct path *path);

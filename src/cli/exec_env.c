@@ -263,8 +263,9 @@ bool exec_env_proxy(const char *url)
 		if (!set(names[i], url))
 			return false;
 	}
-	/* Exceptions of the surrounding shell would be holes here. */
-	return unsetenv("no_proxy") == 0 && unsetenv("NO_PROXY") == 0 && set("NODE_USE_ENV_PROXY", "1");
+	/* Exceptions of the surrounding shell would be holes here. Two look at all this only when told to. */
+	return unsetenv("no_proxy") == 0 && unsetenv("NO_PROXY") == 0 && set("NODE_USE_ENV_PROXY", "1") &&
+	       set("PERL_LWP_ENV_PROXY", "1");
 }
 
 static bool set_proxy(uint16_t port)

@@ -16,6 +16,7 @@ pytestmark = overt.requires("assess --listener")
 
 NOBODY, SOMEBODY, UNTOLD = 0, 3, 4
 QUICK = ("--pause", "0s", "--timeout", "10s")
+needs_accord = overt.requires("exec --accord --accord-rule")
 
 
 class Listener:
@@ -185,6 +186,48 @@ def test_a_proxy_of_accord_terminates_for_who_does_not_speak_it(listener, proxy,
     report, reason = assess(f"site.test:{listener.port}", "--proxy", f"127.0.0.1:{one.port}", "--listener", "--expect",
                             listener.key, code=SOMEBODY)
     assert "Overt CA" in reason and "two connections" in seen(report, "listener-binding")
+
+
+class AccordPath:
+    """assess path, run by `overt exec --accord`, and a proxy of Accord between it and a listener."""
+
+    def __init__(self, folder, listener, proxy, rules=None):
+        state, self.listener = folder / "state", listener
+        code, _, err = overt.run("accord", "init", "--state", state, "--name", "proxy.test")
+        assert code == 0, err
+        self.proxy = proxy("--accord", "require", state=state, trust=listener.root, rules=rules or settings.rules())
+        self.anchors = state / "accord-anchor.pem"
+
+    def assess(self, *options, code):
+        """The release build inside: what is preloaded must come before a sanitizer's library."""
+        at = f"127.0.0.1:{self.proxy.port}"
+        done, out, err = overt.run(
+            "exec", "--accord", self.anchors, "--trust", self.listener.root, "--proxy", at, "--", overt.binary(release=True),
+            "assess", "path", f"site.test:{self.listener.port}", "--proxy", at, "--json", *QUICK, *options)
+        assert done == code, (out, err)
+        report = json.loads(out)
+        return report, next(v["reason"] for v in report["verdicts"] if v["name"] == "termination"), err
+
+
+@needs_accord
+@pytest.mark.parametrize("asked", [(), ("--listener",)], ids=["alone", "listener"])
+def test_a_proxy_of_accord_is_somebody_although_it_shows_the_expected_key(folder, listener, proxy, asked):
+    path = AccordPath(folder, listener, proxy)
+    report, reason, err = path.assess("--expect", listener.key, *asked, code=SOMEBODY)
+    assert "speaks Accord" in reason and "own key" not in reason
+    assert seen(report, "expected") == "the leaf's key is expected", "the server's, out of the proof"
+    assert "Overt Accord anchor proxy.test" in seen(report, "accord")
+    assert re.search(r"site\.test: proven; proxy proxy\.test is reader", err), err
+    if asked:
+        assert "two connections" in seen(report, "listener-binding")
+
+
+@needs_accord
+def test_a_proxy_of_accord_that_steps_aside_is_nobody(folder, listener, proxy):
+    path = AccordPath(folder, listener, proxy, rules=settings.rules(default="bypass"))
+    report, _, _ = path.assess("--expect", listener.key, "--listener", code=NOBODY)
+    assert seen(report, "listener-hello").startswith("the same")
+    assert not [f for f in report["findings"] if f["check"] == "accord"]
 
 
 # Others

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-PATIENCE = 30.0  # seconds within which anything that a test waits for has to happen
+PATIENCE = 60.0  # seconds within which anything that a test waits for has to happen
 
 
 PR_SET_PDEATHSIG = 1
