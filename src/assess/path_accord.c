@@ -16,7 +16,7 @@ void path_accord(struct path *path)
 	cert_summary_line(&summary, line, sizeof(line));
 	report_add(path->report, "accord", GRADE_NONE, "the certificate that came, beside the one that OpenSSL tells",
 		"This alone decides the verdict. The lines on the leaf and on keys are about the server that signed "
-	        "the "
+		"the "
 		"proof.",
 		"another one came, a proxy's: %s", line);
 }

@@ -1,6 +1,8 @@
 /* assess/report_text.c — a report for a terminal or a file: a line for each finding, and below it what speaks for it. */
 #include "assess/report.h"
 
+#include <string.h>
+
 #define INDENT 5
 
 enum paint { PLAIN, BOLD, DIM, GOOD, WARN, BAD };
@@ -20,17 +22,18 @@ static void say(const struct page *page, enum paint paint, const char *text)
 		fputs(text, page->out);
 }
 
-/* Folds at blanks; a word longer than the line stands on one of its own. Ends the line. */
-static void fold(const struct page *page, enum paint paint, unsigned indent, const char *text)
+/*
+ * Folds at blanks, on a line of which `at` columns are taken, 0 for a new one; a word longer than the line stands on one of
+ * its own. Ends the line.
+ */
+static void fold(const struct page *page, enum paint paint, unsigned indent, unsigned at, const char *text)
 {
-	unsigned at = page->columns;
-	bool first = true;
 	char word[REPORT_TEXT];
 	while (*text) {
 		size_t len = strcspn(text, " ");
 		snprintf(word, sizeof(word), "%.*s", (int)len, text);
-		if (at + 1 + len > page->columns) {
-			fprintf(page->out, "%s%*s", first ? "" : "\n", (int)indent, "");
+		if (at == 0 || at + 1 + len > page->columns) {
+			fprintf(page->out, "%s%*s", at == 0 ? "" : "\n", (int)indent, "");
 			at = indent;
 		} else {
 			fputc(' ', page->out);
@@ -38,7 +41,6 @@ static void fold(const struct page *page, enum paint paint, unsigned indent, con
 		}
 		say(page, paint, word);
 		at += (unsigned)len;
-		first = false;
 		text += len + strspn(text + len, " ");
 	}
 	fputc('\n', page->out);
@@ -56,12 +58,13 @@ static void tell_finding(const struct page *page, const struct finding *finding)
 	say(page, paint_of(finding->grade), grade_name(finding->grade));
 	fputs("  ", page->out);
 	say(page, BOLD, finding->check);
-	fputs(": ", page->out);
-	fprintf(page->out, "%s\n", finding->probed ? finding->probed : "");
+	fputc(':', page->out);
+	fold(page, PLAIN, INDENT, INDENT + (unsigned)strlen(finding->check) + 1,
+		finding->probed ? finding->probed : "");
 	if (finding->seen && finding->seen[0])
-		fold(page, PLAIN, INDENT, finding->seen);
+		fold(page, PLAIN, INDENT, 0, finding->seen);
 	if (finding->why && finding->why[0])
-		fold(page, DIM, INDENT, finding->why);
+		fold(page, DIM, INDENT, 0, finding->why);
 }
 
 bool report_tell_text(const struct report *report, bool colour, unsigned columns, FILE *out)
@@ -79,7 +82,7 @@ bool report_tell_text(const struct report *report, bool colour, unsigned columns
 		snprintf(line, sizeof(line), "%s: %s", verdict->name, verdict->verdict);
 		say(&page, verdict->bad ? BAD : GOOD, line);
 		fputc('\n', out);
-		fold(&page, PLAIN, INDENT, verdict->reason ? verdict->reason : "");
+		fold(&page, PLAIN, INDENT, 0, verdict->reason ? verdict->reason : "");
 	}
 	enum grade grade = report_grade(report);
 	fputs("\ngrade: ", out);

@@ -46,6 +46,7 @@ struct bus_read {
 	bool logged, log_ok, said, looked_back;
 	struct missed missed;
 	uint64_t expect_ns; /* when to ask for the stream's end again */
+	uint64_t goal;      /* the stream's end when it was first asked for; 0: not yet */
 	char leader[64];    /* of the stream, as was last heard */
 	uint64_t steady;    /* the stream's last number then */
 	/* Numbers to be read again: another leads, which may have used some of them anew, or another read before us. */
@@ -167,6 +168,8 @@ static void look_at(struct bus_read *read, struct fetched *fetched, size_t i)
 	struct bytes body = bytes_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
 	struct courier_given given;
 	struct seal_head head;
+	if (fetched->delivered)
+		fetched->number[i] = 0;
 	if (fetched->delivered && natsMsg_GetMetaData(&meta, msg) == NATS_OK) {
 		read->counts.again += meta->NumDelivered > 1;
 		fetched->number[i] = meta->Sequence.Stream;
@@ -395,6 +398,7 @@ static void look_ahead(struct bus_read *read)
 	if (js_GetStreamInfo(&info, read->bus.js, read->stream, NULL, NULL) != NATS_OK)
 		return;
 	missed_expect(&read->missed, info->State.LastSeq + 1, now_ns);
+	read->goal = read->goal ? read->goal : info->State.LastSeq + 1;
 	const char *leader = info->Cluster && info->Cluster->Leader ? info->Cluster->Leader : read->leader;
 	if (read->leader[0] && strcmp(leader, read->leader) != 0) {
 		read_anew(read, read->steady > BUS_IN_HAND ? read->steady - BUS_IN_HAND : 1, info->State.LastSeq + 1);
@@ -444,6 +448,12 @@ static enum turn look(struct bus_read *read, uint64_t since_ns, struct error *er
 	return more || theirs ? TURN_TOOK : TURN_NOTHING;
 }
 
+/* What the stream had when this began. A bus on which keys keep coming never has nothing. */
+static bool has_all(const struct bus_read *read)
+{
+	return read->goal != 0 && read->missed.floor >= read->goal && read->anew >= read->anew_end;
+}
+
 /* Asks for what there is, and where there is nothing for the first that comes, for a while. */
 static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t since_ns, struct error *err)
 {
@@ -473,7 +483,7 @@ static enum turn fetch(struct bus_read *read, struct fetched *fetched, uint64_t 
 		(void)!take_all(read, fetched);
 	natsMsgList_Destroy(&fetched->list);
 	if (count > 0)
-		return TURN_TOOK;
+		return has_all(read) ? TURN_NOTHING : TURN_TOOK;
 	if ((s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT) && read->anew < read->anew_end)
 		return TURN_TOOK; /* there is more to read again */
 	if (s == NATS_OK || s == NATS_NOT_FOUND || s == NATS_TIMEOUT)

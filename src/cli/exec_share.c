@@ -227,14 +227,26 @@ static bool admit(void *arg, const struct shipper_from *from)
 	return run->door || is_ours(arg, (pid_t)from->pid);
 }
 
-static void say(const struct run *run, const struct shipper_from *from, const char *before, const char *text)
+/* Of a program whose keys come past the agent: the rules are for those that can be made to wait. */
+static const char *breaks_rules(const struct run *run)
+{
+	return run->settings.closed || run->ACK ? ", whatever --late and --ack say" : "";
+}
+
+static void say_more(const struct run *run, const struct shipper_from *from, const char *before, const char *text,
+	const char *more, const char *most)
 {
 	char program[TEXT_ROOM], clean[TEXT_ROOM];
 	if (run->quiet)
 		return;
 	text_clean(program, sizeof(program), bytes_str(from->program));
 	text_clean(clean, sizeof(clean), bytes_str(text));
-	fprintf(stderr, "overt exec: %s[%u]%s %s\n", program, from->pid, before, clean);
+	fprintf(stderr, "overt exec: %s[%u]%s %s%s%s\n", program, from->pid, before, clean, more, most);
+}
+
+static void say(const struct run *run, const struct shipper_from *from, const char *before, const char *text)
+{
+	say_more(run, from, before, text, "", "");
 }
 
 static bool take(
@@ -258,7 +270,8 @@ static bool take(
 		atomic_fetch_add(&run->files, 1);
 		if (run->lines)
 			exec_lines_watch(run->lines);
-		say(run, from, " is not reached by the agent:", item->text);
+		say_more(run, from, " is not reached by the agent:", item->text,
+			", asynchronously: it does not wait for them", breaks_rules(run));
 		break;
 	case SHARE_REFUSED:
 		if (exec_consent_refused(run->send.consent, from, item))
@@ -279,12 +292,13 @@ static void say_probes(void *arg, uint32_t pid, const char *program, bool reache
 {
 	const struct run *run = arg;
 	const char *how = reached ? " is not reached by the agent:" : " is out of reach:";
+	const char *more = reached ? breaks_rules(run) : "";
 	char clean[TEXT_ROOM];
 	text_clean(clean, sizeof(clean), bytes_str(program));
 	if (pid == 0)
-		fprintf(stderr, "overt exec: %s%s %s\n", program, how, what);
+		fprintf(stderr, "overt exec: %s%s %s%s\n", program, how, what, more);
 	else if (!run->quiet)
-		fprintf(stderr, "overt exec: %s[%u]%s %s\n", clean, pid, how, what);
+		fprintf(stderr, "overt exec: %s[%u]%s %s%s\n", clean, pid, how, what, more);
 }
 
 /* The run. */
@@ -610,7 +624,8 @@ int exec_share(int argc, char **argv)
 		.view_options = {.interface = "any", .outputs.terminal_fd = -1, .stop_fd = -1}};
 	bool ok = arguments_read(&arguments, argc, argv, &run, &rest, &err);
 	if (ok && rest >= argc)
-		ok = error_set(&err, "no command: overt exec --share [OPTIONS] -- COMMAND");
+		ok = error_set(&err, "no command: overt exec --share [OPTIONS] -- COMMAND%s",
+			run.door ? "; for other programs alone: -- sleep infinity" : "");
 	if (!run.quiet)
 		run.view_options.outputs.terminal_fd = STDERR_FILENO;
 	log_setup("exec", STDERR_FILENO, run.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN);

@@ -4,7 +4,9 @@
 #include "collect/address.h"
 #include "keys/courier.h"
 
+#include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +86,20 @@ static bool settle(int fd)
 	       setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0;
 }
 
+/* SSL_connect has failed, and has just set errno: it has no reason of its own where nothing came, or the end. */
+static void say_why(const SSL *ssl, const char *address, struct error *err)
+{
+	bool silent = errno == EAGAIN;
+	long verdict = SSL_get_verify_result(ssl);
+	if (verdict != X509_V_OK)
+		error_set(err, "%s: its certificate was refused: %s", address, X509_verify_cert_error_string(verdict));
+	else if (ERR_peek_error() != 0)
+		error_set_openssl(err, "%s", address);
+	else
+		error_set(err, "%s %s", address, silent ? "does not answer" : "ends the connection");
+	ERR_clear_error();
+}
+
 static SSL *reach_one(const struct exec_send *send, const char *address, struct error *err)
 {
 	char host[ADDRESS_HOST], port[ADDRESS_PORT];
@@ -99,7 +115,7 @@ static SSL *reach_one(const struct exec_send *send, const char *address, struct 
 		ERR_clear_error();
 		if (SSL_connect(ssl) == 1)
 			return ssl;
-		error_set_openssl(err, "%s", address);
+		say_why(ssl, address, err);
 		SSL_free(ssl);
 		return NULL;
 	}

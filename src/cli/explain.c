@@ -187,6 +187,7 @@ static bool run(const struct request *request, const struct chapter *chapter, st
 	char said[EXPLAIN_SAID];
 	if (!request->capture.path)
 		return chapter->run(&options, story, err);
+	story_of_recording(story);
 	options.source = &source;
 	options.source_said = said;
 	bool ok = explain_capture_read(&request->capture, &room, &source, said, err) &&

@@ -314,11 +314,11 @@ static bool none_found(const struct search *search, struct error *err)
 	if (count == 0)
 		return error_set(err, "%s: no TCP connection in it begins with a ClientHello%s", path, passed);
 	if (search->wish->connection)
-		return error_set(err, "%s: %llu connections of TLS begin in it, and %s is none of them%s", path, count,
-			search->wish->connection, passed);
+		return error_set(err, "%s: %llu connection%s of TLS begin%s in it, and %s is none of them%s", path,
+			count, count == 1 ? "" : "s", count == 1 ? "s" : "", search->wish->connection, passed);
 	return error_set(err,
-		"%s: %llu connections of TLS begin in it, and the keys fit none: give its key log with --keys%s", path,
-		count, passed);
+		"%s: %llu connection%s of TLS begin%s in it, and the keys fit none: give its key log with --keys%s",
+		path, count, count == 1 ? "" : "s", count == 1 ? "s" : "", passed);
 }
 
 static bool read_found(struct search *search, struct buffer *room, struct schedule_source *out, char said[EXPLAIN_SAID],

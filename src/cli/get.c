@@ -202,9 +202,9 @@ static bool connect_to(const struct wish *wish, struct get_link *link, SSL_CTX *
 		    through ? wish->proxy_port : wish->url.port, err))
 		return false;
 	if (through && !get_link_tunnel(link, authority, err))
-		return error_prefix(err, "the proxy %s", wish->proxy_host);
+		return error_prefix(err, "the proxy %s:%s", wish->proxy_host, wish->proxy_port);
 	SSL *ssl = make_tls(ctx, &wish->url, err);
-	return ssl && get_link_handshake(link, ssl, err);
+	return ssl && (get_link_handshake(link, ssl, err) || error_prefix(err, "%s", authority));
 }
 
 /* The proof that came, also one that did not pass: it may be worth showing to somebody. */

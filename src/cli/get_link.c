@@ -14,7 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TUNNEL_HEAD_MAX ((size_t)16 * 1024)
+#define TUNNEL_HEAD_MAX  ((size_t)16 * 1024)
+#define TUNNEL_WORDS_MAX ((size_t)300)
+#define TUNNEL_WORDS_NS  (2 * NS_PER_S)
 
 /* Waits until the descriptor can do this. */
 static bool wait_for(const struct get_link *link, short events, uint64_t deadline_ns, struct error *err)
@@ -121,12 +123,43 @@ static bool read_head(struct get_link *link, uint8_t *head, size_t *len, struct 
 	return error_set(err, "its answer has a head over %zu octets", TUNNEL_HEAD_MAX);
 }
 
+static bool is_plain(const struct http1_head *head)
+{
+	static const char plain[] = "text/plain";
+	struct bytes type;
+	return message_header_find(head->headers, head->header_count, "content-type", &type) &&
+	       type.len >= sizeof(plain) - 1 &&
+	       bytes_equal_nocase(bytes_of(type.data, sizeof(plain) - 1), bytes_str(plain));
+}
+
+/* Why a proxy refuses, in its own words, where they are text of a length that it tells; lines behind one another. */
+static void read_words(struct get_link *link, const struct http1_head *head, char *out, size_t cap)
+{
+	uint8_t body[TUNNEL_WORDS_MAX];
+	struct error gone;
+	size_t len = 0;
+	uint64_t deadline = clock_monotonic_ns() + TUNNEL_WORDS_NS;
+	size_t room = head->length < sizeof(body) ? (size_t)head->length : sizeof(body);
+	while (head->said_length && is_plain(head) && len < room) {
+		ssize_t n = recv(link->fd, body + len, room - len, 0);
+		if (n > 0)
+			len += (size_t)n;
+		else if (n == 0 || (errno != EAGAIN && errno != EINTR) || !wait_for(link, POLLIN, deadline, &gone))
+			break;
+	}
+	for (size_t i = 0; i < len; i++)
+		body[i] = body[i] == '\n' || body[i] == '\r' ? ' ' : body[i];
+	while (len > 0 && body[len - 1] == ' ')
+		len--;
+	text_clean(out, cap, bytes_of(body, len));
+}
+
 bool get_link_tunnel(struct get_link *link, const char *authority, struct error *err)
 {
 	char request[1024];
 	uint8_t head[TUNNEL_HEAD_MAX];
 	static struct http1_head answer; /* large */
-	char reason[128];
+	char reason[128], words[TUNNEL_WORDS_MAX + 1];
 	size_t len = 0;
 	int n = snprintf(request, sizeof(request), "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, authority);
 	if (n < 0 || (size_t)n >= sizeof(request))
@@ -136,9 +169,12 @@ bool get_link_tunnel(struct get_link *link, const char *authority, struct error 
 	const char *bad = http1_head_response(bytes_of(head, len), HTTP1_HEADERS_MAX, &answer);
 	if (bad)
 		return error_set(err, "its answer is no HTTP: %s", bad);
+	if (answer.status >= 200 && answer.status < 300)
+		return true;
 	text_clean(reason, sizeof(reason), answer.reason);
-	return (answer.status >= 200 && answer.status < 300) ||
-	       error_set(err, "it answers %u %s", answer.status, reason);
+	read_words(link, &answer, words, sizeof(words));
+	return error_set(err, "it answers %u %s to CONNECT %s%s%s", answer.status, reason, authority,
+		words[0] ? ", and says: " : "", words);
 }
 
 /* What an SSL call waits for; 0: it has failed. */

@@ -217,7 +217,8 @@ bool tour_accord(struct tour *tour, struct error *err)
 	unsigned port = free_port(err);
 	story_say(tour->story,
 		"An inspecting proxy that the client agreed to, by name and role, and that has to prove to the client "
-		"that the server knows who stands in between. First its anchor, then the proxy, then a client.");
+		"that the server took part and was told who stands in between. First its anchor, then the proxy, then "
+		"a client.");
 	bool ok = port > 0 && tour_write(tour, "rules.yaml", bytes_str(rules), err) &&
 	          tour_run(tour, "overt accord init --state proxy --name proxy.example", &made, err) &&
 	          (made.code == 0 || error_set(err, "no anchor could be made"));

@@ -21,6 +21,7 @@ struct wish {
 	struct collect_reader reader;
 	struct collect_source source;
 	struct keyring *ring; /* where the fetch puts keys */
+	uint64_t record_keys; /* of these, such as no secret follows from */
 	bool quiet, verbose, standard_input;
 };
 
@@ -232,6 +233,7 @@ static void key_took(const struct release *release, const char *sender, void *ct
 {
 	struct wish *wish = ctx;
 	(void)sender;
+	wish->record_keys += release->grade == RELEASE_GRADE_RECORD;
 	if (!release_to_keyring(release, wish->ring))
 		log_warn("key not kept", LOG_S("why", "too many of one connection"));
 }
@@ -250,6 +252,11 @@ static void end_fetch(void *ctx)
 	if (counts.unopened > 0)
 		fprintf(stderr, "overt watch: %llu keys could not be opened with %s\n",
 			(unsigned long long)counts.unopened, wish->reader.reader_key);
+	if (wish->record_keys > 0 && wish->options.rewrite)
+		fprintf(stderr,
+			"overt watch: %llu record keys are not in %s, which has secrets only; --plaintext-pcapng has "
+			"what they open\n",
+			(unsigned long long)wish->record_keys, wish->options.rewrite);
 }
 
 static bool use_collector(struct wish *wish, struct error *err)

@@ -73,6 +73,13 @@ static void drop_keys(struct collector *collector, const uint8_t id[static RELEA
 	collector->spool_owes = true;
 }
 
+static void say_ended(const struct grant *grant, const char *why)
+{
+	char id[2 * RELEASE_GRANT + 1];
+	text_hex(id, sizeof(id), bytes_of(grant->id, RELEASE_GRANT));
+	log_info("grant ended", LOG_S("grant", id), LOG_S("reader", grant->reader), LOG_S("why", why));
+}
+
 static void end_old(struct collector *collector, const struct grant_set *old, const struct grant_set *fresh)
 {
 	const struct grant *grant;
@@ -81,6 +88,7 @@ static void end_old(struct collector *collector, const struct grant_set *old, co
 		bool revoked = grant_set_revoked(fresh, grant->id) && !grant_set_revoked(old, grant->id);
 		if (!gone && !revoked)
 			continue;
+		say_ended(grant, revoked ? "it was revoked" : "it is not in the folder any more");
 		drop_keys(collector, grant->id);
 		tell_senders(collector, grant->id, gone ? COURIER_WHY_NO_GRANT : COURIER_WHY_REVOKED);
 	}
@@ -99,7 +107,7 @@ static bool end_one(struct collector *collector, const struct grant *grant)
 	entry_of_revocation(grant, reason, &texts, &entry);
 	if (!append(collector, &entry))
 		return false;
-	log_info("grant ended", LOG_S("grant", texts.id), LOG_S("reader", grant->reader), LOG_S("why", reason));
+	say_ended(grant, reason);
 	drop_keys(collector, grant->id);
 	collector->generation++;
 	return true;

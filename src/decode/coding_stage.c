@@ -181,7 +181,8 @@ static enum stage_result run_br(struct stage *stage, size_t *made)
 	BrotliDecoderResult result = BrotliDecoderDecompressStream(stage->br, &in_left, &in, &room, &out, NULL);
 	(void)!bytes_skip(&stage->in, stage->in.len - in_left);
 	*made = sizeof(stage->out) - room;
-	stage->full = result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT;
+	/* Where room and input end together, it asks for input alone, and holds back what it has made of the input before. */
+	stage->full = result == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT || BrotliDecoderHasMoreOutput(stage->br);
 	stage->ended = result == BROTLI_DECODER_RESULT_SUCCESS;
 	if (result != BROTLI_DECODER_RESULT_ERROR)
 		return STAGE_OK;

@@ -214,7 +214,8 @@ static bool read_hellos(struct reader *r)
 	if (hello.session_id.len > 0)
 		memcpy(r->session_id, hello.session_id.data, hello.session_id.len);
 	if (hello.version != TLS_VERSION_12 && hello.version != TLS_VERSION_13)
-		return error_set(r->err, "the connection is of a version of which the key schedule is not told: 0x%04x",
+		return error_set(r->err, "the connection is of %s (0x%04x), of which the key schedule is not told",
+			tls_version_name(hello.version) ? tls_version_name(hello.version) : "an unknown version",
 			hello.version);
 	if (!r->suite)
 		return error_set(r->err, "cipher suite 0x%04x is not known here", hello.suite);

@@ -11,7 +11,8 @@ struct story {
 	const char *name, *title, *question;
 	struct story_item *items;
 	size_t count, room;
-	bool lacking;            /* something was left out */
+	bool lacking; /* something was left out */
+	bool of_recording;
 	struct story_item *row;  /* that facts go to */
 	struct story_item scrap; /* where memory is refused: written to, never shown */
 };
@@ -22,6 +23,16 @@ struct story *story_new(const char *name, const char *title, const char *questio
 	if (story)
 		*story = (struct story){.name = name, .title = title, .question = question};
 	return story;
+}
+
+void story_of_recording(struct story *story)
+{
+	story->of_recording = true;
+}
+
+bool story_is_of_recording(const struct story *story)
+{
+	return story->of_recording;
 }
 
 static void item_clear(struct story_item *item)

@@ -57,6 +57,10 @@ struct story;
 must_check struct story *story_new(const char *name, const char *title, const char *question);
 void story_free(struct story *story);
 
+/* What it tells of was recorded earlier: it is computed now, and did not happen now. */
+void story_of_recording(struct story *story);
+must_check bool story_is_of_recording(const struct story *story);
+
 void story_chapter(struct story *story, const char *heading);
 __attribute__((format(printf, 2, 3))) void story_say(struct story *story, const char *format, ...);
 void story_command(struct story *story, const char *command);

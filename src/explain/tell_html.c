@@ -247,8 +247,10 @@ bool tell_html(const struct story *story, FILE *out)
 	fputs("</p>", out);
 	for (size_t i = 0; i < story_count(story);)
 		i = tell_item(&sheet, i);
-	fprintf(out, "<p%s>%s</p></body></html>\n", story_holds(story) ? "" : " class=\"bad\"",
-		story_holds(story) ? "All of this happened when this page was made, as it is told."
-				   : "Something did not happen as it is told: see the rows that say so.");
+	const char *end = !story_holds(story) ? "Something did not happen as it is told: see the rows that say so."
+	                  : story_is_of_recording(story)
+	                          ? "All of this was computed from a recording when this page was made, and fits it."
+	                          : "All of this happened when this page was made, as it is told.";
+	fprintf(out, "<p%s>%s</p></body></html>\n", story_holds(story) ? "" : " class=\"bad\"", end);
 	return fflush(out) == 0 && !ferror(out);
 }

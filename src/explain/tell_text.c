@@ -214,22 +214,34 @@ static size_t piece(const char *text, size_t columns)
 	return len > 0 ? len : part_of(text, strcspn(text, " "), columns);
 }
 
+/* What a cell begins with says how deep it stands in a tree, and goes for all of its lines. */
+static size_t depth_of(const char *cell, size_t width)
+{
+	size_t depth = strspn(cell, " ");
+	return depth < width / 2 ? depth : width / 2;
+}
+
 static void tell_line(struct page *page, const struct story_item *line, enum paint paint)
 {
 	const char *rest[STORY_COLUMNS];
+	size_t depth[STORY_COLUMNS];
 	bool more = true;
-	for (size_t c = 0; c < line->count; c++)
+	for (size_t c = 0; c < line->count; c++) {
 		rest[c] = line->cell[c] ? line->cell[c] : "";
+		depth[c] = depth_of(rest[c], page->widths[c]);
+	}
 	while (more) {
 		more = false;
 		blanks(page, INDENT);
 		for (size_t c = 0; c < line->count; c++) {
 			char part[STORY_TEXT + 1];
-			size_t len = piece(rest[c], page->widths[c]);
+			size_t in = *rest[c] != '\0' && rest[c] != line->cell[c] ? depth[c] : 0;
+			size_t len = piece(rest[c], page->widths[c] - in);
 			snprintf(part, sizeof(part), "%.*s", (int)len, rest[c]);
+			blanks(page, in);
 			say(page, paint, part);
 			if (c + 1 < line->count)
-				blanks(page, page->widths[c] + 2 - utf8_columns(bytes_of(part, len)));
+				blanks(page, page->widths[c] + 2 - in - utf8_columns(bytes_of(part, len)));
 			rest[c] += len;
 			rest[c] += *rest[c] == ' ';
 			more |= *rest[c] != '\0';
@@ -441,7 +453,10 @@ bool tell_text_end(const struct story *story, const struct tell_style *style, FI
 	struct page page = page_of(style, out);
 	fputc('\n', out);
 	if (story_holds(story))
-		say(&page, GOOD, "All of this happened just now, as it is told.\n");
+		say(&page, GOOD,
+			story_is_of_recording(story)
+				? "All of this was computed just now from the recording, and fits it.\n"
+				: "All of this happened just now, as it is told.\n");
 	else
 		say(&page, BAD, "Something did not happen as it is told: see the rows that say so.\n");
 	return fflush(out) == 0 && !ferror(out);

@@ -1,5 +1,6 @@
 #include "share/line_keys.h"
 
+#include "base/hash.h"
 #include "keys/secret.h"
 #include "tls/hello.h"
 #include "tls/prf12.h"
@@ -73,10 +74,10 @@ struct line_keys_counts line_keys_count(const struct line_keys *lines)
 
 /* Greetings. */
 
-/* The first four octets of a random were the time once. */
-static size_t bucket_of(const uint8_t *random, size_t buckets)
+/* By a key of this process: whoever chooses randoms cannot choose which hellos they push out. */
+static size_t bucket_of(const uint8_t random[KEYLOG_RANDOM], size_t buckets)
 {
-	return ((size_t)random[30] << 8 | random[31]) % buckets;
+	return hash_bytes(bytes_of(random, KEYLOG_RANDOM)) % buckets;
 }
 
 static struct meeting *find(struct line_keys *lines, const uint8_t client_random[KEYLOG_RANDOM])

@@ -7,13 +7,14 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define AGAIN_NS NS_PER_S /* between attempts to connect */
+#define AGAIN_NS NS_PER_S        /* between attempts to connect */
+#define SAY_NS   (60 * NS_PER_S) /* between lines of the log that say that it was in vain */
 #define IN_ROOM  ((size_t)COURIER_HEADER + COURIER_MAX_BODY)
 
 struct post {
 	struct post_options options;
 	SSL *ssl;
-	uint64_t tried_ns, connections;
+	uint64_t tried_ns, said_ns, connections;
 	size_t in_len;
 	uint8_t in[IN_ROOM];
 };
@@ -40,6 +41,16 @@ void post_free(struct post *post)
 	free(post);
 }
 
+/* At once, and then once in a while: it is tried for as long as it takes. */
+static void say_none(struct post *post, const struct error *err)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	if (post->said_ns != 0 && now_ns - post->said_ns < SAY_NS)
+		return;
+	post->said_ns = now_ns;
+	log_warn("no collector", LOG_S("why", err->text), LOG_S("in-force", "it is tried again"));
+}
+
 bool post_ready(struct post *post)
 {
 	struct error err;
@@ -50,9 +61,10 @@ bool post_ready(struct post *post)
 	post->tried_ns = clock_monotonic_ns();
 	post->ssl = post->options.connect(post->options.arg, &err);
 	if (!post->ssl) {
-		log_warn("no collector", LOG_S("why", err.text));
+		say_none(post, &err);
 		return false;
 	}
+	post->said_ns = 0;
 	post->connections++;
 	return true;
 }

@@ -471,11 +471,26 @@ def test_a_silent_server_is_waited_for_no_longer_than_said(origin, get):
     assert got.code == 1 and "nothing came for 1 s" in got.said
 
 
+def test_who_does_not_answer_the_hello_is_named(starts, get):
+    port = starts(servers.Origin(None, lambda connection: connection.recv_until(b"never"))).port
+    got = get(port, None, "--timeout", "1s")
+    assert got.code == 1 and f"site.test:{port}: TLS handshake: nothing came for 1 s" in got.said, got.said
+
+
 @pytest.mark.parametrize("head", [b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", b"\x15\x03\x01\0\x02\x02\x28", b""])
 def test_a_proxy_that_opens_no_tunnel_is_named(head, starts, get):
     proxy = starts(servers.Origin(None, answer(head)))
     got = get(443, proxy)
     assert got.code == 1 and "the proxy 127.0.0.1" in got.said, got.said
+
+
+def test_a_proxy_that_refuses_is_quoted(starts, get):
+    words = b"no such name\r\nCheck it\x1b[31m.\r\n"
+    head = b"HTTP/1.1 502 Bad\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n" % len(words)
+    proxy = starts(servers.Origin(None, answer(head + words)))
+    got = get(443, proxy)
+    assert got.code == 1 and f"the proxy 127.0.0.1:{proxy.port}: it answers 502 Bad to CONNECT site.test:443" in got.said
+    assert "no such name  Check it" in got.said and "\x1b" not in got.said, got.said
 
 
 @pytest.mark.parametrize("words", [

@@ -44,7 +44,7 @@ def grants(place):
 @pytest.fixture(scope="module")
 def bus(place, starts_module):
     """One node."""
-    consumers = ("one", "two", "watch", "again", "strict", "robbed", "emptied")
+    consumers = ("one", "two", "watch", "again", "strict", "robbed", "emptied", "busy")
     return starts_module(Bus(place, SITES, {**READERS, "ops": consumers}, count=1))
 
 
@@ -89,6 +89,29 @@ def test_what_a_collector_takes_reaches_every_consumer_of_its_reader_and_nobody_
     others = collect.Done(*overt.run("collect", "fetch", *bus.reading("eve", "one", tmp_path / "eve.audit"),
                                      "--keylog", tmp_path / "eve"))
     assert others.code == 0 and not randoms & {line.split()[1] for line in (tmp_path / "eve").read_text().splitlines()}
+
+
+def test_a_reader_that_begins_while_keys_keep_coming_has_what_was_there_and_ends(
+        place, bus, grants, collector, tmp_path):
+    one, enough, put = collector(), threading.Event(), []
+    held, sealed = _lines(place, grants["ops"], 50)
+    assert _put(one, 1, *sealed)[0] == 50
+
+    def load():
+        frames = Frames(one.connect("web1", KEYS))
+        while not enough.is_set():
+            put.append(frames.put(len(put), *_lines(place, grants["ops"], 2)[1])[0])
+        frames.close()
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        eventually(lambda: len(put) > 10, "keys come")
+        done = collect.Done(*overt.run("collect", "fetch", *bus.reading("ops", "busy", tmp_path / "audit"),
+                                       "--keylog", tmp_path / "keys", timeout=2 * PATIENCE))
+    finally:
+        enough.set()
+        thread.join()
+    assert done.code == 0 and held <= {line.split()[1] for line in (tmp_path / "keys").read_text().splitlines()}
 
 
 def test_watch_reads_http_with_keys_from_the_bus(place, bus, collector, starts, world, tmp_path):

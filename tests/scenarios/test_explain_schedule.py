@@ -264,6 +264,7 @@ def test_every_secret_of_a_recorded_connection_is_the_key_logs_and_opens_records
     rows = _of_capture(capture, "--keys", keys)
     _agree(rows, keylog, keylog[-1][1].lower())
     told = " ".join(overt.run("explain", "schedule", "--capture", capture, "--keys", keys)[1].split())
+    assert "computed just now from the recording" in told and "happened just now" not in told
     if resumed and most == ssl.TLSVersion.TLSv1_3:
         assert "took up a PSK" in told and "binder" in told
     elif resumed:
@@ -411,7 +412,7 @@ def test_a_hello_that_does_not_end_is_passed_over_and_told(contexts, tmp_path):
     passed = "passed over unread: 0 for want of room, 1 whose first 65536 octets hold no whole hello"
     assert "connection 1 of those of TLS" in told and passed in told
     code, out, err = overt.run("explain", "schedule", "--capture", capture, "--keys", keys, "--connection", "2")
-    assert (code, out) == (1, "") and "1 connections of TLS begin in it" in err and passed in err, err
+    assert (code, out) == (1, "") and "1 connection of TLS begins in it" in err and passed in err, err
 
 
 def test_what_cannot_be_told_is_said(contexts, tmp_path):
@@ -448,6 +449,13 @@ def test_captures_of_others_are_told(name, keys, connection):
     logged = next(row["logged"] for case, row in rows.items() if case.startswith("capture-opens-"))
     random, = {found.lower() for _, found, secret in keylog if secret.lower() == logged}
     _agree(rows, keylog, random)
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="no ../shared/data/captures beside the source")
+def test_a_version_that_is_not_told_is_named():
+    code, out, err = overt.run("explain", "schedule", "--capture", CAPTURES / "dhe1.pcapng.gz", "--keys",
+                               CAPTURES / "dhe1_keylog.dat")
+    assert (code, out) == (1, "") and "TLS 1.0 (0x0301)" in err, err
 
 
 @pytest.mark.skipif(not CAPTURES.is_dir(), reason="no ../shared/data/captures beside the source")

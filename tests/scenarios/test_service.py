@@ -1,4 +1,4 @@
-"""examples/overt.service: what systemd and overt say to it."""
+"""The units among the examples: what systemd and overt say to them."""
 
 import os
 import pathlib
@@ -9,21 +9,31 @@ import subprocess
 import pytest
 from lab import overt
 
-UNIT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "overt.service"
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+UNIT = EXAMPLES / "overt.service"
+UNITS = [UNIT, EXAMPLES / "overt-share.service"]
 
 
-def test_systemd_finds_no_fault_in_the_unit(folder):
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_finds_no_fault_in_the_unit(unit, folder):
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd-analyze")
-    copy = folder / "overt.service"
-    copy.write_text(UNIT.read_text().replace("/usr/bin/overt", overt.binary()))
+    copy = folder / unit.name
+    copy.write_text(unit.read_text().replace("/usr/bin/overt", overt.binary()))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True)
-    assert done.returncode == 0 and not re.search(r"overt\.service:\d+:", done.stderr), done.stderr
+    assert done.returncode == 0 and not re.search(rf"{unit.name}:\d+:", done.stderr), done.stderr
 
 
-def test_overt_knows_every_option_of_the_unit():
-    line = re.search(r"^ExecStart=\S+ (\w+) (.*)$", UNIT.read_text(), re.M)
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_overt_knows_every_option_of_the_unit(unit):
+    line = re.search(r"^ExecStart=\S+ (\w+) (.*)$", unit.read_text(), re.M)
     assert line and overt.knows(line[1], *re.findall(r"--[\w-]+", line[2]))
+
+
+def test_the_shipper_and_the_service_that_shares_meet_at_one_door():
+    shipper, service = UNITS[1].read_text(), (EXAMPLES / "nginx-share.conf").read_text()
+    said = dict(re.findall(r"^Environment=(OVERT_SHARE\w*)=(.*)$", service, re.M))
+    assert re.search(r" --door (\S+) --readers (\S+) ", shipper).groups() == (said["OVERT_SHARE"], said["OVERT_SHARE_READERS"])
 
 
 def test_the_rights_that_the_unit_leaves_are_enough(proxy, nginx):

@@ -93,6 +93,23 @@ static void grades_are_read_by_their_letters_only(void **state)
 	assert_false(grade_parse("", &grade));
 }
 
+static void no_line_of_the_text_is_wider_than_asked_for(void **state)
+{
+	(void)state;
+	struct report *report = report_new("server", "host:443");
+	report_add(report, "suite-broken", GRADE_A,
+		"suites without authentication or encryption, export grade, RC4, DES and 3DES alone",
+		"a reason that is longer than a line has room for, so that it goes on in the next one", "%s",
+		"what was seen, in a sentence that is longer than a line has room for, too, and goes on");
+	char *text = told(report, plain);
+	assert_non_null(strstr(text, "  A  suite-broken: suites without"));
+	assert_non_null(strstr(text, " 3DES alone\n"));
+	for (const char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+		assert_true(end - line <= 80);
+	free(text);
+	report_free(report);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -100,6 +117,7 @@ int main(void)
 		cmocka_unit_test(strangers_text_brings_neither_markup_nor_control_characters),
 		cmocka_unit_test(what_has_no_room_is_counted),
 		cmocka_unit_test(grades_are_read_by_their_letters_only),
+		cmocka_unit_test(no_line_of_the_text_is_wider_than_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,6 +228,19 @@ static void what_is_cut_never_counts_as_done(void **state)
 	}
 }
 
+/* Found by fuzzing: what was made ends the room of one step just where the input ends, and more was made of that. */
+static void what_was_cut_gives_all_that_was_in_it(void **state)
+{
+	static const uint8_t cut[] = {0x1b, 0x0f, 0x4e, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0x96, 0x6c,
+		0x20, 0x6f, 0x61, 0x5b, 0x1c, 0x80, 0xff, 0xff, 0x20, 0xff, 0xff, 0x0e, 0x02, 0x09, 0x1b, 0x0f, 0x4e,
+		0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0x96, 0x6c, 0x20, 0x6f, 0x61, 0x5b};
+	struct bed *b = *state;
+	for (size_t most = 1; most <= sizeof(cut); most++) {
+		assert_int_equal(unpack(b, "br", bytes_of(cut, sizeof(cut)), most), CODING_MORE);
+		assert_int_equal(b->out.octets, 17616);
+	}
+}
+
 static void what_is_not_coded_so_is_bad(void **state)
 {
 	struct bed *b = *state;
@@ -375,6 +388,7 @@ int main(void)
 		TEST(codings_upon_each_other_come_off_from_the_last),
 		TEST(lists_that_cannot_be_followed_are_told_apart),
 		TEST(what_is_cut_never_counts_as_done),
+		TEST(what_was_cut_gives_all_that_was_in_it),
 		TEST(what_is_not_coded_so_is_bad),
 		TEST(members_follow_each_other_and_rubbish_behind_them_is_passed_over),
 		TEST(little_that_becomes_too_much_is_stopped),

@@ -259,6 +259,25 @@ static void depth_and_octets_are_marked_in_the_page(void **state)
 	story_free(story);
 }
 
+static void a_folded_cell_stays_as_deep_as_it_began(void **state)
+{
+	(void)state;
+	static const char *const head[] = {"secret", "how it is made", NULL};
+	static const char *const line[] = {"      client handshake traffic",
+		"a text that takes the whole of the second column and folds more than once, as it is far too long",
+		NULL};
+	struct story *story = story_new("test", "A", "B");
+	struct told told;
+	assert_non_null(story);
+	story_table(story, "tree", head);
+	story_line(story, false, line);
+	tell(story, 't', 40, &told);
+	assert_non_null(strstr(told.text, "\n        client"));
+	assert_non_null(strstr(told.text, "\n        traffic"));
+	free(told.text);
+	story_free(story);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +291,7 @@ int main(void)
 		cmocka_unit_test(what_a_program_said_is_quoted_line_by_line_and_fits),
 		cmocka_unit_test(octets_in_hex_are_cut_into_parts_of_one_length),
 		cmocka_unit_test(depth_and_octets_are_marked_in_the_page),
+		cmocka_unit_test(a_folded_cell_stays_as_deep_as_it_began),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,18 +406,38 @@ static void of_too_many_secrets_the_oldest_waits_no_longer(void **state)
 	assert_int_equal(counts.held, LINE_KEYS_HELD);
 }
 
+/* Hellos of others, whose randoms differ in two octets from `at` on. */
+static void meet_others(struct bed *bed, unsigned count, size_t at)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct line_greeting greeting = greeting_of(0x0304, 0x1301, "other.test");
+		greeting.client_random[at] ^= (uint8_t)(i + 1);
+		greeting.client_random[at + 1] ^= (uint8_t)((i + 1) >> 8);
+		line_keys_meet(bed->lines, &greeting);
+	}
+}
+
+/* Whoever could push out the hellos of a connection could have its keys go out under a name of his. */
+static void a_few_hellos_with_chosen_randoms_push_no_other_out(void **state)
+{
+	struct bed *bed = *state;
+	line_keys_wait(bed->lines, true);
+	meet(bed, 0x0304, 0x1301, "site.test");
+	/* The last octets are the same. */
+	meet_others(bed, 8, 0);
+	assert_true(put(bed, "CLIENT_TRAFFIC_SECRET_0", CLIENT_SECRET));
+	line_keys_pass(bed->lines, UINT64_MAX);
+	assert_int_equal(line_keys_count(bed->lines).met, 1);
+	assert_string_equal(bed->given[0].name, "site.test");
+}
+
 static void of_too_many_hellos_the_oldest_is_forgotten(void **state)
 {
 	struct bed *bed = *state;
 	line_keys_wait(bed->lines, true);
 	meet(bed, 0x0304, 0x1301, "site.test");
-	for (unsigned i = 0; i < LINE_KEYS_GREETINGS; i++) {
-		struct line_greeting greeting = greeting_of(0x0304, 0x1301, "other.test");
-		/* All of one bucket. */
-		greeting.client_random[0] = (uint8_t)i;
-		greeting.client_random[1] = (uint8_t)(i >> 8);
-		line_keys_meet(bed->lines, &greeting);
-	}
+	/* Whichever bucket it is in, four others of that many are there, but for once in 10^20. */
+	meet_others(bed, 15 * LINE_KEYS_GREETINGS, 0);
 	assert_true(put(bed, "CLIENT_TRAFFIC_SECRET_0", CLIENT_SECRET));
 	line_keys_pass(bed->lines, UINT64_MAX);
 	assert_int_equal(line_keys_count(bed->lines).guessed, 1);
@@ -441,6 +461,7 @@ int main(void)
 		TEST(handshake_early_and_exporter_secrets_are_never_released),
 		TEST(a_secret_without_a_number_gets_it_from_the_one_before),
 		TEST(of_too_many_secrets_the_oldest_waits_no_longer),
+		TEST(a_few_hellos_with_chosen_randoms_push_no_other_out),
 		TEST(of_too_many_hellos_the_oldest_is_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
