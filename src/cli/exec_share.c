@@ -230,7 +230,7 @@ static bool admit(void *arg, const struct shipper_from *from)
 /* Of a program whose keys come past the agent: the rules are for those that can be made to wait. */
 static const char *breaks_rules(const struct run *run)
 {
-	return run->settings.closed || run->ACK ? ", whatever --late and --ack say" : "";
+	return run->settings.closed || run->send.ack_collector ? ", whatever --late and --ack say" : "";
 }
 
 static void say_more(const struct run *run, const struct shipper_from *from, const char *before, const char *text,

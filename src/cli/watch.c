@@ -1,5 +1,6 @@
 /* overt watch — reads TLS connections that others hold, from a capture or an interface, with keys of an endpoint. */
 #include "watch/watch.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/arguments.h"
@@ -208,17 +209,30 @@ static bool consistent(const struct wish *wish, struct error *err)
 
 static int stop_fd = -1;
 
+/*
+ * The first signal ends in good order, and so do all of SIGTERM. A second SIGINT ends at once, but for one that comes with
+ * the first: timeout(1) sends its signal to the process and to the process's group.
+ */
 static void stop(int number)
 {
-	(void)number;
-	uint64_t one = 1;
-	(void)!write(stop_fd, &one, sizeof(one));
+	static uint64_t first_ns;
+	int saved = errno;
+	uint64_t one = 1, now_ns = clock_monotonic_ns();
+	if (first_ns == 0) {
+		first_ns = now_ns;
+		(void)!write(stop_fd, &one, sizeof(one));
+	} else if (number == SIGINT && now_ns - first_ns > NS_PER_S) {
+		_exit(128 + SIGINT);
+	}
+	errno = saved;
 }
 
-/* The first signal ends in good order, a second one at once. */
 static bool catch_signals(struct error *err)
 {
-	struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_handler = stop};
+	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGINT);
+	sigaddset(&action.sa_mask, SIGTERM);
 	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (stop_fd < 0)
 		return error_set_errno(err, "no descriptor for signals");

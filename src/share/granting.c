@@ -32,17 +32,31 @@ static void bad_file(void *arg, const char *text)
 	log_error("grant not taken", LOG_S("why", text));
 }
 
-/* NULL when there are too many. */
+/* That of a grant which is in the folder no more, or never was; NULL: all are. */
+static struct place *place_free(struct granting *granting)
+{
+	for (size_t i = 0; i < granting->place_count; i++) {
+		struct place *place = &granting->places[i];
+		if (grant_set_find(granting->set, place->grant))
+			continue;
+		sealer_free(place->sealer);
+		*place = (struct place){0};
+		return place;
+	}
+	return NULL;
+}
+
+/* A set has no more grants than there are places. */
 static struct place *place_of(struct granting *granting, const uint8_t id[static RELEASE_GRANT])
 {
 	for (size_t i = 0; i < granting->place_count; i++) {
 		if (memcmp(granting->places[i].grant, id, RELEASE_GRANT) == 0)
 			return &granting->places[i];
 	}
-	if (granting->place_count == GRANT_MAX)
-		return NULL;
-	struct place *place = &granting->places[granting->place_count++];
-	memcpy(place->grant, id, RELEASE_GRANT);
+	bool full = granting->place_count == GRANT_MAX;
+	struct place *place = full ? place_free(granting) : &granting->places[granting->place_count++];
+	if (place)
+		memcpy(place->grant, id, RELEASE_GRANT);
 	return place;
 }
 

@@ -306,6 +306,9 @@ def test_a_reader_and_a_site_that_are_added_later_are_served(tmp_path_factory, s
     bus = starts(Bus(place, {"c1": "paris"}, {"ops": ("one",)}, count=count))
     old = starts(Collector(place, *bus.collecting("c1", "paris")))
     first = starts(Reader(bus, "ops", "one", tmp_path))
+    randoms, sealed = _lines(place, place.grant(reader="ops", grade="raw", consent="unilateral"))
+    assert _put(old, 1, *sealed)[0] == 1
+    eventually_has(first, randoms, "before anything is added: it is there")
     ports = [port for node in bus.nodes for port in (node.port, node.routes)]
     bus.plan(ports, {"c1": "paris", "c3": "oslo"}, ("ops", "eve"))
     if how == "restart":

@@ -24,6 +24,18 @@ def test_systemd_finds_no_fault_in_the_unit(unit, folder):
     assert done.returncode == 0 and not re.search(rf"{unit.name}:\d+:", done.stderr), done.stderr
 
 
+def test_systemd_finds_no_fault_in_what_is_added_to_the_unit_of_nginx(folder):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    unit, added = folder / "nginx.service", folder / "nginx.service.d" / "overt-share.conf"
+    added.parent.mkdir()
+    unit.write_text("[Unit]\nDescription=nginx\n[Service]\nExecStart=/bin/true\n")
+    added.write_text((EXAMPLES / "nginx-share.conf").read_text())
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True,
+                          env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"})
+    assert done.returncode == 0 and not re.search(rf"{added.name}:\d+:", done.stderr), done.stderr
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_overt_knows_every_option_of_the_unit(unit):
     line = re.search(r"^ExecStart=\S+ (\w+) (.*)$", unit.read_text(), re.M)

@@ -125,6 +125,14 @@ def test_node_is_said_to_be_read_by_its_own_option(nginx, world, share, folder):
         "shares its keys" in seen.err, seen.err
 
 
+@needs_capture
+def test_of_a_program_that_cannot_be_made_to_wait_it_is_said_that_the_rules_do_not_hold(nginx, world, share, folder):
+    seen = share(*CLIENTS["node"](world, nginx, folder), options=["--late", "closed"])
+    assert seen.code == 0 and re.search(
+        r"--tls-keylog, asynchronously: it does not wait for them, whatever --late and --ack say\n", seen.err) or \
+        "shares its keys" in seen.err, seen.err
+
+
 STATIC = "int main(void) { return 7; }"
 
 

@@ -71,6 +71,14 @@ def test_a_signal_ends_it_in_good_order_with_a_summary(live, server, number):
     assert seen.summary.connections == 0 and len(seen.err.splitlines()) == 1
 
 
+def test_a_signal_that_comes_more_than_once_as_timeout_sends_it_ends_it_in_good_order_too(live, server):
+    running = live("-i", "lo", "-f", f"tcp port {server.port}")
+    while running.process.popen.poll() is None:
+        running.process.popen.send_signal(signal.SIGTERM)
+    seen = running.end()
+    assert seen.summary.connections == 0 and len(seen.err.splitlines()) == 1
+
+
 def test_a_connection_that_is_open_at_the_end_is_reported(world, live, server, folder):
     running = live("-i", "any", "-f", f"tcp port {server.port}", "-k", folder / "keys")
     context = clients.context(world.trust)

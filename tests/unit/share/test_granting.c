@@ -245,6 +245,22 @@ static void the_collectors_word_ends_a_grant_unless_it_only_lacks_it(void **stat
 	assert_int_equal(seal(place, 2, ISSUED + 60, 1 * S), 0);
 }
 
+/* A host runs for long, and grants come and go. */
+static void there_is_room_for_a_grant_however_many_there_were(void **state)
+{
+	struct place *place = *state;
+	struct error err;
+	write_grant(place, '1', UNTIL "}\n");
+	assert_true(begin(place, &err));
+	granting_end(place->granting, (const uint8_t[RELEASE_GRANT]){0x10, [15] = 1}, COURIER_WHY_ENOUGH);
+	for (unsigned i = 0; i < 2 * GRANT_MAX; i++) {
+		const uint8_t gone[RELEASE_GRANT] = {0xff, (uint8_t)i, (uint8_t)(i >> 8)};
+		granting_end(place->granting, gone, COURIER_WHY_REVOKED);
+	}
+	write_grant(place, '2', UNTIL "}\n");
+	assert_int_equal(seal(place, 0, ISSUED + 60, 5 * S), 1);
+}
+
 static void a_grant_that_names_its_senders_is_for_no_other(void **state)
 {
 	struct place *place = *state;
@@ -271,6 +287,7 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			the_collectors_word_ends_a_grant_unless_it_only_lacks_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_is_room_for_a_grant_however_many_there_were, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_grant_that_names_its_senders_is_for_no_other, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
