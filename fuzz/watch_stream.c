@@ -130,7 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits.stream.lost.packets = patience;
 	limits.stream.acknowledged.packets = patience / 16;
 	limits.stream.settle.packets = patience / 32;
-	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, NULL, NULL};
+	struct table_events events = {
+		.opened = on_opened, .data = on_data, .gap = on_gap, .half_closed = on_half, .closed = on_closed};
 	struct bed bed = {0};
 	bed.table = table_new(&limits, &events, &bed);
 	MUST(bed.table);

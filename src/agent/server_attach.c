@@ -80,9 +80,10 @@ static bool changed(const struct stat *now)
 static void tell_rules(const struct aware *fresh, const struct error *err)
 {
 	char text[REPORT_TEXT + 1];
+	size_t rules = fresh ? rulebook_rules(fresh->book) : 0, clients = fresh ? rulebook_clients(fresh->book) : 0;
 	if (fresh)
-		snprintf(text, sizeof(text), "%.300s was read: %zu rules, %zu clients", file,
-			rulebook_rules(fresh->book), rulebook_clients(fresh->book));
+		snprintf(text, sizeof(text), "%.300s was read: %zu rule%s, %zu client%s", file, rules,
+			rules == 1 ? "" : "s", clients, clients == 1 ? "" : "s");
 	else
 		snprintf(text, sizeof(text), "the rules stay as they were: %.440s", err->text);
 	post_text(REPORT_RULES, text);

@@ -114,19 +114,17 @@ static bool begin(struct proxy *proxy, struct error *err)
 {
 	const struct proxy_options *options = proxy->options;
 	const char *name = options->name ? options->name : "localhost";
-	if (!target_of_word(options->proxy, "8080", &proxy->target, err))
+	if (!target_of_word(options->proxy, "8080", &proxy->target, err) || !proxy_read_ca(proxy, err))
 		return false;
 	proxy->target.deadline_ns = clock_monotonic_ns() + options->whole_ns;
 	proxy->target.step_ns = options->patience_ns;
 	proxy->target.left = CONNECTIONS;
-	if (!target_find(&proxy->target, err))
-		return false;
 	proxy->maker = identity_maker_new(name, options->origin, err);
 	proxy->status = proxy->maker ? status_new(identity_crl(proxy->maker), err) : NULL;
 	if (proxy->status)
 		identity_tell_status_at(proxy->maker, status_port(proxy->status));
 	proxy->origin = proxy->status ? origin_new("127.0.0.1", options->origin_port, err) : NULL;
-	if (!proxy->origin)
+	if (!proxy->origin || !target_find(&proxy->target, err))
 		return false;
 	proxy->wish = (struct through_wish){
 		.name = name, .port = origin_port(proxy->origin), .direct = options->direct, .ca = options->ca};
@@ -164,6 +162,7 @@ struct report *proxy_assess(const struct proxy_options *options, struct error *e
 	struct report *report = ok ? proxy->report : NULL;
 	origin_free(proxy->origin);
 	status_free(proxy->status);
+	X509_free(proxy->ca);
 	X509_free(proxy->leaf);
 	identity_free(&proxy->good);
 	identity_maker_free(proxy->maker);

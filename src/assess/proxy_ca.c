@@ -44,13 +44,16 @@ static void try_circle(struct proxy *proxy)
 	circle_free(circle);
 }
 
-static X509 *read_ca(const char *path)
+bool proxy_read_ca(struct proxy *proxy, struct error *err)
 {
-	BIO *bio = BIO_new_file(path, "r");
-	X509 *ca = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	BIO_free(bio);
+	const char *path = proxy->options->ca;
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return error_set_errno(err, "--ca %s", path);
+	proxy->ca = PEM_read_X509(file, NULL, NULL, NULL);
+	fclose(file);
 	ERR_clear_error();
-	return ca;
+	return proxy->ca || error_set(err, "--ca %s: holds no certificate in PEM", path);
 }
 
 static void tell_usage(struct report *report, X509 *ca)
@@ -104,20 +107,16 @@ static void tell_key(struct proxy *proxy, X509 *ca)
 
 void proxy_ca(struct proxy *proxy)
 {
-	X509 *ca = read_ca(proxy->options->ca);
 	if (proxy->options->direct)
 		report_add(proxy->report, "12-own-ca", GRADE_UNKNOWN,
 			"a server with a certificate of the proxy's own CA", NULL,
 			"not tried: without CONNECT, the proxy cannot be led back to itself");
 	else
 		try_circle(proxy);
-	if (ca) {
-		tell_usage(proxy->report, ca);
-		tell_strength(proxy->report, ca);
-		tell_key(proxy, ca);
-	}
+	tell_usage(proxy->report, proxy->ca);
+	tell_strength(proxy->report, proxy->ca);
+	tell_key(proxy, proxy->ca);
 	report_add(proxy->report, "17-ca-key", GRADE_UNKNOWN,
 		"whether the CA's key was made for this installation alone, and how it is kept", NULL,
 		"not tried: that shows in its files and processes, and not from outside");
-	X509_free(ca);
 }

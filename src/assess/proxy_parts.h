@@ -16,6 +16,7 @@ struct proxy {
 	struct identity_maker *maker;
 	struct origin *origin;
 	struct status *status;
+	X509 *ca;   /* of options->ca */
 	X509 *leaf; /* that the client got for a good server */
 	struct identity good;
 	struct report *report;
@@ -32,6 +33,8 @@ void proxy_try(struct proxy *proxy, const char *check, enum grade grade, const c
 
 /* Checks 1 to 11, in servers' certificates. */
 void proxy_certificates(struct proxy *proxy);
+/* Reads it from the file of --ca. */
+must_check bool proxy_read_ca(struct proxy *proxy, struct error *err);
 /* 12 and 17: the proxy's own CA. */
 void proxy_ca(struct proxy *proxy);
 /* 13, 14 and 16 towards clients. */

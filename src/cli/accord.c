@@ -1,6 +1,7 @@
 /* overt accord — makes and shows the Accord anchor of a proxy, and checks saved proofs. */
 #include "accord/anchor.h"
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "cli/accord_tell.h"
 #include "cli/arguments.h"
@@ -89,8 +90,8 @@ static int help(void)
 	puts("usage: overt accord init   [--state DIR] [--name HOST]\n"
 	     "       overt accord show   [--state DIR]\n"
 	     "       overt accord verify --accord ANCHORS [--trust FILE] [OPTIONS] FILE\n\n"
-	     "The anchor of a proxy that speaks Accord, which clients name in place of trusting a CA; and proofs that\n"
-	     "overt get has saved.\n");
+	     "The anchor of a proxy that speaks Accord, which clients name in place of\n"
+	     "trusting a CA; and proofs that overt get has saved.\n");
 	arguments_help(&arguments);
 	return 0;
 }
@@ -254,7 +255,7 @@ static void check(struct pact *pact, const struct saved *saved, struct accord_ou
 static bool tell(
 	const struct wish *wish, const struct saved *saved, const struct accord_outcome *outcome, struct error *err)
 {
-	char date[16];
+	char date[16], word[200];
 	if (wish->json && !print_json(saved, outcome))
 		return error_set(err, "the object could not be printed");
 	if (outcome->path == ACCORD_PATH_REFUSED) {
@@ -265,9 +266,12 @@ static bool tell(
 		return true;
 	cert_date(date, sizeof(date), saved->time_s);
 	accord_tell_story(stdout, outcome, wish->terms.trust);
-	printf("the file's word, not proven: that it was saved on %s, that the proxy showed it on a connection, and "
-	       "that it told this purpose.\n",
+	snprintf(word, sizeof(word),
+		"the file's word, not proven: that it was saved on %s, that the proxy showed it on a connection, and "
+		"that it told this purpose.",
 		date);
+	fold(stdout, word, 0, 0, FOLD_COLUMNS);
+	puts("");
 	return true;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/accord_tell.h"
 
 #include "accord/purpose.h"
+#include "base/fold.h"
 #include "base/hostport.h"
 #include "base/text.h"
 #include "pki/name.h"
@@ -11,8 +12,11 @@
 
 #include <limits.h>
 
-#define HEX_ROOM  130 /* 64 octets in hex, and the NUL */
+#define HEX_ROOM  130 /* 64 octets in hex, a blank, and the NUL */
+#define HEX_LINE  32  /* octets */
 #define TEXT_ROOM 1100
+#define LEFT      16 /* columns before what a row says: a digest has room in 80 */
+#define COLUMNS   74 /* of prose: overt tour quotes it, a little deeper */
 
 static const char *const path_names[] = {
 	[ACCORD_PATH_UNDECIDED] = "undecided",
@@ -125,13 +129,20 @@ void accord_tell_summary(FILE *out, const char *verb, const struct accord_outcom
 
 static void row(FILE *out, const char *what, const char *value)
 {
-	fprintf(out, "    %-12s %s\n", what, value);
+	fprintf(out, "    %-11s ", what);
+	fold(out, value, LEFT, LEFT, COLUMNS);
+	fputc('\n', out);
 }
 
 static void row_hex(FILE *out, const char *what, const uint8_t *data, size_t len)
 {
 	char text[HEX_ROOM];
-	row(out, what, hex(text, data, len));
+	size_t front = len < HEX_LINE ? len : HEX_LINE, at = text_hex(text, sizeof(text), bytes_of(data, front));
+	if (front < len) {
+		text[at++] = ' ';
+		text_hex(text + at, sizeof(text) - at, bytes_of(data + front, len - front));
+	}
+	row(out, what, text);
 }
 
 static void tell_cert(FILE *out, struct bytes der)
@@ -154,14 +165,15 @@ static const char *role_text(uint8_t role)
 
 static void tell_proxy(FILE *out, const struct accord_proven_proxy *proxy, size_t number)
 {
-	char purpose[TEXT_ROOM], code[ACCORD_PURPOSE_TEXT];
+	char purpose[TEXT_ROOM], code[ACCORD_PURPOSE_TEXT], told[TEXT_ROOM + ACCORD_PURPOSE_TEXT + 16];
 	text_clean(purpose, sizeof(purpose), proxy->purpose);
 	fprintf(out, "\nproxy %zu    %s\n", number, who_text(&proxy->who));
 	row_hex(out, "pin", proxy->who.pin, sizeof(proxy->who.pin));
 	tell_cert(out, proxy->leaf);
 	row(out, "role", role_text(proxy->hop.role));
-	fprintf(out, "    %-12s %s (code: %s)\n", "purpose", purpose[0] ? purpose : "none told",
+	snprintf(told, sizeof(told), "%s (code: %s)", purpose[0] ? purpose : "none told",
 		accord_purpose_text(proxy->purpose_code, code));
+	row(out, "purpose", told);
 	row_hex(out, "its nonce", proxy->hop.proxy_nonce, sizeof(proxy->hop.proxy_nonce));
 	row(out, "signed",
 		number == 1 ? "your connection to it, the proof included"
@@ -171,23 +183,24 @@ static void tell_proxy(FILE *out, const struct accord_proven_proxy *proxy, size_
 static void tell_server(FILE *out, const struct accord_proven *proven)
 {
 	const struct accord_proven_leg *leg = &proven->proxy[proven->proxies - 1].leg;
-	char text[HEX_ROOM];
-	char host[300];
+	char host[300], text[TEXT_ROOM + 16];
 	host_text(proven, host, sizeof(host));
 	fprintf(out, "\nserver     %s\n", host);
 	tell_cert(out, proven->server.cert[0]);
-	fprintf(out, "    %-12s with %s, in %s with %s%s\n", "signed", or_unknown(sigalg_name(leg->scheme)),
+	snprintf(text, sizeof(text), "with %s, in %s with %s%s", or_unknown(sigalg_name(leg->scheme)),
 		or_unknown(suite_name(leg->suite)), or_unknown(group_name(leg->group)),
 		leg->retried ? ", after a HelloRetryRequest" : "");
-	fprintf(out, "    %-12s %s\n", "over", hex(text, leg->transcript_hash, leg->transcript_hash_len));
+	row(out, "signed", text);
+	row_hex(out, "over", leg->transcript_hash, leg->transcript_hash_len);
 	row(out, "",
 		proven->sealed ? "a handshake with a commitment to your nonce and the list of proxies"
 			       : "a handshake with your nonce and the list of proxies, their nonces and roles");
 	if (proven->has_verdict) {
 		char statement[TEXT_ROOM];
 		text_clean(statement, sizeof(statement), proven->verdict.statement);
-		fprintf(out, "    %-12s accepts%s%s%s\n", "verdict", statement[0] ? ": \"" : "", statement,
+		snprintf(text, sizeof(text), "accepts%s%s%s", statement[0] ? ": \"" : "", statement,
 			statement[0] ? "\"" : "");
+		row(out, "verdict", text);
 		row_hex(out, "its nonce", proven->verdict.server_nonce, sizeof(proven->verdict.server_nonce));
 	} else {
 		row(out, "verdict",
@@ -196,18 +209,27 @@ static void tell_server(FILE *out, const struct accord_proven *proven)
 	}
 }
 
+static void tell_check(FILE *out, int number, const char *what)
+{
+	fprintf(out, "    %d  ", number);
+	fold(out, what, 7, 7, COLUMNS);
+	fputc('\n', out);
+}
+
 /* What check 4 rested on. */
 static void tell_roots(FILE *out, const char *roots)
 {
-	char name[TEXT_ROOM];
+	char name[TEXT_ROOM], text[TEXT_ROOM + 100];
 	if (!roots) {
-		fputs("    4  the server's certificate leads to a web root, none of them added on this machine, and "
-		      "names it\n",
-			out);
+		tell_check(out, 4,
+			"the server's certificate leads to a web root, none of them added on this machine, and names "
+			"it");
 		return;
 	}
 	text_clean(name, sizeof(name), bytes_str(roots));
-	fprintf(out, "    4  the server's certificate leads to a root in %s, the file you gave, and names it\n", name);
+	snprintf(text, sizeof(text), "the server's certificate leads to a root in %s, the file you gave, and names it",
+		name);
+	tell_check(out, 4, text);
 }
 
 void accord_tell_story(FILE *out, const struct accord_outcome *outcome, const char *roots)
@@ -220,15 +242,17 @@ void accord_tell_story(FILE *out, const struct accord_outcome *outcome, const ch
 	for (size_t i = 0; i < proven->proxies; i++)
 		tell_proxy(out, &proven->proxy[i], i + 1);
 	tell_server(out, proven);
-	fputs("\nchecks\n"
-	      "    1  TLS 1.3, not resumed; the proxy's certificate leads to your anchor, and it is one you named\n"
-	      "    2  the proof is a whole TLS 1.3 handshake, without a resumed session, of algorithms you offer\n"
-	      "    3  that handshake was about your nonce, this proxy, a role you accept, the name you asked for\n",
-		out);
+	fputs("\nchecks\n", out);
+	tell_check(
+		out, 1, "TLS 1.3, not resumed; the proxy's certificate leads to your anchor, and it is one you named");
+	tell_check(
+		out, 2, "the proof is a whole TLS 1.3 handshake, without a resumed session, of algorithms you offer");
+	tell_check(
+		out, 3, "that handshake was about your nonce, this proxy, a role you accept, the name you asked for");
 	tell_roots(out, roots);
-	fputs("    5  the server's signature over that handshake is good\n"
-	      "    6  the server refuses nothing\n"
-	      "    all passed\n\n"
+	tell_check(out, 5, "the server's signature over that handshake is good");
+	tell_check(out, 6, "the server refuses nothing");
+	fputs("    all passed\n\n"
 	      "not proven: that the content is the server's. The proxy is trusted with it.\n",
 		out);
 }

@@ -1,5 +1,6 @@
 #include "cli/arguments.h"
 
+#include "base/fold.h"
 #include "policy/suggest.h"
 
 #include <stdio.h>
@@ -108,8 +109,10 @@ void arguments_help(const struct arguments *arguments)
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, a->name, a->value ? " " : "",
 			a->value ? a->value : "");
 		if (strlen(left) < LEFT)
-			printf("  %-*s%s\n", LEFT, left, a->doc);
+			printf("  %-*s", LEFT, left);
 		else
-			printf("  %s\n  %-*s%s\n", left, LEFT, "", a->doc);
+			printf("  %s\n%*s", left, 2 + LEFT, "");
+		fold(stdout, a->doc, 2 + LEFT, 2 + LEFT, FOLD_COLUMNS);
+		puts("");
 	}
 }

@@ -5,6 +5,7 @@
 #include "assess/proxy.h"
 #include "assess/server.h"
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/options.h"
@@ -207,11 +208,15 @@ static const struct subject {
 
 static void help(void)
 {
-	for (size_t i = 0; i < SUBJECTS; i++)
-		printf("%s %s\n", i == 0 ? "usage:" : "      ", subjects[i].usage);
-	puts("\nTries what it tells, and grades it line by line: A, B, C or F, of which the worst counts. Nothing but "
-	     "what\n"
-	     "was named is asked, one connection after the other, within bounds.\n");
+	for (size_t i = 0; i < SUBJECTS; i++) {
+		fputs(i == 0 ? "usage: " : "       ", stdout);
+		/* So narrow that no option of these parts from its value. */
+		fold(stdout, subjects[i].usage, 20, 7, 72);
+		puts("");
+	}
+	puts("\nTries what it tells, and grades it line by line: A, B, C or F, of which the\n"
+	     "worst counts. Nothing but what was named is asked, one connection after the\n"
+	     "other, within bounds.\n");
 	const struct arguments arguments = {
 		.verb = "assess", .table = table, .count = sizeof(table) / sizeof(table[0])};
 	arguments_help(&arguments);

@@ -13,21 +13,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char usage[] =
-	"usage: overt ca show    [--state DIR]\n"
-	"       overt ca install [--state DIR] --permit NAMES | --everything\n"
-	"       overt ca remove  [--state DIR]\n"
-	"       overt ca export  [--state DIR] [--format pem|der] [FILE]\n"
-	"       overt ca rotate  [--state DIR] [--lead DURATION]\n"
-	"\n"
-	"  --state DIR       where the CA stands; default $XDG_DATA_HOME/overt\n"
-	"  --permit NAMES    what the CA may sign for: example.com (and all below it), 10.0.0.0/8, 192.0.2.7, with "
-	"commas or blanks between\n"
-	"  --everything      the CA may sign for every name\n"
-	"  --format FORMAT   pem (all certificates that clients may trust) or der (the issuing one)\n"
-	"  --lead DURATION   the present CA goes on issuing that long (7d); default: the new one issues at once\n"
-	"  --system-dir DIR  instead of /usr/local/share/ca-certificates; no update command is run then\n"
-	"  --nss DIR         NSS database, instead of $HOME/.pki/nssdb; \"none\": leave it alone\n";
+static const char usage[] = "usage: overt ca show    [--state DIR]\n"
+			    "       overt ca install [--state DIR] --permit NAMES | --everything\n"
+			    "       overt ca remove  [--state DIR]\n"
+			    "       overt ca export  [--state DIR] [--format pem|der] [FILE]\n"
+			    "       overt ca rotate  [--state DIR] [--lead DURATION]\n"
+			    "\n"
+			    "  --state DIR       where the CA stands; default $XDG_DATA_HOME/overt\n"
+			    "  --permit NAMES    what the CA may sign for: example.com (and all below it),\n"
+			    "                    10.0.0.0/8, 192.0.2.7, with commas or blanks between\n"
+			    "  --everything      the CA may sign for every name\n"
+			    "  --format FORMAT   pem (all certificates that clients may trust) or der (the\n"
+			    "                    issuing one)\n"
+			    "  --lead DURATION   the present CA goes on issuing that long (7d); default: the\n"
+			    "                    new one issues at once\n"
+			    "  --system-dir DIR  instead of /usr/local/share/ca-certificates; no update\n"
+			    "                    command is run then\n"
+			    "  --nss DIR         NSS database, instead of $HOME/.pki/nssdb; \"none\": leave it\n"
+			    "                    alone\n";
 
 struct ca_options {
 	const char *action;

@@ -1,5 +1,6 @@
 /* overt check — is this rules file right, and which of its rules would decide a connection? Opens nothing but files. */
 #include "accord/purpose.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
@@ -154,18 +155,25 @@ static const struct option options[] = {
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
+static void say_option(const char *option, const char *doc)
+{
+	printf("  %-24s", option);
+	fold(stdout, doc, 26, 26, FOLD_COLUMNS);
+	puts("");
+}
+
 static int help(void)
 {
 	puts("usage: overt check RULES [OPTIONS]\n\n"
-	     "Reads a rules file and the lists it names, and says what is wrong with it. With options, it says which "
-	     "rule\n"
-	     "would decide a connection, and why the rules above it would not. Exit code: 0 right, 2 wrong.\n");
-	printf("  %-24s%s\n  %-24s%s\n", "--state DIR", "look for the Accord anchor there, too", "--accord-server",
-		"the file holds the rules of an aware server");
+	     "Reads a rules file and the lists it names, and says what is wrong with it. With\n"
+	     "options, it says which rule would decide a connection, and why the rules above\n"
+	     "it would not. Exit code: 0 right, 2 wrong.\n");
+	say_option("--state DIR", "look for the Accord anchor there, too");
+	say_option("--accord-server", "the file holds the rules of an aware server");
 	for (size_t i = 0; i < OPTIONS; i++) {
 		char left[48];
 		snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].value ? options[i].value : "");
-		printf("  %-24s%s\n", left, options[i].doc);
+		say_option(left, options[i].doc);
 	}
 	return 0;
 }

@@ -294,8 +294,8 @@ static int make_certificates(int argc, char **argv, bool first)
 	if ((first && !make_all(&wish, now_s, &err)) || !issue_clients(&wish, now_s, &err))
 		return complain(verb, &err, EXIT_FAILURE);
 	if (first)
-		puts("ca.key makes new clients; keep it away from the collector. Each client gets its own pair and "
-		     "ca.pem.");
+		puts("ca.key makes new clients; keep it away from the collector. Each client gets its\n"
+		     "own pair and ca.pem.");
 	return EXIT_SUCCESS;
 }
 
@@ -306,9 +306,9 @@ static int help(void)
 	     "       overt collect client [--dir DIR] CLIENT...\n"
 	     "       overt collect fetch  --collector HOST:PORT --reader-key FILE [OPTIONS]\n"
 	     "       overt collect bus    nodes|streams|show|rewind|purge [OPTIONS]\n\n"
-	     "Takes keys over mutual TLS 1.3, holds them sealed to their readers, and gives each reader what its\n"
-	     "grants say. init and client make certificates; fetch is a reader that writes files;\n"
-	     "bus sets up the bus of a fleet of collectors. See\n"
+	     "Takes keys over mutual TLS 1.3, holds them sealed to their readers, and gives\n"
+	     "each reader what its grants say. init and client make certificates; fetch is a\n"
+	     "reader that writes files; bus sets up the bus of a fleet of collectors. See\n"
 	     "overt-collect(1), and overt-grant(1) for grants.\n");
 	arguments_help(&arguments);
 	puts("\nof init and client:");

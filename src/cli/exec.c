@@ -36,12 +36,10 @@ struct run {
 static void help(void)
 {
 	puts("usage: overt exec [OPTIONS] -- COMMAND [ARGUMENTS]\n\n"
-	     "Runs one program and shows its TLS traffic: a private proxy on loopback, a CA in memory for this run, "
-	     "and\n"
-	     "the variables by which curl, wget, Python, Node, Java, Go, Ruby, git, npm and apt find both, set for "
-	     "this\n"
-	     "program only. Ends with the program's exit code. A program that pins its server's certificate refuses, "
-	     "and\n"
+	     "Runs one program and shows its TLS traffic: a private proxy on loopback, a CA in\n"
+	     "memory for this run, and the variables by which curl, wget, Python, Node, Java,\n"
+	     "Go, Ruby, git, npm and apt find both, set for this program only. Ends with the\n"
+	     "program's exit code. A program that pins its server's certificate refuses, and\n"
 	     "that is shown.");
 	config_help(stdout, CONFIG_EXEC);
 	exec_accord_help();

@@ -170,11 +170,10 @@ bool exec_accord_wanted(int argc, char **argv)
 
 void exec_accord_help(void)
 {
-	puts("\nWith --accord there is no private proxy and no CA: programs that use OpenSSL 3 speak Accord to the "
-	     "proxy\n"
-	     "of the network, and what was proven about each connection is told. With --accord-server a server that "
-	     "uses\n"
-	     "OpenSSL 3 becomes an aware one, and its verdicts are told. Then only these options are known:\n");
+	puts("\nWith --accord there is no private proxy and no CA: programs that use OpenSSL 3\n"
+	     "speak Accord to the proxy of the network, and what was proven about each\n"
+	     "connection is told. With --accord-server a server that uses OpenSSL 3 becomes an\n"
+	     "aware one, and its verdicts are told. Then only these options are known:\n");
 	arguments_help(&arguments);
 }
 

@@ -189,11 +189,10 @@ bool exec_share_wanted(int argc, char **argv)
 
 void exec_share_help(void)
 {
-	puts("\nWith --share there is no proxy and no CA either: the program gives the keys of its records away "
-	     "itself, "
-	     "and\n"
-	     "its connections, which nobody touches, are read off the wire. So programs that pin a certificate can be\n"
-	     "looked at. Needs the right to capture (CAP_NET_RAW). Then only these options are known:\n");
+	puts("\nWith --share there is no proxy and no CA either: the program gives the keys of\n"
+	     "its records away itself, and its connections, which nobody touches, are read off\n"
+	     "the wire. So programs that pin a certificate can be looked at. Needs the right\n"
+	     "to capture (CAP_NET_RAW). Then only these options are known:\n");
 	arguments_help(&arguments);
 }
 

@@ -152,6 +152,14 @@ static void pass_by_time(struct exec_lines *lines, uint64_t frame_ns)
 		pass(lines, now_ns - behind_ns);
 }
 
+static void say_blind(const char *what, const struct error *err)
+{
+	fprintf(stderr,
+		"overt exec: %s: %s: keys of TLS 1.3 go out for each suite that they may be of and without the name of "
+		"the server, those of TLS 1.2 not at all\n",
+		what, err->text);
+}
+
 static void *run(void *arg)
 {
 	struct exec_lines *lines = arg;
@@ -170,10 +178,14 @@ static void *run(void *arg)
 				pass_by_time(lines, frame.time_ns);
 			continue;
 		}
-		if (result == CAPTURE_STOPPED && read(lines->wake, &wakes, sizeof(wakes)) < 0)
+		if (result == CAPTURE_STOPPED && read(lines->wake, &wakes, sizeof(wakes)) < 0) {
+			error_set_errno(&err, "waiting for secrets");
+			result = CAPTURE_BROKEN;
+		}
+		if (result != CAPTURE_STOPPED && result != CAPTURE_WAIT) {
+			say_blind("no more hellos are captured from now on", &err);
 			break;
-		if (result != CAPTURE_STOPPED && result != CAPTURE_WAIT)
-			break;
+		}
 		empty = pause_for_lines(lines);
 	}
 	/* There is no more to be seen. */
@@ -210,11 +222,7 @@ void exec_lines_watch(struct exec_lines *lines)
 	bool first = !lines->tried;
 	lines->tried = true;
 	if (first && !begin(lines, &err))
-		fprintf(stderr,
-			"overt exec: hellos are not captured: %s: keys of TLS 1.3 go out for each suite that they may "
-			"be "
-			"of and without the server's name, those of TLS 1.2 not at all\n",
-			err.text);
+		say_blind("hellos are not captured", &err);
 	pthread_mutex_unlock(&lines->lock);
 }
 

@@ -1,5 +1,6 @@
 /* overt explain — stories that run what they tell: why things are as they are with TLS, shown on this machine. */
 #include "base/clock.h"
+#include "base/fold.h"
 #include "base/text.h"
 #include "cli/arguments.h"
 #include "cli/explain_capture.h"
@@ -110,13 +111,18 @@ static const struct argument table[] = {
 static const struct arguments arguments = {
 	.verb = "explain", .table = table, .count = sizeof(table) / sizeof(table[0]), .word = read_story};
 
+#define LEFT 14 /* columns before what a story is about */
+
 static void help(void)
 {
-	puts("usage: overt explain STORY [OPTIONS]\n\nRuns what it tells, here and now, with the OpenSSL of this "
-	     "machine, "
-	     "and says what happened.\nEnds with 0 only if all of it happened as it is told.\n");
-	for (size_t i = 0; i < CHAPTERS; i++)
-		printf("  %-11s %s\n", chapters[i].name, chapters[i].line);
+	puts("usage: overt explain STORY [OPTIONS]\n\n"
+	     "Runs what it tells, here and now, with the OpenSSL of this machine, and says\n"
+	     "what happened. Ends with 0 only if all of it happened as it is told.\n");
+	for (size_t i = 0; i < CHAPTERS; i++) {
+		printf("  %-11s ", chapters[i].name);
+		fold(stdout, chapters[i].line, LEFT, LEFT, FOLD_COLUMNS);
+		puts("");
+	}
 	puts("");
 	arguments_help(&arguments);
 }

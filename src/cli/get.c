@@ -132,9 +132,11 @@ static const struct arguments arguments = {
 static int help(void)
 {
 	puts("usage: overt get --accord ANCHORS [OPTIONS] URL\n\n"
-	     "Fetches a page over TLS 1.3 with Accord: a proxy in between must show that the server itself signed a\n"
-	     "handshake in which it is named. The body goes to standard output, what was proven to standard error.\n\n"
-	     "  overt get --accord accord-anchor.pem --proxy proxy.example.com:8080 https://www.example.org/\n");
+	     "Fetches a page over TLS 1.3 with Accord: a proxy in between must show that the\n"
+	     "server itself signed a handshake in which it is named. The body goes to standard\n"
+	     "output, what was proven to standard error.\n\n"
+	     "  overt get --accord accord-anchor.pem --proxy proxy.example.com:8080 \\\n"
+	     "      https://www.example.org/\n");
 	arguments_help(&arguments);
 	return 0;
 }

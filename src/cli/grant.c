@@ -17,15 +17,15 @@
 
 static int help(void)
 {
-	puts("usage: overt grant key    [--dir DIR] NAME             a reader's key pair\n"
-	     "       overt grant signer [--dir DIR] NAME             a key pair that signs grants\n"
-	     "       overt grant new    --signer FILE --reader NAME --reader-key FILE --name PATTERN...\n"
-	     "                          --purpose TEXT [OPTIONS]     a grant\n"
+	puts("usage: overt grant key    [--dir DIR] NAME       a reader's key pair\n"
+	     "       overt grant signer [--dir DIR] NAME       a key pair that signs grants\n"
+	     "       overt grant new    --signer FILE --reader NAME --reader-key FILE\n"
+	     "                          --name PATTERN... --purpose TEXT [OPTIONS]\n"
 	     "       overt grant list   [--dir DIR] [--signers FILE]\n"
 	     "       overt grant show   FILE\n"
 	     "       overt grant revoke --signer FILE --reason TEXT [OPTIONS] FILE\n\n"
-	     "A grant says which reader may get which record keys, and until when. Without one, no key leaves.\n"
-	     "See overt-grant(1).");
+	     "A grant says which reader may get which record keys, and until when. Without\n"
+	     "one, no key leaves. See overt-grant(1).");
 	puts("\nof key and signer:");
 	grant_keys_help();
 	puts("\nof new and revoke:");

@@ -184,12 +184,12 @@ static bool run_local(const struct local_wish *wish, struct config *config, stru
 static int help(void)
 {
 	puts("usage: overt local --accord ANCHORS [--proxy HOST:PORT] [OPTIONS]\n\n"
-	     "Runs on your own machine, for programs that do not speak Accord, such as browsers: a proxy on loopback\n"
-	     "that only you can use. It speaks Accord to the network's proxy, checks what that one proves, and "
-	     "answers\n"
-	     "your programs with a CA that is made here and never leaves this machine. Who reads what, now and "
-	     "before,\n"
-	     "is at http://overt.internal/ through it; there a proxy, a role or a site can be refused.\n");
+	     "Runs on your own machine, for programs that do not speak Accord, such as\n"
+	     "browsers: a proxy on loopback that only you can use. It speaks Accord to the\n"
+	     "network's proxy, checks what that one proves, and answers your programs with a\n"
+	     "CA that is made here and never leaves this machine. Who reads what, now and\n"
+	     "before, is at http://overt.internal/ through it; there a proxy, a role or a site\n"
+	     "can be refused.\n");
 	local_options_help();
 	return 0;
 }

@@ -118,14 +118,16 @@ static const struct arguments arguments = {
 
 static int help(void)
 {
-	puts("usage: overt log show [--kind KINDS] [--since TIME] [--before TIME] [--unilateral] [--json]\n"
+	puts("usage: overt log show [--kind KINDS] [--since TIME] [--before TIME]\n"
+	     "                      [--unilateral] [--json]\n"
 	     "       overt log verify [--key KEY] [--checkpoint FILE] [--witness KEY]\n"
 	     "       overt log verify --proof FILE --key KEY [--witness KEY]\n"
 	     "       overt log prove --line N | --from FILE [--checkpoint FILE] [--out FILE]\n"
 	     "       overt log witness --as DIR [--key KEY] [FILE]\n\n"
-	     "Shows the audit log of a proxy, verifies that none of it was altered or taken out, proves that a line\n"
-	     "stands in it, or that it only grew, and cosigns its checkpoints for others. With --state or --log it is\n"
-	     "that log which all but a verification of a proof is about.\n");
+	     "Shows the audit log of a proxy, verifies that none of it was altered or taken\n"
+	     "out, proves that a line stands in it, or that it only grew, and cosigns its\n"
+	     "checkpoints for others. With --state or --log it is that log which all but a\n"
+	     "verification of a proof is about.\n");
 	arguments_help(&arguments);
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "cli/verbs.h"
 
+#include "base/fold.h"
 #include "proxy/child.h"
 
 #include <openssl/crypto.h>
@@ -32,6 +33,7 @@ static const struct verb {
 	{"help", verb_help, "show this, or the options of a verb"},
 };
 
+#define LEFT  13 /* columns before what a verb does */
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
 static const struct verb *find(const char *name)
@@ -46,9 +48,13 @@ static const struct verb *find(const char *name)
 static void usage(FILE *out)
 {
 	fputs("overt: TLS visibility that is never covert\n\nusage: overt VERB [OPTIONS]\n\n", out);
-	for (size_t i = 0; i < VERBS; i++)
-		fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].line);
-	fputs("\novert help VERB, or overt VERB --help, shows the options of a verb; man overt tells the rest.\n", out);
+	for (size_t i = 0; i < VERBS; i++) {
+		fprintf(out, "  %-10s ", verbs[i].name);
+		fold(out, verbs[i].line, LEFT, LEFT, FOLD_COLUMNS);
+		fputc('\n', out);
+	}
+	fputs("\novert help VERB, or overt VERB --help, shows the options of a verb; man overt\ntells the rest.\n",
+		out);
 }
 
 int verb_help(int argc, char **argv)

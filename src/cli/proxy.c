@@ -23,9 +23,10 @@
 static void help(void)
 {
 	puts("usage: overt proxy [OPTIONS]\n\n"
-	     "Inspects TLS 1.2 and 1.3 connections as rules say; passes the rest through untouched.\n"
-	     "Without options: an explicit proxy for this machine at 127.0.0.1:8080, everything but the\n"
-	     "sensitive list inspected, requests shown in the terminal. The CA to trust is STATE/ca.pem.");
+	     "Inspects TLS 1.2 and 1.3 connections as rules say; passes the rest through\n"
+	     "untouched. Without options: an explicit proxy for this machine at\n"
+	     "127.0.0.1:8080, everything but the sensitive list inspected, requests shown in\n"
+	     "the terminal. The CA to trust is STATE/ca.pem.");
 	config_help(stdout, CONFIG_PROXY);
 }
 
@@ -34,7 +35,8 @@ static void help(void)
 struct run {
 	struct loop *loop;
 	struct single *single;
-	int stops; /* signals to stop so far */
+	uint64_t asked_ns; /* when the first signal to stop came; 0: none */
+	bool stops;
 };
 
 static void drained(void *ctx)
@@ -63,10 +65,13 @@ static void caught(int number, void *ctx)
 		sd_notify(0, "READY=1");
 		return;
 	}
-	if (++run->stops > 1) {
+	if (signals_repeat(&run->asked_ns))
+		return;
+	if (run->stops) {
 		loop_stop(run->loop);
 		return;
 	}
+	run->stops = true;
 	log_info("draining", LOG_S("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
 	sd_notify(0, "STOPPING=1");
 	single_drain(run->single, drained, run);

@@ -16,11 +16,10 @@
 static void help(void)
 {
 	puts("usage: overt refusals [--state DIR]\n\n"
-	     "Lists clients that did not accept a leaf of the local CA: when, who, for which name, how often, and "
-	     "what\n"
-	     "they said. Such a program pins its server's certificate, or does not trust the CA. To let it pass "
-	     "unread,\n"
-	     "write a rule that bypasses the name, or one with refused: bypass.\n\n"
+	     "Lists clients that did not accept a leaf of the local CA: when, who, for which\n"
+	     "name, how often, and what they said. Such a program pins its server's\n"
+	     "certificate, or does not trust the CA. To let it pass unread, write a rule that\n"
+	     "bypasses the name, or one with refused: bypass.\n\n"
 	     "  --state DIR   where the proxy keeps its state [$XDG_DATA_HOME/overt]");
 }
 

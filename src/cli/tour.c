@@ -56,10 +56,11 @@ static const struct arguments arguments = {.verb = "tour", .table = table, .coun
 static int help(void)
 {
 	puts("usage: overt tour [OPTIONS]\n\n"
-	     "Five minutes on loopback: a relay that leaves a connection, a program's request read in split and in\n"
-	     "share, an Accord proof, a capture with holes, an altered log. Each step runs here and now, with servers\n"
-	     "and certificates of its own, and says the command that repeats it. Nothing is installed and nothing\n"
-	     "stays. Ends with 0 only if each step happened as it is told.\n");
+	     "Five minutes on loopback: a relay that leaves a connection, a program's request\n"
+	     "read in split and in share, an Accord proof, a capture with holes, an altered\n"
+	     "log. Each step runs here and now, with servers and certificates of its own, and\n"
+	     "says the command that repeats it. Nothing is installed and nothing stays. Ends\n"
+	     "with 0 only if each step happened as it is told.\n");
 	arguments_help(&arguments);
 	return 0;
 }

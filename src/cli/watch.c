@@ -177,14 +177,18 @@ static const struct arguments arguments = {
 static int help(void)
 {
 	puts("usage: overt watch [OPTIONS] [FILE...]\n\n"
-	     "Reads connections of TLS 1.2, TLS 1.3 and DTLS 1.2 out of captures or off an interface, with keys\n"
-	     "that an endpoint gave away. Nothing is sent, and the connections do not notice.\n\n"
-	     "  overt watch -k keys.log capture.pcapng          what a server and its clients said\n"
-	     "  overt watch -k keys.log -i eth0 -f 'port 443'   the same, while they say it\n");
+	     "Reads connections of TLS 1.2, TLS 1.3 and DTLS 1.2 out of captures or off an\n"
+	     "interface, with keys that an endpoint gave away. Nothing is sent, and the\n"
+	     "connections do not notice.\n\n"
+	     "  overt watch -k keys.log capture.pcapng\n"
+	     "      what a server and its clients said\n"
+	     "  overt watch -k keys.log -i eth0 -f 'port 443'\n"
+	     "      the same, while they say it\n");
 	arguments_help(&arguments);
-	puts("\nAt the end a line on standard error tells what was decrypted, what not, and why; overt-watch(1)\n"
-	     "explains it. Exits with 0 when all was read, 1 when the input broke off or an output lost something,\n"
-	     "2 when misused or when nothing could be read.");
+	puts("\nAt the end a line on standard error tells what was decrypted, what not, and why;\n"
+	     "overt-watch(1) explains it. Exits with 0 when all was read, 1 when the input\n"
+	     "broke off or an output lost something, 2 when misused or when nothing could be\n"
+	     "read.");
 	return 0;
 }
 

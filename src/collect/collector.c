@@ -248,7 +248,8 @@ static void say_counts(const struct collector *collector)
 		LOG_N("keys", store.fresh), LOG_N("known", store.known), LOG_N("contradictory", store.contradictory),
 		LOG_N("refused", counts->refused), LOG_N("malformed", counts->malformed), LOG_N("lines", counts->lines),
 		LOG_N("lines-bad", counts->lines_bad), LOG_N("lines-refused", counts->lines_refused),
-		LOG_N("given", counts->given), LOG_N("expired", store.expired), LOG_N("evicted", store.evicted),
+		LOG_N("lines-unwanted", counts->lines_unwanted), LOG_N("given", counts->given),
+		LOG_N("expired", store.expired), LOG_N("evicted", store.evicted),
 		LOG_N("log-closed", counts->refused_log), LOG_N("spool-lost", collector->spool_lost));
 }
 

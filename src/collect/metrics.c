@@ -89,6 +89,8 @@ static void put_rows(const struct metrics *metrics, struct writer *to)
 		{"lines_total", "Lines of key logs.", false, counts->lines},
 		{"lines_bad_total", "Lines that are none.", false, counts->lines_bad},
 		{"lines_refused_total", "Lines that no grant covers.", false, counts->lines_refused},
+		{"lines_unwanted_total", "Lines with exporter secrets, which go to nobody.", false,
+			counts->lines_unwanted},
 		{"grant_errors_total", "Files of grants that were left out.", false, collector->folder.errors},
 		{"metrics_refused_total", "Requests for these turned away.", false, metrics->refused},
 	};

@@ -22,7 +22,7 @@
 #define GIVE_ROOM       ((size_t)256 * 1024) /* octets of frames that one entry in the log covers */
 #define TURN_READS      64                   /* of at most a record, before other peers have their turn */
 #define TOGETHER_KEYS   8                    /* as many keys a batch counts for beside its own */
-#define RAW_SEALERS_MAX 64
+#define RAW_SEALERS_MAX 64                   /* readers of lines that have one; the one longest unused gives way */
 
 struct collector;
 
@@ -93,7 +93,7 @@ struct peer {
 	bool dead;
 	/* Lines. */
 	struct keylog_split *split;
-	uint64_t lines, lines_refused, lines_bad;
+	uint64_t lines, lines_refused, lines_bad, lines_unwanted;
 	/* Reading. */
 	bool wants, follow, caught_up;
 	uint64_t cursor;
@@ -104,7 +104,7 @@ struct collect_counts {
 	uint64_t accepted, refused_clients, failed_handshakes, late;
 	uint64_t batches, malformed, refused, refused_log;
 	uint64_t given, reads;
-	uint64_t lines, lines_bad, lines_refused;
+	uint64_t lines, lines_bad, lines_refused, lines_unwanted;
 };
 
 struct listening {
@@ -137,9 +137,10 @@ struct collector {
 	struct batch *batches, **batches_end;
 	struct raw_sealer {
 		uint8_t key[SEAL_KEY];
-		struct sealer *sealer;
+		struct sealer *sealer; /* NULL: a free slot */
+		uint64_t used;         /* of raw_turn, when it last was */
 	} raw[RAW_SEALERS_MAX];
-	size_t raw_count;
+	uint64_t raw_turn;
 	int spool_fd;
 	off_t spool_size;    /* of what is whole in it */
 	bool spool_owes;     /* it holds what is no longer held: to be written anew */

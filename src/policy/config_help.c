@@ -1,31 +1,11 @@
 /* The table of options for people: --help, and docs/configuration.md. */
 #include "policy/config.h"
 
-#include <string.h>
-
-/* Long sentences go on below their first line, where they began. */
-static void print_wrapped(FILE *out, const char *text, size_t indent, size_t width)
-{
-	size_t column = indent;
-	while (*text) {
-		size_t word = strcspn(text, " ");
-		if (column > indent && column + 1 + word > width) {
-			fprintf(out, "\n%*s", (int)indent, "");
-			column = indent;
-		} else if (column > indent) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", (int)word, text);
-		column += word;
-		text += word;
-		text += *text == ' ';
-	}
-}
+#include "base/fold.h"
 
 void config_help(FILE *out, enum config_verb verb)
 {
-	enum { INDENT = 30, WIDTH = 100 };
+	enum { INDENT = 30 };
 	const char *heading = NULL;
 	size_t count;
 	const struct config_option *options = config_options(&count);
@@ -46,9 +26,11 @@ void config_help(FILE *out, enum config_verb verb)
 			fprintf(out, "\n%*s", INDENT, "");
 		else
 			fprintf(out, "%*s", INDENT - n, "");
-		print_wrapped(out, o->doc, INDENT, WIDTH);
-		if (o->type != CONFIG_FLAG && o->initial[0])
-			fprintf(out, " [%s]", o->initial);
+		char doc[1024];
+		bool has_default = o->type != CONFIG_FLAG && o->initial[0];
+		snprintf(doc, sizeof(doc), "%s%s%s%s", o->doc, has_default ? " [" : "", has_default ? o->initial : "",
+			has_default ? "]" : "");
+		fold(out, doc, INDENT, INDENT, FOLD_COLUMNS);
 		fputc('\n', out);
 	}
 }

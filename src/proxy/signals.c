@@ -1,5 +1,7 @@
 #include "proxy/signals.h"
 
+#include "base/clock.h"
+
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -35,6 +37,15 @@ bool signals_watch(
 	if (fd < 0 || !loop_add(loop, &signals->io, fd, signal_ready))
 		return error_set_errno(err, "signals cannot be watched");
 	return true;
+}
+
+bool signals_repeat(uint64_t *first_ns)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	if (*first_ns != 0)
+		return now_ns - *first_ns <= NS_PER_S;
+	*first_ns = now_ns;
+	return false;
 }
 
 void signals_close(struct signals *signals)

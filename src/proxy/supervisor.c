@@ -696,6 +696,8 @@ static void caught(int number, void *ctx)
 		sd_notify(0, "READY=1");
 	} else if (number == SIGUSR2) {
 		supervisor_upgrade(s);
+	} else if (signals_repeat(&s->asked_ns)) {
+		/* The first one said it. */
 	} else if (s->replaced) {
 		/* It drains already, for the other program. The first signal to stop says nothing new. */
 		s->replaced = false;

@@ -54,7 +54,8 @@ struct supervisor {
 	bool waiting;                   /* that one has the state still */
 	struct former *former;          /* its workers, until the keeper serves them */
 	int stops;
-	bool up; /* every child has been ready once */
+	uint64_t asked_ns; /* when the first signal to stop came; 0: none */
+	bool up;           /* every child has been ready once */
 	bool ok;
 	struct error *err;
 };

@@ -210,10 +210,28 @@ static bool look(struct greetings *g, const struct connection *c, enum flow_dire
 
 /* What the table says. */
 
+/* Who sent what the host has taken is not known. */
+static void doubt(struct greetings *g, struct connection *c)
+{
+	g->counts.disputed++;
+	leave(g, c);
+}
+
+static void disputed(void *arg, struct connection *c)
+{
+	if (c->user)
+		doubt(arg, c);
+}
+
 static void opened(void *arg, struct connection *c, uint64_t time_ns)
 {
 	struct greetings *g = arg;
 	(void)time_ns;
+	/* Another SYN before the hellos: either may be the one that the host has dropped. */
+	if (c->contested) {
+		doubt(g, c);
+		return;
+	}
 	c->user = calloc(1, sizeof(struct meeting));
 	if (c->user)
 		return;
@@ -232,6 +250,20 @@ static void data(void *arg, struct connection *c, enum flow_direction direction,
 		return;
 	if (m && (!keep(g, &m->side[direction], octets) || !look(g, c, direction)))
 		leave(g, c);
+}
+
+static void again(void *arg, struct connection *c, enum flow_direction direction, uint64_t offset, struct bytes octets)
+{
+	const struct meeting *m = c->user;
+	if (!m)
+		return;
+	const struct side *side = &m->side[direction];
+	struct bytes said = bytes_of(side->octets, side->len);
+	if (offset >= side->len || !bytes_skip(&said, offset))
+		return;
+	said.len = octets.len = said.len < octets.len ? said.len : octets.len;
+	if (!bytes_equal(said, octets))
+		doubt(arg, c);
 }
 
 static void gap(void *arg, struct connection *c, enum flow_direction direction, uint64_t offset, uint64_t octets,
@@ -253,7 +285,8 @@ static void closed(void *arg, struct connection *c, enum table_reason reason, ui
 
 struct greetings *greetings_new(void (*tell)(void *arg, const struct greeting *greeting), void *arg)
 {
-	static const struct table_events events = {.opened = opened, .data = data, .gap = gap, .closed = closed};
+	static const struct table_events events = {
+		.opened = opened, .data = data, .again = again, .disputed = disputed, .gap = gap, .closed = closed};
 	struct table_limits limits = table_limits_default();
 	struct greetings *g = calloc(1, sizeof(*g));
 	if (!g)

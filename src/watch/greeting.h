@@ -27,12 +27,17 @@ struct greetings;
 
 struct greetings_counts {
 	uint64_t told;
-	uint64_t lost;    /* connections of which a piece was not captured before both hellos were seen */
+	uint64_t lost; /* connections of which a piece was not captured before both hellos were seen */
+	/* Of which there were two accounts before that: octets sent again as others, or another SYN. */
+	uint64_t disputed;
 	uint64_t crowded; /* passed over, for want of room */
 	size_t octets;    /* kept, now */
 };
 
-/* `tell` gets each pair of hellos once the server's was seen, but no HelloRetryRequest. NULL without memory. */
+/*
+ * `tell` gets each pair of hellos once the server's was seen, but no HelloRetryRequest. Of two accounts of the same octets
+ * the host has taken one, and the capture cannot tell which: of such a connection nothing is told. NULL without memory.
+ */
 must_check struct greetings *greetings_new(void (*tell)(void *arg, const struct greeting *greeting), void *arg);
 void greetings_free(struct greetings *greetings); /* NULL is allowed */
 

@@ -219,16 +219,52 @@ static void report_item(struct table *t, struct connection *c, unsigned side, co
 		e->half_closed(t->arg, c, direction, item->time_ns);
 }
 
+/* `before`: stream_counts.conflicts, as was last looked at. */
+static void report_disputed(struct table *t, struct connection *c, uint64_t *before)
+{
+	bool disputed = *before != t->pool.counts.conflicts;
+	*before = t->pool.counts.conflicts;
+	if (!disputed || !t->events.disputed || c->ignored)
+		return;
+	report_opened(t, c);
+	t->events.disputed(t->arg, c);
+}
+
 /* Whether anything came of it. */
 static bool run_turn(struct table *t, struct connection *c, unsigned side, struct stream_turn *turn)
 {
 	struct stream_item item;
 	bool any = false;
+	uint64_t conflicts = t->pool.counts.conflicts;
 	while (stream_next(&t->pool, &c->stream[side], turn, &item)) {
+		report_disputed(t, c, &conflicts);
 		report_item(t, c, side, &item);
 		any = true;
 	}
+	report_disputed(t, c, &conflicts);
 	return any;
+}
+
+/* Before the packet is taken: what of it was given out already. */
+static void report_again(struct table *t, struct connection *c, unsigned side, const struct packet *p)
+{
+	const struct stream *s = &c->stream[side];
+	struct bytes octets = p->payload;
+	uint64_t position = stream_position(s, p->seq + ((p->flags & PACKET_SYN) != 0));
+	if (c->ignored || s->settling || position == 0 || position >= s->next)
+		return;
+	/* A keep-alive's may be any (RFC 9293, 3.8.4). */
+	if (octets.len == 1 && position + 1 == s->next)
+		return;
+	if (position < s->origin) {
+		if (!bytes_skip(&octets, s->origin - position))
+			return;
+		position = s->origin;
+	}
+	if (octets.len > s->next - position)
+		octets.len = s->next - position;
+	if (octets.len > 0)
+		t->events.again(t->arg, c, direction_of(c, side), position - s->origin, octets);
 }
 
 static void resume(struct table *t, struct connection *c, unsigned side)
@@ -424,19 +460,25 @@ static bool is_other_answer(const struct connection *c, const struct packet *p, 
 static struct connection *tcp_entry(struct table *t, const struct packet *p, uint32_t hash, unsigned side)
 {
 	struct connection *c = find(t, p, hash, side);
+	bool contested = false;
 	if (c && (p->flags & PACKET_SYN) && !stream_may_begin_at(&t->pool, &c->stream[side], p->seq)) {
 		if (is_other_answer(c, p, side)) {
 			c->stream[side] = (struct stream){.tag = c->stream[side].tag, .skip = c->ignored};
 			return c;
 		}
+		contested = !c->ignored;
 		close_connection(t, c, TABLE_REPLACED);
 		c = NULL;
 	}
 	if (c)
 		return c;
 	bool begins = (p->flags & PACKET_SYN) && !(p->flags & PACKET_RST);
-	if (begins || (p->payload.len + p->cut > 1 && !(p->flags & PACKET_RST)))
-		return open_connection(t, p, hash, side);
+	if (begins || (p->payload.len + p->cut > 1 && !(p->flags & PACKET_RST))) {
+		c = open_connection(t, p, hash, side);
+		if (c)
+			c->contested = contested;
+		return c;
+	}
 	t->counts.stray++;
 	return NULL;
 }
@@ -484,6 +526,8 @@ static void tcp_packet(struct table *t, const struct packet *p, uint32_t hash)
 	struct stream_segment segment = {
 		p->seq, (p->flags & PACKET_SYN) != 0, (p->flags & PACKET_FIN) != 0, p->payload, p->cut, p->time_ns};
 	struct stream_turn turn;
+	if (t->events.again)
+		report_again(t, c, side, p);
 	stream_take(&t->pool, &c->stream[side], &segment, t->now, &turn);
 	bool fresh = run_turn(t, c, side, &turn);
 	c->payload |= p->payload.len + p->cut > 0;

@@ -54,6 +54,7 @@ struct connection {
 	uint8_t protocol;               /* PACKET_TCP or PACKET_UDP */
 	uint8_t client;                 /* side of the client */
 	bool from_start;                /* a SYN was seen */
+	bool contested; /* its SYN came while there was another of these addresses and ports, of which data was wanted */
 	/* The table's own. */
 	bool reported, ignored, reset, payload;
 	bool syn[2], heard[2]; /* by side */
@@ -101,6 +102,11 @@ struct table_events {
 	void (*datagram)(void *arg, struct connection *c, enum flow_direction direction, const struct packet *packet);
 	/* Whether a datagram that belongs to no entry is worth one. NULL: each is. */
 	bool (*datagram_opens)(void *arg, const struct packet *packet);
+	/* Octets that were given out already, as they came again: whether they are the same is not looked at. */
+	void (*again)(
+		void *arg, struct connection *c, enum flow_direction direction, uint64_t offset, struct bytes octets);
+	/* Octets that wait for others before them came again, and were not the same. Neither was given out yet. */
+	void (*disputed)(void *arg, struct connection *c);
 };
 
 struct table_counts {

@@ -381,7 +381,7 @@ def test_a_reload_takes_new_rules_up_and_keeps_good_ones(aware, rules, accord, g
     assert get(server.port, one)[0] == 1
     rules(rule("accept", role="reader"))
     os.kill(nginx_master(server), signal.SIGHUP)
-    server.wait("aware.yaml was read: 1 rules, 1 clients")
+    server.wait("aware.yaml was read: 1 rule, 1 client")
     server.server.process.err.wait(r"gracefully shutting down")
     code, _, said = get(server.port, one)
     assert code == 0, said + one.log()[-1500:] + server.server.process.err.text()

@@ -134,7 +134,7 @@ def test_gnutls_server_proves(kind, world, starts, through, get):
 def test_gnutls_server_that_retries_proves(world, starts, through, get):
     server = starts(servers.GnutlsServer(*world.files("site.test"), priority="NORMAL:-GROUP-ALL:+GROUP-SECP521R1"))
     got = get(server.port, through(), "--explain")
-    assert got.code == 0 and "after a HelloRetryRequest" in got.said, got.said
+    assert got.code == 0 and "after a HelloRetryRequest" in " ".join(got.said.split()), got.said
 
 
 def test_apache_proves(world, starts, through, get):
@@ -147,9 +147,11 @@ def test_the_story_tells_who_signed_what(server, through, get):
     got = get(server.port, through("--purpose", "malware scan"), "--explain")
     nonces = re.findall(r"nonce +([0-9a-f]{64})\n", got.said)
     assert got.code == 0 and len(set(nonces)) == 2, got.said
-    for wanted in ("proxy.test", "role         reader", "malware scan", "ecdsa_secp256r1_sha256", "CN=site.test",
+    for wanted in ("proxy.test", "role        reader", "malware scan", "ecdsa_secp256r1_sha256", "CN=site.test",
                    "all passed", "not proven"):
         assert wanted in got.said, wanted
+    story = got.said.partition("\n\n")[2]
+    assert story.startswith("you ") and max(map(len, story.splitlines())) <= 80
 
 
 def test_a_purpose_cannot_paint_the_terminal(server, through, get):
@@ -387,7 +389,7 @@ def test_an_aware_server_sees_that_somebody_does_not_say_who(world, starts, thro
     server.process.out.wait(r"^introduced hops=0 sealed=1")
     server = starts(AwareServer(world.files("site.test"), "silent"))
     got = get(server.port, through(), "--explain")
-    assert got.code == 0 and "verdict      none" in got.said
+    assert got.code == 0 and "verdict     none" in got.said
 
 
 def test_a_refusal_ends_the_connection_whatever_the_proxy_does(world, starts, through, get):
@@ -526,6 +528,7 @@ def test_a_saved_proof_is_checked_again_offline(saved, anchors, world):
     assert (code, err) == (0, ""), err
     for wanted in ("proxy.test", "malware scan", "site.test", "all passed", "not proven"):
         assert wanted in out, wanted
+    assert max(map(len, out.replace(str(world.trust), "FILE").splitlines())) <= 80
     code, out, err = _verify(saved, anchors, world.trust, "--json")
     assert code == 0 and json.loads(out)["path"] == "proven"
 

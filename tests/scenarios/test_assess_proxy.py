@@ -48,6 +48,15 @@ def test_a_proxy_that_passes_through_is_told_and_not_graded(proxy, root):
     assert code == 1 and out == "", err
 
 
+def test_a_ca_that_cannot_be_read_is_told_before_anything_is_asked(root, folder):
+    (folder / "empty.pem").write_text("none\n")
+    nobody = Reserved()
+    for name, why in (("nofile", "No such file or directory"), ("empty.pem", "holds no certificate in PEM")):
+        code, out, err = overt.run("assess", "proxy", f"127.0.0.1:{nobody.port}", "--ca", folder / name, "--origin", root)
+        assert (code, out, err) == (1, "", f"overt assess: --ca {folder / name}: {why}\n")
+    nobody.close()
+
+
 def serve(starts, port, *command):
     process = starts(Process(*command))
     eventually(lambda: listening(port) or not process.running(), f"{command[0]} listens")

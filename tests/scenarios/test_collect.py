@@ -8,6 +8,8 @@ import subprocess
 import threading
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from lab import clients, collect, lines, overt, servers, watch
 from lab.collect import Collector, Frames, Key, Place, Sealer
 from lab.proc import PATIENCE, eventually
@@ -105,7 +107,7 @@ def test_lines_come_from_socat_too(place, starts, tmp_path):
                            f"key={place.dir}/web1.key,openssl-min-proto-version=TLS1.3"],
                           input=LINE.encode(), capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
-    collector.wait("lines ended from=web1 lines=1 refused=0 bad=0")
+    collector.wait("lines ended from=web1 lines=1 refused=0 bad=0 unwanted=0")
 
 
 def test_record_keys_alone_open_what_nginx_and_curl_say(place, starts, world, nginx, live, sender, tmp_path):
@@ -229,6 +231,31 @@ def test_lines_without_a_grant_for_them_are_refused_and_the_log_says_why(place, 
     collector.lines(LINE * 3)
     collector.wait('line refused from=web1 why="no grant with grade raw, consent unilateral')
     assert collector.counts()["lines-refused"] == 3
+
+
+def test_lines_with_exporter_secrets_go_to_nobody_and_are_counted(place, starts):
+    place.grant(grade="raw", consent="unilateral")
+    collector = starts(Collector(place, "--metrics", "127.0.0.1:0"))
+    exporter = LINE.replace("CLIENT_TRAFFIC_SECRET_0", "EXPORTER_SECRET")
+    collector.lines(LINE + exporter + exporter.replace("EXPORTER", "EARLY_EXPORTER"))
+    collector.wait("lines ended from=web1 lines=3 refused=0 bad=0 unwanted=2")
+    assert collector.metrics()["overt_collect_lines_unwanted_total"] == 2
+    counts = collector.counts()
+    assert (counts["keys"], counts["lines"], counts["lines-unwanted"]) == (1, 3, 2)
+
+
+def test_lines_go_to_every_reader_however_many_there_are(place, starts):
+    readers = 66
+    for number in range(readers):
+        public = X25519PrivateKey.generate().public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        (place.keys / f"r{number}.pub").write_bytes(public)
+        place.grant(reader=f"r{number}", grade="raw", consent="unilateral")
+    collector = starts(Collector(place))
+    collector.lines(LINE * 2)
+    collector.wait(r"lines ended from=web1 lines=2 refused=0 bad=0")
+    counts = collector.counts()
+    assert (counts["keys"], counts["lines-refused"], counts["refused"]) == (readers, 0, 0)
 
 
 def test_a_reader_gets_what_its_grants_say_and_no_other_reader_does(place, starts, sender, tmp_path):

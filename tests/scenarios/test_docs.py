@@ -61,6 +61,13 @@ def test_the_verbs_of_these_tests_are_those_of_the_program():
         assert len(_options(verb) or {}) >= 1, f"no option found in overt {verb} --help"
 
 
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_help_fits_80_columns(verb):
+    text = _help(verb)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
 # Manual pages
 
 def _manual(verb=None):

@@ -277,12 +277,31 @@ def test_a_second_signal_ends_at_once(family, world, starts):
     tls, _ = _half_a_download(made, _slow_server(world, starts, gate))
     made.process.popen.send_signal(signal.SIGTERM)
     made.wait_log("draining")
-    made.process.popen.send_signal(signal.SIGTERM)
+
+    def ended():
+        made.process.popen.send_signal(signal.SIGTERM)
+        return not made.process.running()
+    eventually(ended, "a signal a second after the first ends it")
     made.process.wait()
     gate.set()
     tls.close()
     made.stopped = True
     assert not any(_alive(pid) for pid in made.family())
+
+
+@pytest.mark.parametrize("mode", [["--workers", "2"], ["--single"]], ids=["family", "single"])
+def test_a_second_signal_with_the_first_lets_a_download_complete(mode, proxy, world, starts):
+    """As timeout(1) sends it: to the process, and to the process's group. While it is stopped, both gather."""
+    made, gate = proxy(*mode, "--drain-timeout", "300s"), threading.Event()
+    tls, got = _half_a_download(made, _slow_server(world, starts, gate))
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        made.process.popen.send_signal(number)
+    made.wait_log("draining")
+    eventually(lambda: not servers.listening(made.port) or _refused(made.port), "no new connection is taken")
+    gate.set()
+    assert (got + tls.recv_all()).endswith(b"b" * 500)
+    tls.close()
+    assert made.process.wait() == 0 and "ending at once" not in made.log()
 
 
 def test_the_drain_deadline_ends_what_does_not_end(family, world, starts):

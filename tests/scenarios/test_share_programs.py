@@ -42,9 +42,9 @@ class Sender:
                       place.dir / "web1.pem", "--grants", place.dir / "grants", "--signer", place.dir / "signers",
                       "--audit", folder / "release.log", *options, "--"]
 
-    def run(self, *command, stdin=subprocess.DEVNULL):
+    def run(self, *command, stdin=subprocess.DEVNULL, **environment):
         done = subprocess.run([str(word) for word in (*self.words, *command)], capture_output=True, text=True, stdin=stdin,
-                              timeout=PATIENCE * 2, env=clients.environment(**overt.SANITIZER_OPTIONS))
+                              timeout=PATIENCE * 2, env=clients.environment(**{**overt.SANITIZER_OPTIONS, **environment}))
         assert not overt.SANITIZER.search(done.stderr), done.stderr
         return done
 
@@ -234,6 +234,44 @@ def test_of_tls_1_2_the_hellos_give_what_a_line_lacks(place, named, nginx, world
     assert done.returncode == 0 and "nginx says hello" in done.stdout, done.stderr
     _is_read(running, "/")
     _all_arrived(done.stderr, 2)
+
+
+# Waiting for packets fails, and for nothing else.
+NO_PACKETS = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+
+int poll(struct pollfd *fds, nfds_t count, int ms)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+	struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
+	int before = errno;
+	if (count > 0 && getsockopt(fds->fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_PACKET) {
+		errno = ENOMEM;
+		return -1;
+	}
+	errno = before;
+	return ppoll(fds, count, ms < 0 ? 0 : &wait, 0);
+}
+"""
+
+
+def test_a_capture_of_hellos_that_ends_early_is_said_with_what_that_means(place, named, nginx, world, folder):
+    (folder / "poll.c").write_text(NO_PACKETS)
+    shim = folder / "poll.so"
+    done = clients.run(needs_program("cc"), "-shared", "-fPIC", "-O1", "-o", shim, folder / "poll.c")
+    assert done.returncode == 0, done.stderr
+    sender = Sender(place, named, folder, release=True)
+    done = sender.run(*_node(world, nginx, folder, "TLSv1.2"), LD_PRELOAD=str(shim))
+    assert done.returncode == 0 and "nginx says hello" in done.stdout, done.stderr
+    said = re.findall(r"^overt exec: no more hellos are captured from now on: (.*)", done.stderr, re.M)
+    assert len(said) == 1 and said[0].startswith("waiting for packets: Cannot allocate memory: keys of TLS 1.3"), done.stderr
+    assert said[0].endswith("those of TLS 1.2 not at all")
 
 
 # A program that nobody expects to write lines: then no hellos are captured.

@@ -276,6 +276,81 @@ static void a_hole_before_the_hellos_were_seen_is_counted(void **state)
 	assert_int_equal(greetings_count(b->greetings).octets, 0);
 }
 
+/* The RFC's hello with another name, in the same octets' place. */
+static struct bytes false_hello(struct bed *b)
+{
+	size_t len;
+	assert_true(text_unhex(b->room, sizeof(b->room), &len, bytes_str(S3_CLIENT_HELLO)));
+	size_t at = bytes_find(bytes_of(b->room, len), 's', 0);
+	while (at + 6 <= len && memcmp(b->room + at, "server", 6) != 0)
+		at = bytes_find(bytes_of(b->room, len), 's', at + 1);
+	assert_true(at + 6 <= len);
+	memcpy(b->room + at, "secret", 6);
+	return bytes_of(b->room, len);
+}
+
+static void assert_disputed(const struct bed *b)
+{
+	assert_int_equal(b->told, 0);
+	assert_int_equal(greetings_count(b->greetings).disputed, 1);
+	assert_int_equal(greetings_count(b->greetings).octets, 0);
+}
+
+static void a_hello_that_was_sent_twice_with_different_octets_is_not_told(void **state)
+{
+	static const size_t cuts[] = {1000, 100, 7};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		void *own;
+		begin(&own);
+		struct bed *b = own;
+		packet(b, true, PACKET_ACK, b->next[true], false_hello(b));
+		say_hex(b, true, S3_CLIENT_HELLO, cuts[i]);
+		say_hex(b, false, S3_SERVER_HELLO, 1000);
+		assert_disputed(b);
+		end(&own);
+	}
+}
+
+static void nor_is_one_that_came_too_early_to_be_looked_at(void **state)
+{
+	struct bed *b = *state;
+	struct bytes rest = false_hello(b);
+	assert_true(bytes_skip(&rest, 1));
+	packet(b, true, PACKET_ACK, b->next[true] + 1, rest);
+	say_hex(b, true, S3_CLIENT_HELLO, 1000);
+	say_hex(b, false, S3_SERVER_HELLO, 1000);
+	assert_disputed(b);
+}
+
+static void nor_is_one_behind_another_syn(void **state)
+{
+	struct bed *b = *state;
+	struct bytes hello = false_hello(b);
+	uint32_t before = b->next[true] - (uint32_t)hello.len;
+	packet(b, true, PACKET_SYN, before - 1, BYTES_NONE);
+	packet(b, true, PACKET_ACK, before, hello);
+	say_hex(b, true, S3_CLIENT_HELLO, 1000);
+	say_hex(b, false, S3_SERVER_HELLO, 1000);
+	greetings_tick(b->greetings, b->number * 1000 + UINT64_C(60000000000));
+	assert_disputed(b);
+}
+
+static void what_is_sent_again_as_it_was_disputes_nothing(void **state)
+{
+	struct bed *b = *state;
+	static const uint8_t any[] = {0};
+	uint32_t first = b->next[true];
+	say_hex(b, true, S3_CLIENT_HELLO, 50);
+	b->next[true] = first;
+	say_hex(b, true, S3_CLIENT_HELLO, 70);
+	/* A keep-alive, whose octet may be any. */
+	packet(b, true, PACKET_ACK, b->next[true] - 1, bytes_of(any, sizeof(any)));
+	say_hex(b, false, S3_SERVER_HELLO, 1000);
+	assert_section_3(b);
+	assert_int_equal(greetings_count(b->greetings).disputed, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -290,6 +365,10 @@ int main(void)
 		TEST(what_is_no_tls_is_let_go_of),
 		TEST(a_hello_without_an_end_is_let_go_of),
 		TEST(a_hole_before_the_hellos_were_seen_is_counted),
+		cmocka_unit_test(a_hello_that_was_sent_twice_with_different_octets_is_not_told),
+		TEST(nor_is_one_that_came_too_early_to_be_looked_at),
+		TEST(nor_is_one_behind_another_syn),
+		TEST(what_is_sent_again_as_it_was_disputes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

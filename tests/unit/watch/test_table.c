@@ -91,7 +91,12 @@ static struct bed *bed_of(struct table_limits limits)
 {
 	struct bed *b = calloc(1, sizeof(*b));
 	assert_non_null(b);
-	struct table_events events = {on_opened, on_data, on_gap, on_half, on_closed, on_datagram, NULL};
+	struct table_events events = {.opened = on_opened,
+		.data = on_data,
+		.gap = on_gap,
+		.half_closed = on_half,
+		.closed = on_closed,
+		.datagram = on_datagram};
 	b->table = table_new(&limits, &events, b);
 	assert_non_null(b->table);
 	b->now = 1000 * SECOND;

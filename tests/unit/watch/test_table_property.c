@@ -260,7 +260,8 @@ static struct trial *begin(uint64_t seed, const struct table_limits *limits)
 	t->now = 1;
 	t->disorder = draw(&t->draws, 60);
 	t->loss_percent = (unsigned)draw(&t->draws, 25);
-	struct table_events events = {opened, data, gap, half_closed, closed, NULL, NULL};
+	struct table_events events = {
+		.opened = opened, .data = data, .gap = gap, .half_closed = half_closed, .closed = closed};
 	t->table = table_new(limits, &events, t);
 	assert_non_null(t->table);
 	return t;
