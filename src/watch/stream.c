@@ -99,6 +99,11 @@ static bool begin(struct stream_pool *pool, struct stream *stream, const struct 
 	if (segment->syn) {
 		begin_at(stream, position + 1);
 		stream->anchored = true;
+	} else if (len == 1 && !segment->fin && stream->acked != 0 &&
+		   segment->seq + 1 == (uint32_t)(stream->acked - POSITION_BASE)) {
+		/* A keep-alive's, of what was acknowledged before it. */
+		pool->counts.keepalives++;
+		return false;
 	} else if (len > 0) {
 		/* A single octet may be a keep-alive's; but it may be the first of a record, which would be lost with it. */
 		begin_at(stream, position - pool->limits.settle_window);
@@ -114,7 +119,7 @@ static bool begin(struct stream_pool *pool, struct stream *stream, const struct 
 /* A SYN that comes after the first data says where the stream began. */
 static void late_syn(struct stream *stream, uint64_t position)
 {
-	if (!stream->settling || position < stream->next || position > stream->backlog->first)
+	if (!stream->settling || !stream->backlog || position < stream->next || position > stream->backlog->first)
 		return;
 	settle(stream, position);
 	stream->anchored = true;
@@ -218,7 +223,7 @@ bool stream_may_begin_at(const struct stream_pool *pool, const struct stream *st
 	uint64_t position = stream_position(stream, syn_seq + 1);
 	if (position == 0 || position == stream->origin || stream->anchored)
 		return position == 0 || position == stream->origin;
-	uint64_t first = stream->settling ? stream->backlog->first : stream->origin;
+	uint64_t first = stream->settling && stream->backlog ? stream->backlog->first : stream->origin;
 	return position <= first && first - position <= pool->limits.settle_window;
 }
 

@@ -353,6 +353,24 @@ static void keepalives_are_no_data(void **state)
 	finish(&b);
 }
 
+/* Nothing is known of where it stands in the stream, but what comes then is not lost. */
+static void a_keepalive_that_comes_first_begins_nothing(void **state)
+{
+	(void)state;
+	const uint32_t at[] = {5000, 0, 1};
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		struct bed b = bed();
+		ack(&b, at[i]);
+		send(&b, at[i] - 1, "x");
+		assert_int_equal(b.pool.counts.keepalives, 1);
+		assert_true(stream_may_begin_at(&b.pool, &b.stream, at[i] - 100));
+		send_syn(&b, at[i] - 1);
+		send(&b, at[i], "hello");
+		assert_string_equal(b.out, "hello");
+		finish(&b);
+	}
+}
+
 static void a_window_probe_is_data(void **state)
 {
 	(void)state;
@@ -557,6 +575,7 @@ int main(void)
 		cmocka_unit_test(cut_octets_that_come_in_time_are_used),
 		cmocka_unit_test(octets_in_order_fill_a_cut_that_waits),
 		cmocka_unit_test(keepalives_are_no_data),
+		cmocka_unit_test(a_keepalive_that_comes_first_begins_nothing),
 		cmocka_unit_test(a_window_probe_is_data),
 		cmocka_unit_test(a_single_octet_acknowledged_before_it_was_captured_is_data),
 		cmocka_unit_test(a_fin_ends_the_stream_where_it_stands),
