@@ -22,7 +22,8 @@
 #define RING_DEFAULT ((size_t)16 * 1024 * 1024)
 #define RING_MAX     ((size_t)2048 * 1024 * 1024)
 /* A block that is not full is handed over after so long: what waiting for more packets costs in delay at most. */
-#define RETIRE_MS 10
+#define DOWN_LOOK_MS 500 /* between looks whether an interface that is down is still there */
+#define RETIRE_MS    10
 
 struct live {
 	int fd, stop_fd;
@@ -39,6 +40,7 @@ struct live {
 	bool reading;  /* the block is ours until it is given back */
 	uint64_t number;
 	struct live_counts counts;
+	bool down; /* the interface is, or was when it was last heard of */
 };
 
 static bool no_right(struct error *err, const char *interface)
@@ -210,13 +212,17 @@ static void give_back(struct live *live)
 }
 
 /* An interface that is down may come up again, and then packets do. One that is no more will not. */
-static bool went_away(const struct live *live, struct error *err)
+static bool went_away(struct live *live, struct error *err)
 {
 	int failed = 0;
 	socklen_t len = sizeof(failed);
 	char name[IF_NAMESIZE];
-	if (getsockopt(live->fd, SOL_SOCKET, SO_ERROR, &failed, &len) != 0 || failed == 0)
+	/* Asking takes the error off the socket. */
+	if (getsockopt(live->fd, SOL_SOCKET, SO_ERROR, &failed, &len) != 0 || (failed == 0 && !live->down))
 		return false;
+	if (failed == 0)
+		failed = ENETDOWN;
+	live->down = failed == ENETDOWN && !live->any;
 	if (failed == ENETDOWN && (live->any || if_indextoname((unsigned)live->index, name)))
 		return false;
 	errno = failed;
@@ -233,6 +239,10 @@ static enum capture_result wait_block(struct live *live, uint64_t deadline_ns, s
 		int wait_ms = -1;
 		if (deadline_ns != UINT64_MAX)
 			wait_ms = now < deadline_ns ? (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS) : 0;
+		/* One that is removed goes down first, and the kernel tells of nothing after that. */
+		bool looks = live->down && (wait_ms < 0 || wait_ms > DOWN_LOOK_MS);
+		if (looks)
+			wait_ms = DOWN_LOOK_MS;
 		struct pollfd polled[] = {
 			{.fd = live->fd, .events = POLLIN | POLLERR}, {.fd = live->stop_fd, .events = POLLIN}};
 		int ready = poll(polled, 2, wait_ms);
@@ -242,11 +252,12 @@ static enum capture_result wait_block(struct live *live, uint64_t deadline_ns, s
 		}
 		if (ready > 0 && polled[1].revents != 0)
 			return CAPTURE_STOPPED;
-		if (ready == 0)
-			return CAPTURE_WAIT;
-		if (ready > 0 && polled[0].revents & POLLERR && went_away(live, err))
+		if (((ready == 0 && live->down) || (ready > 0 && polled[0].revents & POLLERR)) && went_away(live, err))
 			return CAPTURE_BROKEN;
+		if (ready == 0 && !looks)
+			return CAPTURE_WAIT;
 	}
+	live->down = false;
 	live->left = block->hdr.bh1.num_pkts;
 	live->next = block->hdr.bh1.offset_to_first_pkt;
 	live->reading = true;
