@@ -266,8 +266,11 @@ void exec_lines_free(struct exec_lines *lines)
 	if (!lines)
 		return;
 	atomic_store(&lines->ending, true);
-	if (lines->runs && write(lines->wake, &one, sizeof(one)) == (ssize_t)sizeof(one))
+	/* The thread looks by itself, too, only later; it must be over before anything of it is freed. */
+	if (lines->runs) {
+		(void)!write(lines->wake, &one, sizeof(one));
 		pthread_join(lines->thread, NULL);
+	}
 	if (lines->lines) {
 		line_keys_pass(lines->lines, UINT64_MAX);
 		struct line_keys_counts counts = line_keys_count(lines->lines);
